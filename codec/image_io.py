@@ -1,0 +1,316 @@
+"""Pictures in and out of files.
+
+Inside, a picture is RGB, (3, H, W), upright, sRGB, uint8 or uint16. Here, and only here, other
+colour orders, layouts, profiles and orientations are dealt with: Pillow reads and writes 8 bits,
+OpenCV 16 bits.
+"""
+
+import io
+import os
+import struct
+import tempfile
+import warnings
+import zlib
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from PIL import ExifTags, Image, ImageCms
+from torch import Tensor
+
+from codec.lut import apply_tetrahedral
+
+MAX_PIXELS = 150_000_000
+MAX_FILE_BYTES = 2 * 2**30
+EXTENSIONS = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".avif", ".ppm", ".gif")
+_SIXTEEN_BIT_FORMATS = ("PNG", "TIFF", "PPM")
+
+
+class PictureError(ValueError):
+    """A file that cannot be read as a picture; the message names it and what was expected."""
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture and what its file said beside the pixels.
+
+    Attributes:
+        pixels: (3, H, W) uint8 or uint16, RGB, upright, sRGB.
+        alpha: (1, H, W) of the same type, or None.
+        file_format: Pillow's name of the format, such as `JPEG`.
+        exif: the raw EXIF block, or None.
+        orientation: EXIF orientation of the file, 1 to 8; `write_picture` turns the pixels back.
+    """
+
+    pixels: Tensor
+    alpha: Tensor | None = None
+    file_format: str = "PNG"
+    exif: bytes | None = None
+    orientation: int = 1
+
+    def floats(self) -> Tensor:
+        """(3, H, W) float32 in [0, 1]."""
+        return self.pixels.float() / torch.iinfo(self.pixels.dtype).max
+
+    def with_pixels(self, pixels: Tensor) -> "Picture":
+        """The same file with other pixels, (3, H, W): of its own integer type, or float."""
+        return replace(self, pixels=quantise(pixels, self.pixels.dtype))
+
+
+def quantise(x: Tensor, dtype: torch.dtype) -> Tensor:
+    """Floats in [0, 1] rounded to a full-range integer type; integers of that type unchanged."""
+    if x.dtype == dtype:
+        return x
+    return (x.clamp(0, 1) * torch.iinfo(dtype).max).round().to(dtype)
+
+
+def read_picture(path: Path | str) -> Picture:
+    """Read a picture of any usual kind: grey, palette, alpha, CMYK, 8 or 16 bits.
+
+    Raises:
+        PictureError: missing, not a picture, truncated, animated, or above the limits
+            MAX_PIXELS and MAX_FILE_BYTES.
+    """
+    path = Path(path)
+    try:
+        if path.stat().st_size > MAX_FILE_BYTES:
+            raise PictureError(f"{path}: larger than {MAX_FILE_BYTES >> 20} MiB")
+        data = path.read_bytes()
+    except OSError as error:
+        raise PictureError(f"{path}: cannot be read ({error.strerror or error})") from error
+    try:
+        with warnings.catch_warnings():
+            # Odd metadata and sizes above Pillow's own limit are dealt with here.
+            warnings.simplefilter("ignore")
+            return _decode(data, path)
+    except PictureError:
+        raise
+    except Image.DecompressionBombError as error:
+        raise PictureError(_too_large(path)) from error
+    except Exception as error:  # Pillow's plugins raise whatever broken data leads them into
+        reason = "not a picture" if isinstance(error, Image.UnidentifiedImageError) else "broken"
+        raise PictureError(f"{path}: {reason}, expected JPEG, PNG, WebP, TIFF or AVIF") from error
+
+
+def _too_large(path: Path) -> str:
+    return f"{path}: more than {MAX_PIXELS // 1_000_000} million pixels"
+
+
+def _decode(data: bytes, path: Path) -> Picture:
+    image = Image.open(io.BytesIO(data))
+    if image.width * image.height > MAX_PIXELS:
+        raise PictureError(_too_large(path))
+    if getattr(image, "is_animated", False) and image.format not in ("MPO", "TIFF"):
+        raise PictureError(f"{path}: animated, expected a still picture")
+    exif = image.info.get("exif") or (image.getexif().tobytes() if len(image.getexif()) else None)
+    orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
+    orientation = orientation if orientation in _TURNS else 1
+    profile = image.info.get("icc_profile")
+    file_format = "JPEG" if image.format == "MPO" else image.format or "PNG"
+    deep = _decode_sixteen_bits(data) if file_format in _SIXTEEN_BIT_FORMATS else None
+    if deep is not None:
+        pixels = _deep_to_srgb(deep[:3], profile)
+        alpha = deep[3:] if len(deep) == 4 else None
+    else:
+        pixels, alpha = _eight_bits(image, profile)
+    return Picture(
+        _turn(pixels, orientation),
+        None if alpha is None else _turn(alpha, orientation),
+        file_format,
+        exif,
+        orientation,
+    )
+
+
+def _decode_sixteen_bits(data: bytes) -> Tensor | None:
+    """(3 or 4, H, W) uint16, or None if the file has 8 bits."""
+    array = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    if array is None or array.dtype != np.uint16:
+        return None
+    array = array.reshape(*array.shape[:2], -1)
+    order = {1: [0, 0, 0], 2: [0, 0, 0, 1], 3: [2, 1, 0], 4: [2, 1, 0, 3]}[array.shape[2]]
+    return torch.from_numpy(np.ascontiguousarray(array[..., order])).permute(2, 0, 1)
+
+
+def _eight_bits(image: Image.Image, profile: bytes | None) -> tuple[Tensor, Tensor | None]:
+    """Pixels in sRGB and alpha, of a picture with 8 bits a channel or less."""
+    alpha = None
+    if image.mode.startswith(("I", "F")):  # 16-bit grey that OpenCV does not read
+        values = np.asarray(image, np.float64)
+        image = Image.fromarray((values * (255 / max(values.max(), 255))).astype(np.uint8))
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        alpha = torch.from_numpy(np.array(image.getchannel("A")))[None]
+    if profile and image.mode in ("RGB", "RGBA", "CMYK", "L"):
+        image = _to_srgb(image if image.mode != "RGBA" else image.convert("RGB"), profile)
+    return torch.from_numpy(np.array(image.convert("RGB"))).permute(2, 0, 1), alpha
+
+
+def _to_srgb(image: Image.Image, profile: bytes) -> Image.Image:
+    try:
+        source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+        target = ImageCms.createProfile("sRGB")
+        return ImageCms.profileToProfile(image, source, target, outputMode="RGB") or image
+    except (ImageCms.PyCMSError, OSError):
+        return image  # a profile that does not fit its picture: viewers ignore it too
+
+
+def _deep_to_srgb(pixels: Tensor, profile: bytes | None) -> Tensor:
+    """16-bit pixels to sRGB: through a table, since Pillow's converter takes 8 bits only."""
+    if profile is None:
+        return pixels
+    levels = np.arange(0, 256, 15, dtype=np.uint8)  # 18 grid points, exact in 8 bits
+    blue, green, red = np.meshgrid(levels, levels, levels, indexing="ij")
+    grid = np.stack((red, green, blue), -1).reshape(len(levels), -1, 3)
+    converted = _to_srgb(Image.fromarray(grid), profile)
+    table = torch.from_numpy(np.array(converted)).permute(2, 0, 1).float() / 255
+    table = table.reshape(3, *[len(levels)] * 3)
+    return quantise(apply_tetrahedral(pixels[None].float() / 65535, table)[0], torch.uint16)
+
+
+# EXIF orientation -> (swap rows and columns first, flip vertically, flip horizontally).
+_TURNS = {
+    1: (False, False, False),
+    2: (False, False, True),
+    3: (False, True, True),
+    4: (False, True, False),
+    5: (True, False, False),
+    6: (True, False, True),
+    7: (True, True, True),
+    8: (True, True, False),
+}
+
+
+def _turn(x: Tensor, orientation: int) -> Tensor:
+    """Stored pixels to upright ones."""
+    swap, vertical, horizontal = _TURNS[orientation]
+    array = x.permute(1, 2, 0).numpy()
+    array = array.swapaxes(0, 1) if swap else array
+    array = array[:: -1 if vertical else 1, :: -1 if horizontal else 1]
+    return torch.from_numpy(np.ascontiguousarray(array)).permute(2, 0, 1)
+
+
+def _turn_back(x: Tensor, orientation: int) -> Tensor:
+    swap, vertical, horizontal = _TURNS[orientation]
+    array = x.permute(1, 2, 0).numpy()
+    array = array[:: -1 if vertical else 1, :: -1 if horizontal else 1]
+    array = array.swapaxes(0, 1) if swap else array
+    return torch.from_numpy(np.ascontiguousarray(array)).permute(2, 0, 1)
+
+
+def write_picture(picture: Picture, path: Path | str) -> None:
+    """Write a picture in its own format and bit depth, with its EXIF and orientation.
+
+    The pixels are stored turned as they were in the file, so that the EXIF block stays true.
+
+    Raises:
+        OSError: the place cannot be written.
+    """
+    parts = [picture.pixels] if picture.alpha is None else [picture.pixels, picture.alpha]
+    stored = _turn_back(torch.cat([part.cpu() for part in parts]), picture.orientation)
+    if stored.dtype == torch.uint16:
+        data = _encode_sixteen_bits(stored, picture.file_format, picture.exif)
+    else:
+        data = _encode_eight_bits(stored, picture.file_format, picture.exif)
+    write_atomically(Path(path), data)
+
+
+def write_pixels(path: Path | str, pixels: Tensor) -> None:
+    """Write (3, H, W) uint8 or uint16 pixels as PNG."""
+    write_picture(Picture(pixels), path)
+
+
+def encode_jpeg(pixels: Tensor, quality: int = 90) -> bytes:
+    """(3, H, W) uint8 as a JPEG file in memory."""
+    buffer = io.BytesIO()
+    Image.fromarray(pixels.permute(1, 2, 0).contiguous().numpy()).save(
+        buffer, "JPEG", quality=quality
+    )
+    return buffer.getvalue()
+
+
+def _encode_eight_bits(stored: Tensor, file_format: str, exif: bytes | None) -> bytes:
+    options: dict[str, dict[str, object]] = {
+        "JPEG": {"quality": 95, "subsampling": 0},
+        "WEBP": {"quality": 95},
+        "AVIF": {"quality": 90},
+        "TIFF": {"compression": "tiff_deflate"},
+    }
+    image = Image.fromarray(stored.permute(1, 2, 0).contiguous().numpy())
+    extra = dict(options.get(file_format, {}))
+    if exif and file_format in ("JPEG", "PNG", "WEBP", "AVIF", "TIFF"):
+        extra["exif"] = exif
+    buffer = io.BytesIO()
+    image.save(buffer, file_format, **extra)
+    return buffer.getvalue()
+
+
+def _encode_sixteen_bits(stored: Tensor, file_format: str, exif: bytes | None) -> bytes:
+    array = stored.permute(1, 2, 0).numpy()
+    array = array[..., [2, 1, 0, 3][: array.shape[2]]]
+    suffix = {"TIFF": ".tif", "PPM": ".ppm"}.get(file_format, ".png")
+    done, encoded = cv2.imencode(suffix, array)
+    assert done, f"OpenCV cannot write {suffix}"
+    data = encoded.tobytes()
+    return _with_png_exif(data, exif) if exif and suffix == ".png" else data
+
+
+def _with_png_exif(png: bytes, exif: bytes) -> bytes:
+    """PNG with an eXIf chunk after its header, which OpenCV cannot write."""
+    body = b"eXIf" + exif.removeprefix(b"Exif\0\0")
+    chunk = struct.pack(">I", len(body) - 4) + body + struct.pack(">I", zlib.crc32(body))
+    return png[:33] + chunk + png[33:]
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Write a file as a whole or not at all; makes the folder where it is missing."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:40]}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+        umask = os.umask(0)
+        os.umask(umask)
+        os.chmod(temporary, 0o666 & ~umask)
+        os.replace(temporary, path)
+    except BaseException:
+        os.unlink(temporary)
+        raise
+
+
+def list_pictures(paths: Iterable[Path | str]) -> list[tuple[Path, Path]]:
+    """Pictures among files and folders.
+
+    Args:
+        paths: files, taken whatever their extension, and folders, searched for EXTENSIONS.
+
+    Returns:
+        (path, path relative to what was given), sorted within each folder.
+
+    Raises:
+        PictureError: something is missing, a folder holds no picture, or two share one name.
+    """
+    found: list[tuple[Path, Path]] = []
+    for given in map(Path, paths):
+        if given.is_dir():
+            inside = sorted(
+                path
+                for path in given.rglob("*")
+                if path.suffix.lower() in EXTENSIONS and path.is_file()
+            )
+            if not inside:
+                raise PictureError(f"{given}: expected pictures in this folder, found none")
+            found += [(path, path.relative_to(given)) for path in inside]
+        elif given.exists():
+            found.append((given, Path(given.name)))
+        else:
+            raise PictureError(f"{given}: no such file or folder")
+    seen: dict[Path, Path] = {}
+    for path, relative in found:
+        if relative in seen:
+            raise PictureError(f"{path} and {seen[relative]}: two pictures with one name")
+        seen[relative] = path
+    return found

@@ -1,0 +1,106 @@
+"""Which looks are for training, which for choosing models, and which are seen once, at the end.
+
+Variants of one look are near-duplicates, so whole families go to one split. `look_split.json` was
+written by this file before the first training and is never edited by hand:
+
+    python -m defilter.data.look_split looks=FILM_FOLDER creative=CREATIVE_FOLDER
+"""
+
+import hashlib
+import json
+import re
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+
+from torch import Tensor
+
+from codec.interchange import load_lut
+from codec.lut import identity_lut
+
+SPLIT_FILE = Path(__file__).with_name("look_split.json")
+SPLITS = ("train", "val", "test")
+TEST_SHARE, VAL_SHARE = 0.2, 0.15  # of the families
+SALT = 2  # the first that puts film of several makers into each split
+MONOCHROME_CHROMA = 0.25  # a look that keeps less of the colour than this is monochrome
+FILM_MAKER = r"(bw-)?(agfa|ilford|kodak|polaroid|rollei)-"
+
+
+def family(name: str) -> str:
+    """Family of a look, from its file name.
+
+    Film: maker and line, so that `Kodak-Portra-160-NC-2` and `Kodak-Portra-400-VC-3-+` share one.
+    Others: the letters of the name, so that `TealOrange1` and `tealorange_1` share one.
+    """
+    if re.match(FILM_MAKER, name, flags=re.IGNORECASE):
+        return "-".join(name.lower().split("-")[: 3 if name.startswith("bw-") else 2])
+    return re.sub(r"[^a-z]+", "", name.lower()) or name.lower()
+
+
+def load_split(split: str, collections: Iterable[str], monochrome: bool) -> set[str]:
+    """File stems of one split.
+
+    Args:
+        split: `train`, `val` or `test`.
+        collections: keys of look_split.json, `looks` and `creative`.
+        monochrome: whether looks without colour are wanted too.
+    """
+    if split not in SPLITS:
+        raise ValueError(f"expected a split out of {', '.join(SPLITS)}, got {split!r}")
+    table = json.loads(SPLIT_FILE.read_text(encoding="utf-8"))
+    stems: set[str] = set()
+    for collection in collections:
+        if collection not in table:
+            raise ValueError(f"expected a collection out of {', '.join(table)}, got {collection!r}")
+        stems.update(table[collection][split])
+        if monochrome:
+            stems.update(table[collection][f"{split}_monochrome"])
+    return stems
+
+
+def relative_chroma(table: Tensor) -> float:
+    """Mean spread of the channels after the look, relative to before, over the grid of a LUT.
+
+    Args:
+        table: (3, D, D, D), as `codec.lut` lays it out.
+    """
+    after, before = table.clamp(0, 1), identity_lut(table.shape[-1])
+    return float((after.amax(0) - after.amin(0)).mean() / (before.amax(0) - before.amin(0)).mean())
+
+
+def assign_families(families: set[str]) -> dict[str, str]:
+    """Family -> split, a fixed share of each kind (film, monochrome film, the rest) to each."""
+    kinds: dict[str, list[str]] = {"film": [], "bw": [], "named": []}
+    for name in families:
+        kinds["bw" if name.startswith("bw-") else "film" if "-" in name else "named"].append(name)
+    splits = {}
+    for members in kinds.values():
+        members.sort(key=lambda name: hashlib.sha256(f"{SALT} {name}".encode()).hexdigest())
+        first_val = round(TEST_SHARE * len(members))
+        first_train = first_val + round(VAL_SHARE * len(members))
+        for rank, name in enumerate(members):
+            splits[name] = (
+                "test" if rank < first_val else "val" if rank < first_train else "train"
+            )
+    return splits
+
+
+def write_split(folders: dict[str, Path]) -> None:
+    """Assign every look of the folders and write `look_split.json`."""
+    paths = {key: sorted(folder.glob("*.png")) for key, folder in folders.items()}
+    splits = assign_families({family(path.stem) for group in paths.values() for path in group})
+    table: dict[str, dict[str, list[str]]] = {}
+    for collection, group in paths.items():
+        lists: dict[str, list[str]] = {s + kind: [] for s in SPLITS for kind in ("", "_monochrome")}
+        for path in group:
+            colourless = relative_chroma(load_lut(path)) < MONOCHROME_CHROMA
+            lists[splits[family(path.stem)] + ("_monochrome" if colourless else "")].append(
+                path.stem
+            )
+        table[collection] = lists
+    SPLIT_FILE.write_text(json.dumps(table, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    pairs = (argument.split("=", 1) for argument in sys.argv[1:])
+    write_split({name: Path(folder) for name, folder in pairs})
