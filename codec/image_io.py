@@ -2,11 +2,12 @@
 
 Inside, a picture is RGB, (3, H, W), upright, sRGB, uint8 or uint16. Here, and only here, other
 colour orders, layouts, profiles and orientations are dealt with: Pillow reads and writes 8 bits,
-OpenCV 16 bits.
+OpenCV 16 bits; it is imported where it is needed, since most runs never meet such a file.
 """
 
 import io
 import os
+import re
 import struct
 import tempfile
 import warnings
@@ -15,10 +16,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import cv2
 import numpy as np
 import torch
-from PIL import ExifTags, Image, ImageCms
+from PIL import ExifTags, Image, ImageCms, TiffImagePlugin
 from torch import Tensor
 
 from codec.lut import apply_tetrahedral
@@ -26,7 +26,6 @@ from codec.lut import apply_tetrahedral
 MAX_PIXELS = 150_000_000
 MAX_FILE_BYTES = 2 * 2**30
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".avif", ".ppm", ".gif")
-_SIXTEEN_BIT_FORMATS = ("PNG", "TIFF", "PPM")
 
 
 class PictureError(ValueError):
@@ -110,8 +109,8 @@ def _decode(data: bytes, path: Path) -> Picture:
     orientation = orientation if orientation in _TURNS else 1
     profile = image.info.get("icc_profile")
     file_format = "JPEG" if image.format == "MPO" else image.format or "PNG"
-    deep = _decode_sixteen_bits(data) if file_format in _SIXTEEN_BIT_FORMATS else None
-    if deep is not None:
+    if _has_sixteen_bits(image, data):
+        deep = _decode_sixteen_bits(data, path)
         pixels = _deep_to_srgb(deep[:3], profile)
         alpha = deep[3:] if len(deep) == 4 else None
     else:
@@ -125,11 +124,25 @@ def _decode(data: bytes, path: Path) -> Picture:
     )
 
 
-def _decode_sixteen_bits(data: bytes) -> Tensor | None:
-    """(3 or 4, H, W) uint16, or None if the file has 8 bits."""
+def _has_sixteen_bits(image: Image.Image, data: bytes) -> bool:
+    """Whether the file holds 16 bits a channel; Pillow itself would reduce most of them to 8."""
+    if image.format == "PNG":
+        return data[24] == 16  # bit depth in the header chunk
+    if isinstance(image, TiffImagePlugin.TiffImageFile):
+        return 16 in image.tag_v2.get(ExifTags.Base.BitsPerSample, ())
+    if image.format == "PPM":
+        numbers = re.match(rb"P[56]\s+(?:#.*\s+)*\d+\s+\d+\s+(\d+)", data[:200])
+        return numbers is not None and int(numbers[1]) > 255
+    return False
+
+
+def _decode_sixteen_bits(data: bytes, path: Path) -> Tensor:
+    """(3 or 4, H, W) uint16."""
+    import cv2
+
     array = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     if array is None or array.dtype != np.uint16:
-        return None
+        raise PictureError(f"{path}: broken, expected a picture of 16 bits a channel")
     array = array.reshape(*array.shape[:2], -1)
     order = {1: [0, 0, 0], 2: [0, 0, 0, 1], 3: [2, 1, 0], 4: [2, 1, 0, 3]}[array.shape[2]]
     return torch.from_numpy(np.ascontiguousarray(array[..., order])).permute(2, 0, 1)
@@ -138,7 +151,7 @@ def _decode_sixteen_bits(data: bytes) -> Tensor | None:
 def _eight_bits(image: Image.Image, profile: bytes | None) -> tuple[Tensor, Tensor | None]:
     """Pixels in sRGB and alpha, of a picture with 8 bits a channel or less."""
     alpha = None
-    if image.mode.startswith(("I", "F")):  # 16-bit grey that OpenCV does not read
+    if image.mode.startswith(("I", "F")):  # 32-bit grey
         values = np.asarray(image, np.float64)
         image = Image.fromarray((values * (255 / max(values.max(), 255))).astype(np.uint8))
     if image.has_transparency_data:
@@ -249,6 +262,8 @@ def _encode_eight_bits(stored: Tensor, file_format: str, exif: bytes | None) -> 
 
 
 def _encode_sixteen_bits(stored: Tensor, file_format: str, exif: bytes | None) -> bytes:
+    import cv2
+
     array = stored.permute(1, 2, 0).numpy()
     array = array[..., [2, 1, 0, 3][: array.shape[2]]]
     suffix = {"TIFF": ".tif", "PPM": ".ppm"}.get(file_format, ".png")

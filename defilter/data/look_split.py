@@ -3,14 +3,14 @@
 Variants of one look are near-duplicates, so whole families go to one split. `look_split.json` was
 written by this file before the first training and is never edited by hand:
 
-    python -m defilter.data.look_split looks=FILM_FOLDER creative=CREATIVE_FOLDER
+    python -m defilter.data.look_split FILM_FOLDER CREATIVE_FOLDER
 """
 
 import hashlib
 import json
 import re
 import sys
-from collections.abc import Iterable
+from functools import cache
 from pathlib import Path
 
 from torch import Tensor
@@ -23,7 +23,7 @@ SPLITS = ("train", "val", "test")
 TEST_SHARE, VAL_SHARE = 0.2, 0.15  # of the families
 SALT = 2  # the first that puts film of several makers into each split
 MONOCHROME_CHROMA = 0.25  # a look that keeps less of the colour than this is monochrome
-FILM_MAKER = r"(bw-)?(agfa|ilford|kodak|polaroid|rollei)-"
+FILM_MAKER = re.compile(r"(bw-)?(agfa|ilford|kodak|polaroid|rollei)-", re.IGNORECASE)
 
 
 def family(name: str) -> str:
@@ -32,30 +32,35 @@ def family(name: str) -> str:
     Film: maker and line, so that `Kodak-Portra-160-NC-2` and `Kodak-Portra-400-VC-3-+` share one.
     Others: the letters of the name, so that `TealOrange1` and `tealorange_1` share one.
     """
-    if re.match(FILM_MAKER, name, flags=re.IGNORECASE):
+    if FILM_MAKER.match(name):
         return "-".join(name.lower().split("-")[: 3 if name.startswith("bw-") else 2])
     return re.sub(r"[^a-z]+", "", name.lower()) or name.lower()
 
 
-def load_split(split: str, collections: Iterable[str], monochrome: bool) -> set[str]:
-    """File stems of one split.
+@cache
+def split_table() -> dict[str, list[str]]:
+    """Look names by `train`, `val`, `test`, and the same with `_monochrome`."""
+    table: dict[str, list[str]] = json.loads(SPLIT_FILE.read_text(encoding="utf-8"))
+    return table
+
+
+def in_split(name: str, split: str, monochrome: bool) -> bool:
+    """Whether a look belongs to a split.
+
+    Looks that are not in the list are for training, but for every tenth family, which validates.
 
     Args:
+        name: file name without its extension.
         split: `train`, `val` or `test`.
-        collections: keys of look_split.json, `looks` and `creative`.
-        monochrome: whether looks without colour are wanted too.
+        monochrome: whether looks without colour count.
     """
     if split not in SPLITS:
         raise ValueError(f"expected a split out of {', '.join(SPLITS)}, got {split!r}")
-    table = json.loads(SPLIT_FILE.read_text(encoding="utf-8"))
-    stems: set[str] = set()
-    for collection in collections:
-        if collection not in table:
-            raise ValueError(f"expected a collection out of {', '.join(table)}, got {collection!r}")
-        stems.update(table[collection][split])
-        if monochrome:
-            stems.update(table[collection][f"{split}_monochrome"])
-    return stems
+    for key, names in split_table().items():
+        if name in names:
+            return key == split or (monochrome and key == f"{split}_monochrome")
+    digest = hashlib.sha256(family(name).encode()).digest()
+    return split == ("val" if digest[0] < 26 else "train")
 
 
 def relative_chroma(table: Tensor) -> float:
@@ -85,22 +90,16 @@ def assign_families(families: set[str]) -> dict[str, str]:
     return splits
 
 
-def write_split(folders: dict[str, Path]) -> None:
+def write_split(folders: list[Path]) -> None:
     """Assign every look of the folders and write `look_split.json`."""
-    paths = {key: sorted(folder.glob("*.png")) for key, folder in folders.items()}
-    splits = assign_families({family(path.stem) for group in paths.values() for path in group})
-    table: dict[str, dict[str, list[str]]] = {}
-    for collection, group in paths.items():
-        lists: dict[str, list[str]] = {s + kind: [] for s in SPLITS for kind in ("", "_monochrome")}
-        for path in group:
-            colourless = relative_chroma(load_lut(path)) < MONOCHROME_CHROMA
-            lists[splits[family(path.stem)] + ("_monochrome" if colourless else "")].append(
-                path.stem
-            )
-        table[collection] = lists
+    paths = [path for folder in folders for path in sorted(folder.glob("*.png"))]
+    splits = assign_families({family(path.stem) for path in paths})
+    table: dict[str, list[str]] = {s + kind: [] for kind in ("", "_monochrome") for s in SPLITS}
+    for path in paths:
+        colourless = relative_chroma(load_lut(path)) < MONOCHROME_CHROMA
+        table[splits[family(path.stem)] + ("_monochrome" if colourless else "")].append(path.stem)
     SPLIT_FILE.write_text(json.dumps(table, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":
-    pairs = (argument.split("=", 1) for argument in sys.argv[1:])
-    write_split({name: Path(folder) for name, folder in pairs})
+    write_split([Path(folder) for folder in sys.argv[1:]])

@@ -1,0 +1,179 @@
+"""The default network: from whole templates to the look and its inverse.
+
+A global encoder sees how the colours of the templates are spread; features are averaged over the
+templates of one look. Two heads turn them into colour maps: the inverse look, which de-filters the
+template, and the forward look, which renders other photos. A small U-Net adds what no colour map
+can: vignettes, light leaks.
+
+Axes: L look, M template of that look, N = L M picture, C channel, H W pixels, F feature.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from defilter.unet import DefilterUNet, squash
+
+QUANTILES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
+MONOMIALS = tuple(
+    (r, g, b) for r in range(4) for g in range(4 - r) for b in range(4 - r - g)
+)  # exponents of the 20 terms of a full cubic in three variables
+
+
+class LookEstimate(NamedTuple):
+    """What the network says of L looks: coefficients (L, 3, 20) of two cubic colour maps, and the
+    features (L, F) behind them."""
+
+    inverse: Tensor
+    forward: Tensor
+    features: Tensor
+
+
+def colour_statistics(x: Tensor) -> Tensor:
+    """(N, 3, H, W) -> (N, 35): means, deviations, quantiles, covariances, extremes of channels."""
+    pixels = x.flatten(2)
+    mean = pixels.mean(2)
+    centred = pixels - mean[..., None]
+    covariance = centred @ centred.mT / pixels.shape[2]
+    rows, columns = torch.triu_indices(3, 3, 1).tolist()
+    ranked = pixels.sort(dim=2).values
+    positions = [round(q * (pixels.shape[2] - 1)) for q in QUANTILES]
+    high, low = pixels.amax(1), pixels.amin(1)
+    return torch.cat(
+        (
+            mean,
+            covariance.diagonal(dim1=1, dim2=2).clamp(min=1e-8).sqrt(),
+            ranked[:, :, positions].flatten(1),
+            covariance[:, rows, columns] * 10,
+            torch.stack((high.mean(1), low.mean(1), (high - low).mean(1)), 1),
+            (high - low).square().mean(1, keepdim=True).sqrt(),
+            (high > 0.98).to(x).mean(1, keepdim=True),
+        ),
+        1,
+    )
+
+
+STATISTICS = 3 + 3 + 21 + 3 + 3 + 1 + 1
+
+
+def soft_histogram(x: Tensor, bins: int) -> Tensor:
+    """(N, 3, H, W) -> (N, bins^3): square root of the share of pixels near each grid colour."""
+    axis = torch.linspace(0, 1, bins, device=x.device, dtype=x.dtype)
+    hats = (1 - (x.flatten(2)[..., None] - axis).abs() * (bins - 1)).clamp(min=0)
+    red, green, blue = hats.unbind(1)  # N, P, bins
+    red_green = (red[..., :, None] * green[..., None, :]).flatten(2)
+    return (red_green.mT @ blue / x[0, 0].numel()).flatten(1).clamp(min=1e-8).sqrt()
+
+
+def apply_cubic(x: Tensor, coefficients: Tensor) -> Tensor:
+    """Pictures (N, 3, H, W) plus the cubic polynomial of their colours; coefficients (N, 3, 20)."""
+    centred = x - 0.5
+    powers = [torch.ones_like(centred), centred, centred.square(), centred**3]
+    terms = torch.stack(
+        [powers[r][:, 0] * powers[g][:, 1] * powers[b][:, 2] for r, g, b in MONOMIALS], 1
+    )
+    return x + (coefficients @ terms.flatten(2)).view_as(x)
+
+
+class LookEncoder(nn.Module):
+    """Features of pictures (N, 3, H, W): statistics, soft 3D histogram and pooled convolutions."""
+
+    def __init__(self, bins: int, channels: Sequence[int]):
+        super().__init__()
+        self.bins = bins
+        layers: list[nn.Module] = []
+        for in_channels, out_channels in zip((3, *channels), channels, strict=False):
+            layers += [nn.Conv2d(in_channels, out_channels, 3, 2, 1), nn.ReLU(inplace=True)]
+            layers += [nn.Conv2d(out_channels, out_channels, 3, 1, 1), nn.ReLU(inplace=True)]
+        self.convolutions = nn.Sequential(*layers)
+        self.width = STATISTICS + bins**3 + 2 * channels[-1]
+
+    def forward(self, x: Tensor) -> Tensor:
+        deep = self.convolutions(x - 0.5).float()
+        with torch.autocast(x.device.type, enabled=False):
+            x = x.float()
+            statistics, histogram = colour_statistics(x), soft_histogram(x, self.bins)
+        pooled = (deep.mean((2, 3)), deep.amax((2, 3)))
+        return torch.cat((statistics, histogram * 4, *pooled), 1)
+
+
+class GlobalLook(nn.Module):
+    """Encoder, two heads and the local residual.
+
+    Args:
+        encoder: features of a picture.
+        hidden: width of the two hidden layers between features and heads.
+        local: U-Net of 9 + 0 input channels (template, its inverse-mapped colours, position and
+            distance from the centre) with a context of `hidden`, or None for colour maps alone.
+        size: side that templates are squashed to for the encoder and the U-Net.
+        dropout: share of hidden features left out in training.
+    """
+
+    def __init__(
+        self,
+        encoder: LookEncoder,
+        hidden: int,
+        local: DefilterUNet | None,
+        size: int,
+        dropout: float,
+    ):
+        super().__init__()
+        self.encoder, self.local, self.size = encoder, local, size
+        self.trunk = nn.Sequential(
+            nn.LayerNorm(encoder.width),
+            nn.Linear(encoder.width, hidden),
+            nn.GELU(),
+            nn.Dropout(dropout),
+            nn.Linear(hidden, hidden),
+            nn.GELU(),
+            nn.Dropout(dropout),
+        )
+        self.inverse_head = nn.Linear(hidden, 3 * len(MONOMIALS))
+        self.forward_head = nn.Linear(hidden, 3 * len(MONOMIALS))
+        for head in (self.inverse_head, self.forward_head):
+            nn.init.zeros_(head.weight)
+            nn.init.zeros_(head.bias)
+
+    def encode(self, templates: Tensor) -> Tensor:
+        """(N, 3, H, W) in [0, 1] -> (N, F); average these over the templates of one look."""
+        return self.encoder(squash(templates, self.size))
+
+    def estimate(self, encoded: Tensor) -> LookEstimate:
+        """(L, F) averaged features -> the colour maps."""
+        features = self.trunk(encoded)
+        with torch.autocast(features.device.type, enabled=False):
+            features = features.float()
+            inverse, forward = (
+                head(features).view(-1, 3, len(MONOMIALS))
+                for head in (self.inverse_head, self.forward_head)
+            )
+        return LookEstimate(inverse, forward, features)
+
+    def remove(self, templates: Tensor, estimate: LookEstimate) -> Tensor:
+        """De-filter (N, 3, H, W) with one estimate a picture; not clamped."""
+        base = apply_cubic(templates, estimate.inverse)
+        return base if self.local is None else base + self._residual(templates, estimate)
+
+    def _residual(self, templates: Tensor, estimate: LookEstimate) -> Tensor:
+        """What the U-Net adds: computed at `size`, since vignettes and leaks are smooth."""
+        assert self.local is not None
+        small = squash(templates, self.size)
+        base = apply_cubic(small, estimate.inverse)
+        axis = torch.linspace(-1, 1, self.size, device=small.device, dtype=small.dtype)
+        across, down = axis.expand(self.size, -1), axis[:, None].expand(-1, self.size)
+        position = torch.stack((across, down, across**2 + down**2))
+        inputs = (small - 0.5, base - 0.5, position.expand(len(small), -1, -1, -1))
+        residual = self.local(torch.cat(inputs, 1), estimate.features).float()
+        if residual.shape[-2:] == templates.shape[-2:]:
+            return residual
+        return F.interpolate(
+            residual, templates.shape[-2:], mode="bilinear", align_corners=False
+        )
+
+    def forward(self, templates: Tensor) -> Tensor:
+        """De-filtered pictures, each estimated by itself: (N, 3, H, W) -> the same, clamped."""
+        estimate = self.estimate(self.encode(templates))
+        return self.remove(templates, estimate).clamp(0, 1)

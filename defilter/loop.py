@@ -1,0 +1,262 @@
+"""The training loop.
+
+Progress is counted in templates seen. The data of a step depend on (seed, step, shard) alone, never
+on iterator state or on the number of processes: a resumed run repeats an uninterrupted one bit for
+bit on a CPU, and two processes train what one trains.
+"""
+
+import io
+import logging
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+import torch
+from safetensors.torch import save
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+from torch.utils.tensorboard import SummaryWriter
+from torchvision.utils import make_grid
+from tqdm import tqdm
+
+from codec.image_io import write_atomically
+from defilter.data.pairs import Batch, Pairs
+from defilter.runtime import Runtime, seeded_generator
+
+logger = logging.getLogger(__name__)
+
+CHECKPOINT, WEIGHTS, BEST_WEIGHTS = "checkpoint.pt", "weights.safetensors", "best.safetensors"
+
+
+class Task(Protocol):
+    """See `defilter.task`."""
+
+    def evaluate(self, batch: Batch) -> dict[str, Tensor]: ...
+
+    def preview(self, batch: Batch) -> Tensor: ...
+
+
+class Plan(NamedTuple):
+    """How long and how to train.
+
+    Attributes:
+        pictures: templates to see in all.
+        looks: looks in one step, over all processes.
+        shards: parts that a step's data are made in; a multiple of the number of processes, and
+            the only split of the data that matters. None is the number of processes.
+        warmup: share of the training over which the learning rate rises.
+        ema: decay of the moving average of the weights, in steps.
+        clip: largest norm of the gradient.
+        validate_every: templates between validations.
+        monitor: figure of the task's `evaluate` whose best weights are kept.
+        bf16: compute in bfloat16 where that is safe.
+        seed: of weights, data and everything else.
+    """
+
+    pictures: int
+    looks: int
+    shards: int | None
+    warmup: float
+    ema: float
+    clip: float
+    validate_every: int
+    monitor: str
+    bf16: bool
+    seed: int
+
+
+class Result(NamedTuple):
+    """Where training ended: templates seen, the best value of the monitored figure, last figures."""
+
+    pictures: int
+    best: float
+    figures: dict[str, float]
+
+
+def fit(
+    task: nn.Module,
+    data: Pairs,
+    optimiser: Callable[..., torch.optim.Optimizer],
+    plan: Plan,
+    run: Path,
+    runtime: Runtime,
+    config: str = "",
+) -> Result:
+    """Train; running the same command again resumes from the last checkpoint.
+
+    Args:
+        task: see `defilter.task`; its parameters are trained in place.
+        data: see `defilter.data.pairs`.
+        optimiser: called with the parameters.
+        plan: see `Plan`.
+        run: folder for checkpoint, weights and TensorBoard logs.
+        runtime: see `defilter.runtime`.
+        config: text saved in the checkpoint, from which the task can be rebuilt.
+
+    Raises:
+        ValueError: the plan does not fit the processes, or the run folder holds another training.
+    """
+    shards = plan.shards or runtime.world
+    if shards % runtime.world or plan.looks % shards:
+        raise ValueError(
+            f"expected looks ({plan.looks}) in equal shards ({shards}) over "
+            f"{runtime.world} processes"
+        )
+    device = runtime.device
+    task = task.to(device, memory_format=torch.channels_last)
+    data = data.to(device)
+    average = {name: value.detach().clone() for name, value in task.state_dict().items()}
+    model = DistributedDataParallel(task) if runtime.world > 1 else task
+    stepper = optimiser(task.parameters())
+    base_rates = [group["lr"] for group in stepper.param_groups]
+    step, seen, best = _resume(run / CHECKPOINT, task, average, stepper, device)
+
+    validation = data.validation(plan.looks)
+    writer = SummaryWriter(str(run)) if runtime.is_main else None
+    progress = tqdm(
+        total=plan.pictures, initial=seen, unit="pic", unit_scale=True, smoothing=0.02,
+        disable=None if runtime.is_main else True,
+    )  # fmt: skip
+    figures: dict[str, float] = {}
+    next_validation = (seen // plan.validate_every + 1) * plan.validate_every
+    while seen < plan.pictures:
+        torch.manual_seed(hash((plan.seed, step)))  # dropout
+        batch = _step_batch(data, plan, step, shards, runtime)
+        for group, rate in zip(stepper.param_groups, base_rates, strict=True):
+            group["lr"] = rate * _rate(seen / plan.pictures, plan.warmup)
+        with torch.autocast(device.type, torch.bfloat16, enabled=plan.bf16):
+            loss, logs = model(batch)
+        stepper.zero_grad()
+        loss.backward()
+        nn.utils.clip_grad_norm_(task.parameters(), plan.clip)
+        stepper.step()
+        step += 1
+        _update_average(average, task, min(plan.ema, (1 + step) / (10 + step)))
+        new = plan.looks * batch.filtered.shape[1]
+        seen += new
+        progress.update(new)
+        if step % 50 == 0 and writer:
+            progress.set_postfix_str(f"loss {float(loss):.3f}", refresh=False)
+            for name, value in logs.items():
+                writer.add_scalar(f"train/{name}", float(value), seen)
+        if seen >= next_validation or seen >= plan.pictures:
+            next_validation += plan.validate_every
+            figures, preview = _validate(task, average, validation, plan, runtime)
+            if plan.monitor not in figures:
+                raise ValueError(
+                    f"expected plan.monitor out of {', '.join(figures)}, got {plan.monitor!r}"
+                )
+            improved = figures[plan.monitor] > best
+            best = max(best, figures[plan.monitor])
+            if writer:
+                _report(writer, figures, preview, seen)
+                progress.write(f"{seen:>11,} pictures: " + _line(figures))
+                weights = save({k: v.cpu().contiguous() for k, v in average.items()})
+                write_atomically(run / WEIGHTS, weights)
+                if improved:
+                    write_atomically(run / BEST_WEIGHTS, weights)
+                _save_checkpoint(
+                    run / CHECKPOINT, task, average, stepper, step, seen, best, config
+                )
+            runtime.barrier()
+    progress.close()
+    if writer:
+        writer.close()
+    task.load_state_dict(average)
+    return Result(seen, best, figures)
+
+
+def _step_batch(data: Pairs, plan: Plan, step: int, shards: int, runtime: Runtime) -> Batch:
+    """This process's shards of one step, one after the other."""
+    parts = [
+        data.batch(
+            plan.looks // shards, seeded_generator(runtime.device, plan.seed, step, shard)
+        )
+        for shard in range(runtime.rank, shards, runtime.world)
+    ]
+    return Batch(*(torch.cat(group) for group in zip(*parts, strict=True)))
+
+
+def _rate(done: float, warmup: float) -> float:
+    """Linear warm-up, then half a cosine down to 1 % of the learning rate."""
+    if done < warmup:
+        return (done + 1e-3 * warmup) / warmup
+    return 0.01 + 0.99 * (1 + math.cos(math.pi * (done - warmup) / (1 - warmup))) / 2
+
+
+def _update_average(average: dict[str, Tensor], task: nn.Module, decay: float) -> None:
+    state = task.state_dict()
+    floating = [name for name, value in state.items() if value.is_floating_point()]
+    torch._foreach_lerp_(
+        [average[name] for name in floating], [state[name].detach() for name in floating], 1 - decay
+    )
+
+
+def _validate(
+    task: nn.Module, average: dict[str, Tensor], batches: list[Batch], plan: Plan, runtime: Runtime
+) -> tuple[dict[str, float], Tensor]:
+    """Mean figures over all validation looks and one preview, with the averaged weights."""
+    trained = {name: value.clone() for name, value in task.state_dict().items()}
+    task.load_state_dict(average)
+    task.eval()
+    with torch.autocast(runtime.device.type, torch.bfloat16, enabled=plan.bf16):
+        parts = [task.evaluate(batch.to(runtime.device)) for batch in batches]
+        preview = task.preview(Batch(*(x[:8] for x in batches[0])).to(runtime.device))
+    task.train()
+    task.load_state_dict(trained)
+    figures = {name: torch.cat([part[name] for part in parts]).mean() for name in parts[0]}
+    return {name: float(runtime.mean(value)) for name, value in figures.items()}, preview
+
+
+def _line(figures: dict[str, float]) -> str:
+    return ", ".join(f"{name} {value:.2f}" for name, value in figures.items())
+
+
+def _report(writer: SummaryWriter, figures: dict[str, float], preview: Tensor, seen: int) -> None:
+    for name, value in figures.items():
+        writer.add_scalar(f"validation/{name}", value, seen)
+    writer.add_image("validation/preview", make_grid(preview.cpu().float(), nrow=1), seen)
+
+
+def _save_checkpoint(
+    path: Path,
+    task: nn.Module,
+    average: dict[str, Tensor],
+    stepper: torch.optim.Optimizer,
+    step: int,
+    seen: int,
+    best: float,
+    config: str,
+) -> None:
+    buffer = io.BytesIO()
+    state = {"task": task.state_dict(), "average": average, "optimiser": stepper.state_dict()}
+    torch.save(
+        state | {"step": step, "pictures": seen, "best": best, "config": config}, buffer
+    )
+    write_atomically(path, buffer.getvalue())
+
+
+def _resume(
+    path: Path,
+    task: nn.Module,
+    average: dict[str, Tensor],
+    stepper: torch.optim.Optimizer,
+    device: torch.device,
+) -> tuple[int, int, float]:
+    """(step, pictures, best) of a checkpoint loaded into its arguments, or of a fresh start."""
+    if not path.exists():
+        return 0, 0, -math.inf
+    state = torch.load(path, map_location=device, weights_only=True)
+    try:
+        task.load_state_dict(state["task"])
+        stepper.load_state_dict(state["optimiser"])
+    except (KeyError, RuntimeError, ValueError) as error:
+        raise ValueError(
+            f"{path} belongs to another network or optimiser: choose another name=..., "
+            "or delete the folder"
+        ) from error
+    for name, value in state["average"].items():
+        average[name].copy_(value)
+    logger.info("resumed from %s at %d pictures", path, state["pictures"])
+    return state["step"], state["pictures"], state["best"]

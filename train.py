@@ -1,0 +1,40 @@
+"""Train a network: `python train.py`, `python train.py experiment=debug`, or with torchrun."""
+
+import logging
+import sys
+from pathlib import Path
+
+import hydra
+import torch
+from omegaconf import DictConfig, OmegaConf
+
+from defilter.loop import fit
+from defilter.runtime import start_runtime, stop_runtime
+
+logger = logging.getLogger(__name__)
+
+
+@hydra.main(version_base="1.3", config_path="configs", config_name="train")
+def main(config: DictConfig) -> float:
+    """Instantiate task, data and optimiser; fit. Returns the best validation figure."""
+    try:
+        OmegaConf.resolve(config)
+        run = Path(config.run)
+        runtime = start_runtime(config.device)
+        plan = hydra.utils.instantiate(config.plan)
+        torch.manual_seed(plan.seed)
+        task = hydra.utils.instantiate(config.task)
+        data = hydra.utils.instantiate(config.data)
+        optimiser = hydra.utils.instantiate(config.optim)
+        result = fit(task, data, optimiser, plan, run, runtime, OmegaConf.to_yaml(config))
+    except (ValueError, OSError, hydra.errors.InstantiationException) as error:
+        sys.exit(f"train.py: {error}")
+    finally:
+        stop_runtime()
+    if runtime.is_main:
+        print(f"{result.pictures:,} pictures, best {plan.monitor} {result.best:.2f}: {run}")
+    return result.best
+
+
+if __name__ == "__main__":
+    main()
