@@ -6,6 +6,8 @@ gives one number a look and figure; `preview(batch)` gives pictures to look at.
 Axes: L look, M template of that look, N = L M, C channel, H W pixels, P natural colour.
 """
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 
@@ -21,6 +23,12 @@ MSE_FLOOR = 1e-4  # 40 dB: below it pictures look the same, and the loss stops t
 def log_mse(x: Tensor, y: Tensor) -> Tensor:
     """(N,): natural logarithm of the mean squared error, which is what a mean PSNR averages."""
     return ((x - y).square().flatten(1).mean(1) + MSE_FLOOR).log()
+
+
+def mean_absolute(x: Tensor, y: Tensor) -> Tensor:
+    """(N,): mean absolute error, with half the absolute error of the mean colour on top."""
+    error = (x - y).flatten(2)
+    return 10 * (error.abs().mean((1, 2)) + 0.5 * error.mean(2).abs().mean(1))
 
 
 def project(forward: Tensor, degree: int = 4, ridge: float = RIDGE_ESTIMATES) -> Tensor:
@@ -46,11 +54,18 @@ class GlobalLookTask(nn.Module):
         network: the network to train.
         render_weight: weight of rendering against de-filtering.
         pooled_weight: weight of M pooled templates against single ones.
+        distance: loss of each picture, (N, 3, H, W) twice -> (N,).
     """
 
-    def __init__(self, network: GlobalLook, render_weight: float, pooled_weight: float):
+    def __init__(
+        self,
+        network: GlobalLook,
+        render_weight: float,
+        pooled_weight: float,
+        distance: Callable[[Tensor, Tensor], Tensor] = log_mse,
+    ):
         super().__init__()
-        self.network = network
+        self.network, self.distance = network, distance
         self.render_weight, self.pooled_weight = render_weight, pooled_weight
 
     def forward(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
@@ -58,16 +73,16 @@ class GlobalLookTask(nn.Module):
         filtered, clean = batch.filtered.flatten(0, 1), batch.clean.flatten(0, 1)
         encoded = self.network.encode(filtered)
         single = self.network.estimate(encoded)
-        removed = log_mse(self.network.remove(filtered, single), clean).mean()
+        removed = self.distance(self.network.remove(filtered, single), clean).mean()
         photos, rendered_photos = (
             x.repeat_interleave(count, 0) for x in (batch.photo, batch.rendered)
         )
-        rendered = log_mse(apply_cubic(photos, single.forward), rendered_photos).mean()
+        rendered = self.distance(apply_cubic(photos, single.forward), rendered_photos).mean()
         loss = removed + self.render_weight * rendered
         logs = {"removed": removed, "rendered": rendered}
         if count > 1 and self.pooled_weight:
             pooled = self.network.estimate(encoded.unflatten(0, (looks, count)).mean(1))
-            pooled_rendered = log_mse(apply_cubic(batch.photo, pooled.forward), batch.rendered)
+            pooled_rendered = self.distance(apply_cubic(batch.photo, pooled.forward), batch.rendered)
             logs["pooled_rendered"] = pooled_rendered.mean()
             loss = loss + self.pooled_weight * logs["pooled_rendered"]
         return loss, logs | {"loss": loss}
