@@ -26,7 +26,8 @@ def main(config: DictConfig) -> float:
         task = hydra.utils.instantiate(config.task)
         data = hydra.utils.instantiate(config.data)
         optimiser = hydra.utils.instantiate(config.optim)
-        result = fit(task, data, optimiser, plan, run, runtime, OmegaConf.to_yaml(config))
+        architecture = OmegaConf.to_container(config.task.network)
+        result = fit(task, data, optimiser, plan, run, runtime, architecture)
     except (ValueError, OSError, hydra.errors.InstantiationException) as error:
         sys.exit(f"train.py: {error}")
     finally:

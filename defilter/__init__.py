@@ -1,0 +1,39 @@
+"""Take the look of any photo and put it on others.
+
+    look = defilter.extract(["holiday.jpg"]).look
+    defilter.apply_to_files(look, ["photos/"], "out/")
+    defilter.save_look(look, "holiday.cube")
+"""
+
+from defilter.extract import Extraction, look_from_pair, look_from_templates
+from defilter.look import Look, load_look, save_look
+from defilter.sampling import UnusableTemplate
+from defilter.transfer import (
+    Rendered,
+    apply,
+    apply_to_files,
+    extract,
+    remove,
+    remove_from_files,
+    transfer,
+)
+from defilter.weights import default_network, load_network
+
+__all__ = [
+    "Extraction",
+    "Look",
+    "Rendered",
+    "UnusableTemplate",
+    "apply",
+    "apply_to_files",
+    "default_network",
+    "extract",
+    "load_look",
+    "load_network",
+    "look_from_pair",
+    "look_from_templates",
+    "remove",
+    "remove_from_files",
+    "save_look",
+    "transfer",
+]

@@ -10,10 +10,9 @@ import logging
 import math
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import torch
-from safetensors.torch import save
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.utils.tensorboard import SummaryWriter
@@ -23,6 +22,7 @@ from tqdm import tqdm
 from codec.image_io import write_atomically
 from defilter.data.pairs import Batch, Pairs
 from defilter.runtime import Runtime, seeded_generator
+from defilter.weights import save_weights
 
 logger = logging.getLogger(__name__)
 
@@ -81,7 +81,7 @@ def fit(
     plan: Plan,
     run: Path,
     runtime: Runtime,
-    config: str = "",
+    architecture: dict[str, Any],
 ) -> Result:
     """Train; running the same command again resumes from the last checkpoint.
 
@@ -92,7 +92,7 @@ def fit(
         plan: see `Plan`.
         run: folder for checkpoint, weights and TensorBoard logs.
         runtime: see `defilter.runtime`.
-        config: text saved in the checkpoint, from which the task can be rebuilt.
+        architecture: how to build `task.network`; saved with its weights, see `defilter.weights`.
 
     Raises:
         ValueError: the plan does not fit the processes, or the run folder holds another training.
@@ -152,13 +152,9 @@ def fit(
             if writer:
                 _report(writer, figures, preview, seen)
                 progress.write(f"{seen:>11,} pictures: " + _line(figures))
-                weights = save({k: v.cpu().contiguous() for k, v in average.items()})
-                write_atomically(run / WEIGHTS, weights)
-                if improved:
-                    write_atomically(run / BEST_WEIGHTS, weights)
-                _save_checkpoint(
-                    run / CHECKPOINT, task, average, stepper, step, seen, best, config
-                )
+                for name in (WEIGHTS, BEST_WEIGHTS) if improved else (WEIGHTS,):
+                    _save_network(run / name, average, architecture, seen, figures)
+                _save_checkpoint(run / CHECKPOINT, task, average, stepper, step, seen, best)
             runtime.barrier()
     progress.close()
     if writer:
@@ -219,6 +215,20 @@ def _report(writer: SummaryWriter, figures: dict[str, float], preview: Tensor, s
     writer.add_image("validation/preview", make_grid(preview.cpu().float(), nrow=1), seen)
 
 
+def _save_network(
+    path: Path,
+    average: dict[str, Tensor],
+    architecture: dict[str, Any],
+    seen: int,
+    figures: dict[str, float],
+) -> None:
+    """The averaged weights of `task.network` alone."""
+    prefix = "network."
+    state = {k.removeprefix(prefix): v for k, v in average.items() if k.startswith(prefix)}
+    notes = {"pictures": str(seen), "validation": _line(figures)}
+    save_weights(state, architecture, path, **notes)
+
+
 def _save_checkpoint(
     path: Path,
     task: nn.Module,
@@ -227,13 +237,10 @@ def _save_checkpoint(
     step: int,
     seen: int,
     best: float,
-    config: str,
 ) -> None:
     buffer = io.BytesIO()
     state = {"task": task.state_dict(), "average": average, "optimiser": stepper.state_dict()}
-    torch.save(
-        state | {"step": step, "pictures": seen, "best": best, "config": config}, buffer
-    )
+    torch.save(state | {"step": step, "pictures": seen, "best": best}, buffer)
     write_atomically(path, buffer.getvalue())
 
 

@@ -17,12 +17,13 @@ from defilter.data.pairs import Batch
 from defilter.global_look import GlobalLook, apply_cubic
 from defilter.natural_colours import natural_colours
 
-MSE_FLOOR = 1e-4  # 40 dB: below it pictures look the same, and the loss stops to care
+def log_mse(x: Tensor, y: Tensor, floor: float = 1e-4) -> Tensor:
+    """(N,): natural logarithm of the mean squared error, which is what a mean PSNR averages.
 
-
-def log_mse(x: Tensor, y: Tensor) -> Tensor:
-    """(N,): natural logarithm of the mean squared error, which is what a mean PSNR averages."""
-    return ((x - y).square().flatten(1).mean(1) + MSE_FLOOR).log()
+    Args:
+        floor: added to the error; where the error is far below it, the loss stops to care.
+    """
+    return ((x - y).square().flatten(1).mean(1) + floor).log()
 
 
 def mean_absolute(x: Tensor, y: Tensor) -> Tensor:

@@ -1,0 +1,124 @@
+"""Commands: `python -m defilter extract | apply | remove | transfer`."""
+
+import argparse
+import logging
+import sys
+from pathlib import Path
+
+from defilter.look import CUBE_SIZES, load_look, save_look
+from defilter.transfer import Rendered, apply_to_files, extract, remove_from_files, transfer
+from defilter.weights import load_network
+
+LOOK_EXTENSIONS = (".cube", ".png", ".json")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run a command; returns the exit status: 0 done, 1 something failed, 2 wrong usage."""
+    logging.basicConfig(format="%(message)s", level=logging.WARNING)
+    options = _parser().parse_args(arguments)
+    try:
+        result: Rendered | None = options.command(options)
+    except (ValueError, OSError) as error:
+        print(f"defilter: {error}", file=sys.stderr)
+        return 1
+    if result is None:
+        return 0
+    for failure in result.failures:
+        print(f"defilter: {failure}", file=sys.stderr)
+    print(f"{len(result.written)} of {len(result.written) + len(result.failures)} done")
+    return 1 if result.failures else 0
+
+
+def _extract(options: argparse.Namespace) -> None:
+    network = None if options.weights is None else load_network(options.weights)
+    extraction = extract(options.template, options.before, network, options.robust)
+    look = extraction.look
+    save_look(look, options.output, options.size, options.bits)
+    print(f"{options.output}: covers {look.coverage:.0%} of the colours that photos have")
+
+
+def _apply(options: argparse.Namespace) -> Rendered:
+    return apply_to_files(load_look(options.look), options.photo, options.output, options.strength)
+
+
+def _remove(options: argparse.Namespace) -> Rendered:
+    network = None if options.weights is None else load_network(options.weights)
+    return remove_from_files(options.photo, options.output, network)
+
+
+def _transfer(options: argparse.Namespace) -> Rendered:
+    network = None if options.weights is None else load_network(options.weights)
+    return transfer(options.template, options.photo, options.output, options.strength, network)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m defilter", description="Take the look of any photo and put it on others."
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    command = commands.add_parser("extract", help="write the look of a picture to a file")
+    command.add_argument("template", nargs="+", help="pictures or folders, all with one look")
+    command.add_argument("-o", "--output", required=True, type=_look_path, metavar="LOOK")
+    command.add_argument("--before", metavar="PICTURE", help="the template without its look")
+    command.add_argument(
+        "--robust", action="store_true", help="with --before: bear retouching and moved objects"
+    )
+    command.add_argument("--size", type=int, default=33, choices=CUBE_SIZES, help="of a .cube")
+    command.add_argument("--bits", type=int, default=8, choices=(8, 16), help="of a .png (HALD)")
+    _add_weights(command)
+    command.set_defaults(command=_extract)
+
+    command = commands.add_parser("apply", help="render photos with a look")
+    command.add_argument("look", help=".json, .cube or HALD .png")
+    _add_photos(command)
+    _add_strength(command)
+    command.set_defaults(command=_apply)
+
+    command = commands.add_parser("remove", help="take the filter off photos")
+    _add_photos(command)
+    _add_weights(command)
+    command.set_defaults(command=_remove)
+
+    command = commands.add_parser("transfer", help="render photos with the look of another picture")
+    command.add_argument(
+        "--template", required=True, action="append", help="picture or folder; may be repeated"
+    )
+    _add_photos(command)
+    _add_strength(command)
+    _add_weights(command)
+    command.set_defaults(command=_transfer)
+    return parser
+
+
+def _add_photos(command: argparse.ArgumentParser) -> None:
+    command.add_argument("photo", nargs="+", help="pictures or folders")
+    command.add_argument("-o", "--output", required=True, metavar="DIR", help="folder to write to")
+
+
+def _add_strength(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--strength", type=_strength, default=1.0, help="0 (as it was) to 1 (default)"
+    )
+
+
+def _add_weights(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--weights", help="a network of your own, from train.py")
+
+
+def _strength(text: str) -> float:
+    value = float(text)
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"expected a number from 0 to 1, got {text}")
+    return value
+
+
+def _look_path(text: str) -> Path:
+    path = Path(text)
+    if path.suffix.lower() not in LOOK_EXTENSIONS:
+        raise argparse.ArgumentTypeError(f"expected the extension .cube, .png or .json, got {text}")
+    return path
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,190 @@
+"""Taking a look: from before and after, or from filtered templates alone.
+
+Axes: M template of one look, C channel, P colour sample, H W pixels.
+"""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from codec.lut import fit_residual_lut
+from codec.mapping import (
+    RIDGE_ESTIMATES,
+    RIDGE_PAIRS,
+    ColourMapping,
+    fit_lbfgs,
+    fit_least_squares,
+)
+from defilter.coverage import look_coverage
+from defilter.global_look import GlobalLook, apply_cubic
+from defilter.look import Look
+from defilter.natural_colours import natural_colours
+from defilter.sampling import (
+    DEFAULT_COUNT,
+    UnusableTemplate,
+    sample_balanced,
+    sample_masked,
+    usable_pixels,
+)
+from defilter.unet import squash
+
+FIT_SIZE = 64
+PAIR_MODE_SIDE = 512
+ROBUST_HUBER = 0.02
+
+
+class Extraction(NamedTuple):
+    """A look and the evidence for it.
+
+    Attributes:
+        look: the look.
+        removed: (M, 3, S, S) the de-filtered templates, squashed.
+        before, after: (P, 3) sampled colours of the de-filtered templates and of the templates.
+    """
+
+    look: Look
+    removed: Tensor
+    before: Tensor
+    after: Tensor
+
+
+def look_from_templates(
+    network: nn.Module,
+    templates: Sequence[Tensor],
+    degree: int = 4,
+    space: str = "rgb",
+    ridge: float = RIDGE_ESTIMATES,
+    masks: Sequence[Tensor] | None = None,
+    count: int = DEFAULT_COUNT,
+    provenance: dict[str, Any] | None = None,
+) -> Extraction:
+    """The look that templates share.
+
+    A `GlobalLook` network says itself what the look does to other photos: the 27 numbers are
+    fitted to that on the colours that photos have. Any other network only de-filters: the numbers
+    are fitted to the pairs of de-filtered template and template, as the seed does.
+
+    Args:
+        network: (N, 3, H, W) -> (N, 3, H, W) de-filtered.
+        templates: (3, H, W) pictures in [0, 1] of any size, all with one look.
+        degree, space, ridge: of the mapping.
+        masks: salient targets, (H, W) bool for each template, that get more of the samples.
+        count: samples over all templates.
+
+    Raises:
+        UnusableTemplate: a template is flat or clipped all over.
+    """
+    if not templates:
+        raise UnusableTemplate("expected at least one template, got none")
+    device = next(network.parameters()).device
+    squashed = torch.cat([squash(template[None], FIT_SIZE) for template in templates]).to(device)
+    usable = [usable_pixels(template) for template in squashed.cpu()]
+    with torch.no_grad():
+        estimate = None
+        if isinstance(network, GlobalLook):
+            encoded = network.encode(squashed).mean(0, keepdim=True)
+            estimate = network.estimate(encoded)
+            shared = type(estimate)(*(x.expand(len(squashed), *x.shape[1:]) for x in estimate))
+            removed = network.remove(squashed, shared)
+        else:
+            removed = network(squashed)
+    removed = removed.float().clamp(0, 1).cpu()
+    before, after = _sample_pairs(removed, squashed.cpu(), usable, masks, count)
+    if estimate is None:
+        mapping = fit_least_squares(before, after, degree, space, ridge)
+    else:
+        colours = natural_colours().colours
+        seen = colours.T[None, :, None].to(device)
+        rendered = apply_cubic(seen, estimate.forward).clamp(0, 1)[0, :, 0].T.cpu()
+        mapping = fit_least_squares(colours, rendered, degree, space, ridge)
+    look = Look(mapping, coverage=look_coverage(before), provenance=provenance or {})
+    return Extraction(look, removed, before, after)
+
+
+def _sample_pairs(
+    removed: Tensor,
+    templates: Tensor,
+    usable: Sequence[Tensor],
+    masks: Sequence[Tensor] | None,
+    count: int,
+) -> tuple[Tensor, Tensor]:
+    """Pooled samples of all templates: (P, 3) before, (P, 3) after."""
+    generator = torch.Generator().manual_seed(0)
+    each = -(-count // len(templates))
+    before, after = [], []
+    for number, (clean, template, index) in enumerate(
+        zip(removed, templates, usable, strict=True)
+    ):
+        if masks is None:
+            chosen = sample_balanced(clean, index, each, generator)
+        else:
+            mask = F.interpolate(masks[number][None, None].float(), template.shape[1:])[0, 0] > 0.5
+            chosen = sample_masked(mask, index, each, generator)
+        before.append(clean.flatten(1)[:, chosen].T)
+        after.append(template.flatten(1)[:, chosen].T)
+    return torch.cat(before), torch.cat(after)
+
+
+def look_from_pair(
+    before: Tensor,
+    after: Tensor,
+    degree: int = 4,
+    space: str = "rgb",
+    lut: bool = True,
+    robust: bool = False,
+    count: int = DEFAULT_COUNT,
+    provenance: dict[str, Any] | None = None,
+) -> Extraction:
+    """The look between one picture before and after (pair mode).
+
+    Args:
+        before, after: (3, H, W) in [0, 1], the same picture, of one aspect ratio.
+        degree, space: of the mapping.
+        lut: also fit the smooth 9^3 table, which is closer, and renders instead of the mapping.
+        robust: fit the mapping with a Huber loss, for pairs that were also retouched or moved.
+        count: samples.
+
+    Raises:
+        ValueError: the two do not have one shape.
+        UnusableTemplate: the filtered picture is flat or clipped all over.
+    """
+    height, width = after.shape[1:]
+    ratio = before.shape[2] / before.shape[1] / (width / height)
+    if not 0.98 < ratio < 1.02:
+        raise ValueError(
+            f"expected before and after of one shape, got {before.shape[2]} x {before.shape[1]} "
+            f"and {width} x {height}"
+        )
+    scale = min(1.0, PAIR_MODE_SIDE / max(height, width))
+    side = (max(1, round(height * scale)), max(1, round(width * scale)))
+    before, after = (
+        x if x.shape[1:] == side else F.interpolate(x[None], side, mode="area")[0]
+        for x in (before, after)
+    )
+    generator = torch.Generator().manual_seed(0)
+    chosen = sample_balanced(before, usable_pixels(after), count, generator)
+    colours, filtered = before.flatten(1)[:, chosen].T, after.flatten(1)[:, chosen].T
+    if robust:
+        mapping = fit_lbfgs(colours, filtered, degree, space, RIDGE_PAIRS, huber=ROBUST_HUBER)
+    else:
+        mapping = fit_least_squares(colours, filtered, degree, space, RIDGE_PAIRS)
+    table = fit_residual_lut(colours, filtered).float() if lut else None
+    look = Look(mapping, table, look_coverage(colours), provenance or {})
+    return Extraction(look, before[None], colours, filtered)
+
+
+def inverse_mapping(network: nn.Module, template: Tensor, degree: int = 4) -> ColourMapping:
+    """The mapping that de-filters a picture at full resolution, fitted on its squashed copy.
+
+    Args:
+        template: (3, H, W) in [0, 1].
+    """
+    device = next(network.parameters()).device
+    small = squash(template[None], FIT_SIZE).to(device)
+    with torch.no_grad():
+        removed = network(small).float().clamp(0, 1)[0].cpu()
+    pixels = small[0].cpu().flatten(1).T
+    return fit_least_squares(pixels, removed.flatten(1).T, degree, "rgb", RIDGE_ESTIMATES)

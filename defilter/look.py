@@ -1,0 +1,172 @@
+"""A look: what makes a filtered photo out of a clean one, and the files that carry it."""
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from codec.image_io import write_atomically
+from codec.interchange import load_lut, save_cube, save_hald
+from codec.lut import apply_trilinear, resample
+from codec.mapping import ColourMapping, fit_least_squares
+from codec.render import render_lut, render_mapping
+from defilter.natural_colours import natural_colours
+
+SCHEMA, VERSION = "defilter-look", 1
+MAX_JSON_BYTES = 16 * 2**20
+MAX_TABLE_SIZE = 33
+CUBE_SIZES = (17, 33, 65)
+HALD_LEVEL = 8
+
+
+class LookFileError(ValueError):
+    """A file that holds no look; the message names it and what was expected."""
+
+
+@dataclass(frozen=True)
+class Look:
+    """A look.
+
+    Attributes:
+        mapping: the 27 numbers.
+        table: (3, D, D, D) richer model that renders in place of the mapping, or None.
+        coverage: share of the colours natural photos have that the look was taken from, or None.
+        provenance: where it comes from, such as template names and network weights.
+        categories: looks of parts of the picture, by category name.
+        scene: class and features of the template, as later renderings need them.
+    """
+
+    mapping: ColourMapping
+    table: Tensor | None = None
+    coverage: float | None = None
+    provenance: dict[str, Any] = field(default_factory=dict)
+    categories: dict[str, ColourMapping] = field(default_factory=dict)
+    scene: dict[str, Any] = field(default_factory=dict)
+
+    def render(self, pixels: Tensor, strength: float | Tensor = 1.0) -> Tensor:
+        """(3, H, W) uint8 or uint16 -> the same with the look; see `codec.render`."""
+        if self.table is None:
+            return render_mapping(pixels, self.mapping, strength)
+        return render_lut(pixels, self.table, strength)
+
+    def lut(self, size: int = 33) -> Tensor:
+        """(3, size, size, size) float32 table of what `render` does."""
+        return self.mapping.lut(size) if self.table is None else resample(self.table, size).float()
+
+
+def save_look(look: Look, path: Path | str, size: int = 33, bits: int = 8) -> None:
+    """Write a look by its extension: .json (everything), .cube or .png (HALD), for other programs.
+
+    Args:
+        size: grid points of a .cube: 17, 33 or 65.
+        bits: of a HALD picture, 8 or 16; it has 64 grid points.
+
+    Raises:
+        LookFileError: another extension.
+        ValueError: another size or bit depth.
+    """
+    path = Path(path)
+    kind = path.suffix.lower()
+    if kind == ".json":
+        text = json.dumps(_to_json(look), indent=1, ensure_ascii=False)
+        write_atomically(path, (text + "\n").encode())
+    elif kind == ".cube":
+        if size not in CUBE_SIZES:
+            raise ValueError(f"expected a .cube size out of {CUBE_SIZES}, got {size}")
+        save_cube(look.lut(size), path, title=path.stem)
+    elif kind == ".png":
+        save_hald(look.lut(HALD_LEVEL**2), path, bits)
+    else:
+        raise LookFileError(f"{path}: expected the extension .json, .cube or .png")
+
+
+def load_look(path: Path | str) -> Look:
+    """Read a look: our .json, or any .cube or HALD picture.
+
+    Raises:
+        LookFileError, LutFileError: nothing that can be read; the message says why.
+    """
+    path = Path(path)
+    if path.suffix.lower() != ".json":
+        return look_from_table(load_lut(path), {"file": path.name})
+    try:
+        if path.stat().st_size > MAX_JSON_BYTES:
+            raise LookFileError(f"{path}: larger than {MAX_JSON_BYTES >> 20} MiB")
+        return _from_json(json.loads(path.read_text(encoding="utf-8")))
+    except OSError as error:
+        raise LookFileError(f"{path}: cannot be read ({error.strerror or error})") from error
+    except LookFileError:
+        raise
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise LookFileError(f"{path}: not a look file ({error})") from error
+
+
+def look_from_table(table: Tensor, provenance: dict[str, Any]) -> Look:
+    """A look that renders with a LUT; its 27 numbers are the nearest ones on natural colours."""
+    colours = natural_colours().colours
+    after = render_colours(table, colours)
+    return Look(fit_least_squares(colours, after), table, provenance=provenance)
+
+
+def render_colours(table: Tensor, colours: Tensor) -> Tensor:
+    """(P, 3) colours through a LUT."""
+    return apply_trilinear(colours.T[None, :, None], table)[0, :, 0].T
+
+
+def _to_json(look: Look) -> dict[str, Any]:
+    table = look.table
+    if table is not None and table.shape[-1] > MAX_TABLE_SIZE:
+        table = resample(table, MAX_TABLE_SIZE)
+    return {
+        "schema": SCHEMA,
+        "version": VERSION,
+        "mapping": _mapping_to_json(look.mapping),
+        "lut": None
+        if table is None
+        else {
+            "size": table.shape[-1],
+            "red_fastest": [round(value, 6) for value in table.flatten(1).T.flatten().tolist()],
+        },
+        "coverage": look.coverage,
+        "provenance": look.provenance,
+        "categories": {name: _mapping_to_json(m) for name, m in look.categories.items()},
+        "scene": look.scene,
+    }
+
+
+def _from_json(content: dict[str, Any]) -> Look:
+    if content.get("schema") != SCHEMA:
+        raise LookFileError(f'expected "schema": "{SCHEMA}", got {content.get("schema")!r}')
+    if content.get("version") != VERSION:
+        raise LookFileError(f"expected version {VERSION}, got {content.get('version')!r}")
+    table = None
+    if content.get("lut") is not None:
+        size = int(content["lut"]["size"])
+        if not 2 <= size <= MAX_TABLE_SIZE:
+            raise LookFileError(f"expected a table of 2 to {MAX_TABLE_SIZE} points, got {size}")
+        table = torch.tensor(content["lut"]["red_fastest"], dtype=torch.float32)
+        table = table.reshape(size**3, 3).T.reshape(3, size, size, size)
+        if not bool(table.isfinite().all()):
+            raise LookFileError("expected finite numbers in the table")
+    return Look(
+        _mapping_from_json(content["mapping"]),
+        table,
+        content.get("coverage"),
+        dict(content.get("provenance") or {}),
+        {name: _mapping_from_json(m) for name, m in (content.get("categories") or {}).items()},
+        dict(content.get("scene") or {}),
+    )
+
+
+def _mapping_to_json(mapping: ColourMapping) -> dict[str, Any]:
+    return {"space": mapping.space, "coefficients": mapping.coefficients.tolist()}
+
+
+def _mapping_from_json(content: dict[str, Any]) -> ColourMapping:
+    coefficients = torch.tensor(content["coefficients"], dtype=torch.float64)
+    if coefficients.dim() != 2:
+        raise LookFileError("expected three rows of coefficients")
+    return ColourMapping(coefficients, content["space"])

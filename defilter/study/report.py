@@ -1,0 +1,166 @@
+"""A transfer to look at: one self-contained page, and a contact sheet.
+
+The page holds a before/after slider for each photo, the curves of the look, its coverage and the
+timings. It loads nothing from anywhere.
+"""
+
+import base64
+import html
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from string import Template
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from codec.image_io import encode_jpeg, quantise, write_atomically
+from defilter.look import Look
+
+MOST_SLIDERS = 24
+SLIDER_SIDE = 1024
+SHEET_SIDE, SHEET_COLUMNS, SHEET_PHOTOS = 320, 4, 12
+_PAGE = Path(__file__).with_name("report.html")
+_CHANNELS = (("red", "#d33"), ("green", "#2a2"), ("blue", "#36d"))
+
+
+class Comparison(NamedTuple):
+    """A photo and its rendering.
+
+    Attributes:
+        name: path of the rendering relative to the page.
+        before, after: (3, H, W) in [0, 1], or None where the page only links to the file.
+        coverage: share of the photo's pixels whose colours the look has seen.
+    """
+
+    name: str
+    before: Tensor | None
+    after: Tensor | None
+    coverage: float
+
+
+def write_report(
+    look: Look,
+    templates: Sequence[Comparison],
+    comparisons: Sequence[Comparison],
+    timings: dict[str, float],
+    network: str,
+    path: Path,
+) -> None:
+    """Write the page.
+
+    Args:
+        look: what was taken.
+        templates: the de-filtered templates against the templates.
+        comparisons: one a photo; those without pictures are linked.
+        timings: seconds by what they were spent on.
+        network: name of the weights.
+        path: of the page.
+    """
+    shown = [c for c in comparisons if c.before is not None]
+    linked = [c for c in comparisons if c.before is None]
+    links = "".join(
+        f'<li><a href="{html.escape(c.name)}">{html.escape(c.name)}</a> '
+        f"({c.coverage:.0%} covered)</li>"
+        for c in linked
+    )
+    page = Template(_PAGE.read_text(encoding="utf-8")).substitute(
+        templates=html.escape(", ".join(look.provenance.get("templates", []))),
+        network=html.escape(network),
+        coverage=f"{look.coverage or 0:.0%}",
+        removed="".join(_slider(c, "without its look, and as it is") for c in templates),
+        curves=curves_svg(look),
+        sliders="".join(_slider(c, _coverage_note(c)) for c in shown),
+        links=f"<h2>More renderings</h2><ul>{links}</ul>" if links else "",
+        timings="".join(
+            f"<tr><td>{html.escape(what)}</td><td>{seconds:.2f} s</td></tr>"
+            for what, seconds in timings.items()
+        ),
+    )
+    write_atomically(path, page.encode())
+
+
+def _coverage_note(comparison: Comparison) -> str:
+    return f"{comparison.coverage:.0%} of its colours were seen in the template"
+
+
+def _slider(comparison: Comparison, note: str) -> str:
+    before, after = comparison.before, comparison.after
+    assert before is not None and after is not None
+    name = html.escape(comparison.name)
+    return (
+        f'<figure><div class="pair" style="aspect-ratio:{before.shape[2]}/{before.shape[1]}">'
+        f'<img alt="before" src="{_data_url(before)}"><img alt="after" class="after" '
+        f'src="{_data_url(after)}"><input type="range" min="0" max="100" value="50" '
+        f'aria-label="before and after of {name}"></div>'
+        f"<figcaption><b>{name}</b> {html.escape(note)}</figcaption></figure>"
+    )
+
+
+def _data_url(picture: Tensor) -> str:
+    small = _fit(picture, SLIDER_SIDE)
+    jpeg = base64.b64encode(encode_jpeg(quantise(small, torch.uint8), 85)).decode()
+    return f"data:image/jpeg;base64,{jpeg}"
+
+
+def _fit(picture: Tensor, side: int) -> Tensor:
+    """(3, H, W) reduced so that its longer side is at most `side`."""
+    height, width = picture.shape[1:]
+    scale = side / max(height, width)
+    if scale >= 1:
+        return picture
+    size = (max(1, round(height * scale)), max(1, round(width * scale)))
+    small = F.interpolate(picture[None], size, mode="bilinear", antialias=True)
+    return small[0].clamp(0, 1)
+
+
+def curves_svg(look: Look) -> str:
+    """What the look does to greys, as an SVG of three curves over the identity."""
+    grey = torch.linspace(0, 1, 65)
+    after = look.mapping(grey.expand(1, 3, 1, -1))[0, :, 0]
+    lines = [
+        f'<polyline points="{_points(grey, after[c])}" stroke="{colour}"><title>{name}</title>'
+        "</polyline>"
+        for c, (name, colour) in enumerate(_CHANNELS)
+    ]
+    return (
+        '<svg viewBox="-4 -4 208 208" role="img" aria-label="curves of the look on greys">'
+        '<rect width="200" height="200" fill="none" stroke="#ccc"/>'
+        '<polyline points="0,200 200,0" stroke="#bbb" stroke-dasharray="4"/>'
+        f"{''.join(lines)}</svg>"
+    )
+
+
+def _points(x: Tensor, y: Tensor) -> str:
+    return " ".join(
+        f"{200 * a:.1f},{200 - 200 * b:.1f}" for a, b in zip(x.tolist(), y.tolist(), strict=True)
+    )
+
+
+def write_contact_sheet(
+    templates: Sequence[Comparison], comparisons: Sequence[Comparison], path: Path
+) -> None:
+    """Template, de-filtered template, then photos beside their renderings, as a PNG."""
+    tiles: list[tuple[str, Tensor]] = []
+    for first, second, group in (
+        ("de-filtered: {}", "template: {}", templates[:2]),
+        ("{}", "with the look", comparisons[:SHEET_PHOTOS]),
+    ):
+        for pair in group:
+            if pair.before is not None and pair.after is not None:
+                tiles.append((first.format(pair.name), _fit(pair.before, SHEET_SIDE)))
+                tiles.append((second.format(pair.name), _fit(pair.after, SHEET_SIDE)))
+    rows = -(-len(tiles) // SHEET_COLUMNS)
+    figure = Figure(figsize=(3 * SHEET_COLUMNS, 2.6 * rows), layout="constrained")
+    axes = figure.subplots(rows, SHEET_COLUMNS, squeeze=False).flatten()
+    for axis in axes:
+        axis.axis("off")
+    for axis, (title, picture) in zip(axes, tiles, strict=False):
+        axis.imshow(picture.permute(1, 2, 0).numpy())
+        axis.set_title(title, fontsize=9)
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=110)
+    write_atomically(path, buffer.getvalue())

@@ -1,0 +1,143 @@
+"""The main job: take a look from templates, put it on photos, and show what happened."""
+
+import tempfile
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+from torch import nn
+
+from codec.image_io import (
+    Picture,
+    list_pictures,
+    quantise,
+    read_picture,
+    write_picture,
+)
+from defilter.coverage import photo_coverage
+from defilter.data.photos import embedded_photos
+from defilter.extract import Extraction
+from defilter.look import save_look
+from defilter.study.demonstration import demonstration_look
+from defilter.study.report import MOST_SLIDERS, Comparison, write_contact_sheet, write_report
+from defilter.transfer import apply_look, convert_planned, extract, plan_outputs, remove
+from defilter.weights import DEFAULT_WEIGHTS, load_network, weights_hash
+
+LOOK_NAMES = ("look.cube", "look.png", "look.json")
+OWN_NAMES = (*LOOK_NAMES, "contact_sheet.png", "report.html")
+DEMONSTRATION_TEMPLATE = "coffee.png"
+MOST_TEMPLATES = 4  # shown
+
+
+class TransferResult(NamedTuple):
+    """What a transfer wrote, and what failed; printed by evaluate.py."""
+
+    out: Path
+    extraction: Extraction
+    failures: list[str]
+    summary: str
+
+
+def run(
+    template: str | list[str] | None = None,
+    photos: str | list[str] | None = None,
+    out: str = "out/transfer",
+    strength: float = 1.0,
+    weights: str | None = None,
+) -> TransferResult:
+    """Extract, render, report.
+
+    Args:
+        template: picture(s) or folder(s) with one look; None is an embedded photo graded by
+            `demonstration_look`.
+        photos: picture(s) or folder(s) to render; None is the embedded photos.
+        out: folder for look.cube, look.png, look.json, contact_sheet.png, report.html and the
+            renderings, which keep the photos' names.
+        strength: rendering degree, 0 to 1.
+        weights: a network from train.py; None is the one that ships.
+
+    Raises:
+        ValueError: unusable input; the message names it.
+    """
+    if not 0 <= strength <= 1:
+        raise ValueError(f"expected a strength from 0 to 1, got {strength}")
+    target = Path(out)
+    chosen = [str(path) for path in embedded_photos()] if photos is None else _as_list(photos)
+    _check_names(chosen)
+    plan = plan_outputs(chosen, target)
+    started = time.perf_counter()
+    network = load_network(weights)
+    loaded = time.perf_counter()
+    with tempfile.TemporaryDirectory() as folder:
+        chosen_templates = (
+            [str(_graded_template(Path(folder)))] if template is None else _as_list(template)
+        )
+        extraction = extract(chosen_templates, network=network)
+        extracted = time.perf_counter()
+        templates = [
+            _compare_template(read_picture(path), path.name, network)
+            for path, _ in list_pictures(chosen_templates)[:MOST_TEMPLATES]
+        ]
+    started_rendering = time.perf_counter()
+    for name in LOOK_NAMES:
+        save_look(extraction.look, target / name)
+    rendered = convert_planned(plan, apply_look(extraction.look, strength))
+    finished = time.perf_counter()
+    if not rendered.written:
+        raise ValueError("no photo could be rendered: " + "; ".join(rendered.failures))
+    comparisons = [
+        _compare(source, result, target, extraction, with_picture=number < MOST_SLIDERS)
+        for number, (source, result) in enumerate(rendered.written)
+    ]
+    timings = {
+        "load the network": loaded - started,
+        "extract the look": extracted - loaded,
+        f"render {len(rendered.written)} photos": finished - started_rendering,
+    }
+    network_name = f"{Path(weights or DEFAULT_WEIGHTS).name} {weights_hash(weights)}"
+    write_contact_sheet(templates, comparisons, target / "contact_sheet.png")
+    write_report(
+        extraction.look, templates, comparisons, timings, network_name, target / "report.html"
+    )
+    summary = (
+        f"{len(rendered.written)} photos rendered into {target}: open {target / 'report.html'}"
+    )
+    return TransferResult(target, extraction, rendered.failures, summary)
+
+
+def _as_list(paths: str | list[str]) -> list[str]:
+    return [paths] if isinstance(paths, str) else list(paths)
+
+
+def _check_names(photos: list[str]) -> None:
+    """Photos that would overwrite the study's own files, or be taken for them."""
+    for path, relative in list_pictures(photos):
+        if str(relative) in OWN_NAMES:
+            raise ValueError(f"{path}: this name is taken by an output; rename the photo")
+
+
+def _graded_template(folder: Path) -> Path:
+    """The demonstration's template as a JPEG file, as users have one."""
+    source = next(p for p in embedded_photos() if p.name == DEMONSTRATION_TEMPLATE)
+    photo = read_picture(source)
+    graded = quantise(demonstration_look(photo.floats()[None])[0], photo.pixels.dtype)
+    path = folder / f"{source.stem}_graded.jpg"
+    write_picture(Picture(graded, file_format="JPEG"), path)
+    return path
+
+
+def _compare_template(template: Picture, name: str, network: nn.Module) -> Comparison:
+    removed = remove(template, network)
+    return Comparison(name, removed.floats(), template.floats(), 1.0)
+
+
+def _compare(
+    source: Path, result: Path, out: Path, extraction: Extraction, with_picture: bool
+) -> Comparison:
+    photo = read_picture(source).floats()
+    return Comparison(
+        result.relative_to(out).as_posix(),
+        photo if with_picture else None,
+        read_picture(result).floats() if with_picture else None,
+        photo_coverage(photo, extraction.before),
+    )
