@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from codec.lut import fit_residual_lut
+from codec.lut import apply_trilinear, fit_residual_lut
 from codec.mapping import (
     RIDGE_ESTIMATES,
     RIDGE_PAIRS,
@@ -19,7 +19,7 @@ from codec.mapping import (
     fit_least_squares,
 )
 from defilter.coverage import look_coverage
-from defilter.global_look import GlobalLook, apply_cubic
+from defilter.global_look import GlobalLook
 from defilter.look import Look
 from defilter.natural_colours import natural_colours
 from defilter.sampling import (
@@ -98,7 +98,7 @@ def look_from_templates(
     else:
         colours = natural_colours().colours
         seen = colours.T[None, :, None].to(device)
-        rendered = apply_cubic(seen, estimate.forward).clamp(0, 1)[0, :, 0].T.cpu()
+        rendered = apply_trilinear(seen, estimate.forward).clamp(0, 1)[0, :, 0].T.cpu()
         mapping = fit_least_squares(colours, rendered, degree, space, ridge)
     look = Look(mapping, coverage=look_coverage(before), provenance=provenance or {})
     return Extraction(look, removed, before, after)

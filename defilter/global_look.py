@@ -5,7 +5,8 @@ templates of one look. Two heads turn them into colour maps: the inverse look, w
 template, and the forward look, which renders other photos. A small U-Net adds what no colour map
 can: vignettes, light leaks.
 
-Axes: L look, M template of that look, N = L M picture, C channel, H W pixels, F feature.
+Axes: L look, M template of that look, N = L M picture, C channel, H W pixels, F feature,
+K basis look, D grid size of a table.
 """
 
 from collections.abc import Sequence
@@ -15,17 +16,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from codec.lut import apply_trilinear, identity_lut
 from defilter.unet import DefilterUNet, squash
 
 QUANTILES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
-MONOMIALS = tuple(
-    (r, g, b) for r in range(4) for g in range(4 - r) for b in range(4 - r - g)
-)  # exponents of the 20 terms of a full cubic in three variables
+TABLE_SIZE = 9
 
 
 class LookEstimate(NamedTuple):
-    """What the network says of L looks: coefficients (L, 3, 20) of two cubic colour maps, and the
-    features (L, F) behind them."""
+    """What the network says of L looks: two colour maps as tables (L, 3, D, D, D), laid out as in
+    `codec.lut`, and the features (L, F) behind them."""
 
     inverse: Tensor
     forward: Tensor
@@ -68,14 +68,34 @@ def soft_histogram(x: Tensor, bins: int) -> Tensor:
     return (red_green.mT @ blue / x[0, 0].numel()).flatten(1).clamp(min=1e-8).sqrt()
 
 
-def apply_cubic(x: Tensor, coefficients: Tensor) -> Tensor:
-    """Pictures (N, 3, H, W) plus the cubic polynomial of their colours; coefficients (N, 3, 20)."""
-    centred = x - 0.5
-    powers = [torch.ones_like(centred), centred, centred.square(), centred**3]
-    terms = torch.stack(
-        [powers[r][:, 0] * powers[g][:, 1] * powers[b][:, 2] for r, g, b in MONOMIALS], 1
-    )
-    return x + (coefficients @ terms.flatten(2)).view_as(x)
+class LookHead(nn.Module):
+    """Features (L, F) -> tables (L, 3, D, D, D): a mixture of K learned basis looks.
+
+    The basis starts as the 20 monomials up to degree 3 on each of the three channels, so that the
+    head begins as a full cubic; the mixture starts at nothing, the identity.
+    """
+
+    def __init__(self, features: int):
+        super().__init__()
+        red, green, blue = identity_lut(TABLE_SIZE) - 0.5
+        monomials = torch.stack(
+            [
+                red**r * green**g * blue**b
+                for r in range(4)
+                for g in range(4 - r)
+                for b in range(4 - r - g)
+            ]
+        )
+        channels = torch.eye(3).view(3, 1, 3, 1, 1, 1)
+        self.basis = nn.Parameter((channels * monomials[:, None]).flatten(0, 1).flatten(1))
+        self.mixture = nn.Linear(features, len(self.basis))
+        nn.init.zeros_(self.mixture.weight)
+        nn.init.zeros_(self.mixture.bias)
+
+    def forward(self, features: Tensor) -> Tensor:
+        change = self.mixture(features) @ self.basis
+        identity = identity_lut(TABLE_SIZE, features.device)
+        return identity + change.view(-1, *identity.shape)
 
 
 class LookEncoder(nn.Module):
@@ -131,11 +151,7 @@ class GlobalLook(nn.Module):
             nn.GELU(),
             nn.Dropout(dropout),
         )
-        self.inverse_head = nn.Linear(hidden, 3 * len(MONOMIALS))
-        self.forward_head = nn.Linear(hidden, 3 * len(MONOMIALS))
-        for head in (self.inverse_head, self.forward_head):
-            nn.init.zeros_(head.weight)
-            nn.init.zeros_(head.bias)
+        self.inverse_head, self.forward_head = LookHead(hidden), LookHead(hidden)
 
     def encode(self, templates: Tensor) -> Tensor:
         """(N, 3, H, W) in [0, 1] -> (N, F); average these over the templates of one look."""
@@ -146,22 +162,18 @@ class GlobalLook(nn.Module):
         features = self.trunk(encoded)
         with torch.autocast(features.device.type, enabled=False):
             features = features.float()
-            inverse, forward = (
-                head(features).view(-1, 3, len(MONOMIALS))
-                for head in (self.inverse_head, self.forward_head)
-            )
-        return LookEstimate(inverse, forward, features)
+            return LookEstimate(self.inverse_head(features), self.forward_head(features), features)
 
     def remove(self, templates: Tensor, estimate: LookEstimate) -> Tensor:
         """De-filter (N, 3, H, W) with one estimate a picture; not clamped."""
-        base = apply_cubic(templates, estimate.inverse)
+        base = apply_trilinear(templates, estimate.inverse)
         return base if self.local is None else base + self._residual(templates, estimate)
 
     def _residual(self, templates: Tensor, estimate: LookEstimate) -> Tensor:
         """What the U-Net adds: computed at `size`, since vignettes and leaks are smooth."""
         assert self.local is not None
         small = squash(templates, self.size)
-        base = apply_cubic(small, estimate.inverse)
+        base = apply_trilinear(small, estimate.inverse)
         axis = torch.linspace(-1, 1, self.size, device=small.device, dtype=small.dtype)
         across, down = axis.expand(self.size, -1), axis[:, None].expand(-1, self.size)
         position = torch.stack((across, down, across**2 + down**2))

@@ -11,17 +11,19 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
+from codec.lut import apply_trilinear
 from codec.mapping import RIDGE_ESTIMATES, evaluate, solve_coefficients
 from codec.metrics import psnr
 from defilter.data.pairs import Batch
-from defilter.global_look import GlobalLook, apply_cubic
+from defilter.global_look import GlobalLook
 from defilter.natural_colours import natural_colours
 
-def log_mse(x: Tensor, y: Tensor, floor: float = 1e-4) -> Tensor:
+def log_mse(x: Tensor, y: Tensor, floor: float = 2e-3) -> Tensor:
     """(N,): natural logarithm of the mean squared error, which is what a mean PSNR averages.
 
     Args:
-        floor: added to the error; where the error is far below it, the loss stops to care.
+        floor: added to the error; where the error is far below it, the loss stops to care. Low
+            floors keep clean photos clean and leave strong looks half removed.
     """
     return ((x - y).square().flatten(1).mean(1) + floor).log()
 
@@ -36,14 +38,14 @@ def project(forward: Tensor, degree: int = 4, ridge: float = RIDGE_ESTIMATES) ->
     """The 27 numbers nearest to forward looks on the colours that photographs have.
 
     Args:
-        forward: (L, 3, 20) cubic coefficients.
+        forward: (L, 3, D, D, D) tables.
 
     Returns:
         (L, 3, 1 + 2 degree) float64 coefficients of `codec.mapping`.
     """
     colours = natural_colours().colours.to(forward)
     before = colours.T[None, :, None].expand(len(forward), -1, -1, -1)
-    after = apply_cubic(before, forward).clamp(0, 1)
+    after = apply_trilinear(before, forward).clamp(0, 1)
     before, after = (x.squeeze(2).mT for x in (before, after))
     return solve_coefficients(before, after, degree, ridge)
 
@@ -78,12 +80,12 @@ class GlobalLookTask(nn.Module):
         photos, rendered_photos = (
             x.repeat_interleave(count, 0) for x in (batch.photo, batch.rendered)
         )
-        rendered = self.distance(apply_cubic(photos, single.forward), rendered_photos).mean()
+        rendered = self.distance(apply_trilinear(photos, single.forward), rendered_photos).mean()
         loss = removed + self.render_weight * rendered
         logs = {"removed": removed, "rendered": rendered}
         if count > 1 and self.pooled_weight:
             pooled = self.network.estimate(encoded.unflatten(0, (looks, count)).mean(1))
-            pooled_rendered = self.distance(apply_cubic(batch.photo, pooled.forward), batch.rendered)
+            pooled_rendered = self.distance(apply_trilinear(batch.photo, pooled.forward), batch.rendered)
             logs["pooled_rendered"] = pooled_rendered.mean()
             loss = loss + self.pooled_weight * logs["pooled_rendered"]
         return loss, logs | {"loss": loss}
@@ -107,9 +109,9 @@ class GlobalLookTask(nn.Module):
         figures = {
             "template": psnr(template, truth),
             "removed": psnr(removed(self.network.remove(template, estimate)), truth),
-            "removed_map_only": psnr(removed(apply_cubic(template, estimate.inverse)), truth),
+            "removed_map_only": psnr(removed(apply_trilinear(template, estimate.inverse)), truth),
             "photo": psnr(batch.photo, batch.rendered),
-            "rendered": psnr(apply_cubic(batch.photo, estimate.forward).clamp(0, 1), batch.rendered),
+            "rendered": psnr(apply_trilinear(batch.photo, estimate.forward).clamp(0, 1), batch.rendered),
             "rendered27": rendered27(estimate.forward),
             "pooled_rendered27": rendered27(pooled.forward),
             "clean_kept": psnr(removed(self.network.remove(truth, clean)), truth),
@@ -122,7 +124,7 @@ class GlobalLookTask(nn.Module):
         template = batch.filtered[:, 0]
         estimate = self.network.estimate(self.network.encode(template))
         removed = self.network.remove(template, estimate)
-        rendered = apply_cubic(batch.photo, estimate.forward)
+        rendered = apply_trilinear(batch.photo, estimate.forward)
         row = (template, removed, batch.clean[:, 0], rendered, batch.rendered)
         return torch.cat(row, 3).clamp(0, 1)
 
