@@ -84,8 +84,8 @@ def fit_residual_lut(
     before: Tensor,
     after: Tensor,
     size: int = 9,
-    smoothness: float = 1e-4,
-    identity: float = 1e-6,
+    smoothness: float = 1e-6,
+    identity: float = 1e-8,
 ) -> Tensor:
     """Least-squares table from matching colours.
 
@@ -97,6 +97,8 @@ def fit_residual_lut(
         before: (P, 3) colours in [0, 1].
         after: (P, 3) the same colours with the look.
         size: grid points an axis.
+        smoothness, identity: chosen on validation looks, where smoothness 1e-4 gives 36.6 dB on
+            another photo, 1e-5 38.4 dB, 1e-6 39.0 dB and 1e-7 38.0 dB.
 
     Returns:
         (3, size, size, size) float64.

@@ -21,7 +21,9 @@ from codec.lut import identity_lut
 
 SPACES = ("rgb", "ycbcr")
 MAX_DEGREE = 8
-RIDGE_PAIRS, RIDGE_ESTIMATES = 1e-6, 1e-3
+# Chosen on validation looks. True pairs: 1e-6 gives 31.3 dB on another photo, 1e-5 31.5 dB, 1e-4
+# 31.1 dB. A network's own colour map: 1e-3 gives 22.60 dB, 1e-4 22.64 dB, 1e-6 22.67 dB.
+RIDGE_PAIRS, RIDGE_ESTIMATES, RIDGE_FORWARD = 1e-5, 1e-3, 1e-6
 
 
 @dataclass(frozen=True)

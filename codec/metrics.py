@@ -34,9 +34,7 @@ def ssim(x: Tensor, y: Tensor) -> Tensor:
         gauss = torch.exp(-0.5 * (offset / SSIM_SIGMA) ** 2)
         gauss = gauss / gauss.sum()
         window = (gauss[:, None] * gauss).expand(1, 1, -1, -1)
-    mean_x, mean_y, xx, yy, xy = F.conv2d(
-        torch.cat((x, y, x * x, y * y, x * y)), window
-    ).chunk(5)
+    mean_x, mean_y, xx, yy, xy = F.conv2d(torch.cat((x, y, x * x, y * y, x * y)), window).chunk(5)
     covariance = xy - mean_x * mean_y
     variance = xx + yy - mean_x**2 - mean_y**2
     c1, c2 = 0.01**2, 0.03**2

@@ -1,8 +1,8 @@
 """Take the look of any photo and put it on others.
 
-    look = defilter.extract(["holiday.jpg"]).look
-    defilter.apply_to_files(look, ["photos/"], "out/")
-    defilter.save_look(look, "holiday.cube")
+look = defilter.extract(["holiday.jpg"]).look
+defilter.apply_to_files(look, ["photos/"], "out/")
+defilter.save_look(look, "holiday.cube")
 """
 
 from defilter.extract import Extraction, look_from_pair, look_from_templates

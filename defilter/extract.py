@@ -10,9 +10,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from codec.lut import apply_trilinear, fit_residual_lut
+from codec.lut import fit_residual_lut
 from codec.mapping import (
     RIDGE_ESTIMATES,
+    RIDGE_FORWARD,
     RIDGE_PAIRS,
     ColourMapping,
     fit_lbfgs,
@@ -21,7 +22,7 @@ from codec.mapping import (
 from defilter.coverage import look_coverage
 from defilter.global_look import GlobalLook
 from defilter.look import Look
-from defilter.natural_colours import natural_colours
+from defilter.natural_colours import natural_pairs
 from defilter.sampling import (
     DEFAULT_COUNT,
     UnusableTemplate,
@@ -56,7 +57,7 @@ def look_from_templates(
     templates: Sequence[Tensor],
     degree: int = 4,
     space: str = "rgb",
-    ridge: float = RIDGE_ESTIMATES,
+    ridge: float | None = None,
     masks: Sequence[Tensor] | None = None,
     count: int = DEFAULT_COUNT,
     provenance: dict[str, Any] | None = None,
@@ -70,7 +71,8 @@ def look_from_templates(
     Args:
         network: (N, 3, H, W) -> (N, 3, H, W) de-filtered.
         templates: (3, H, W) pictures in [0, 1] of any size, all with one look.
-        degree, space, ridge: of the mapping.
+        degree, space: of the mapping.
+        ridge: None is what validation looks chose: 1e-6 for a `GlobalLook`, 1e-3 for pairs.
         masks: salient targets, (H, W) bool for each template, that get more of the samples.
         count: samples over all templates.
 
@@ -94,11 +96,11 @@ def look_from_templates(
     removed = removed.float().clamp(0, 1).cpu()
     before, after = _sample_pairs(removed, squashed.cpu(), usable, masks, count)
     if estimate is None:
+        ridge = RIDGE_ESTIMATES if ridge is None else ridge
         mapping = fit_least_squares(before, after, degree, space, ridge)
     else:
-        colours = natural_colours().colours
-        seen = colours.T[None, :, None].to(device)
-        rendered = apply_trilinear(seen, estimate.forward).clamp(0, 1)[0, :, 0].T.cpu()
+        ridge = RIDGE_FORWARD if ridge is None else ridge
+        colours, rendered = (x[0].cpu() for x in natural_pairs(estimate.forward))
         mapping = fit_least_squares(colours, rendered, degree, space, ridge)
     look = Look(mapping, coverage=look_coverage(before), provenance=provenance or {})
     return Extraction(look, removed, before, after)
@@ -115,9 +117,7 @@ def _sample_pairs(
     generator = torch.Generator().manual_seed(0)
     each = -(-count // len(templates))
     before, after = [], []
-    for number, (clean, template, index) in enumerate(
-        zip(removed, templates, usable, strict=True)
-    ):
+    for number, (clean, template, index) in enumerate(zip(removed, templates, usable, strict=True)):
         if masks is None:
             chosen = sample_balanced(clean, index, each, generator)
         else:

@@ -181,9 +181,7 @@ class GlobalLook(nn.Module):
         residual = self.local(torch.cat(inputs, 1), estimate.features).float()
         if residual.shape[-2:] == templates.shape[-2:]:
             return residual
-        return F.interpolate(
-            residual, templates.shape[-2:], mode="bilinear", align_corners=False
-        )
+        return F.interpolate(residual, templates.shape[-2:], mode="bilinear", align_corners=False)
 
     def forward(self, templates: Tensor) -> Tensor:
         """De-filtered pictures, each estimated by itself: (N, 3, H, W) -> the same, clamped."""

@@ -10,10 +10,10 @@ from torch import Tensor
 
 from codec.image_io import write_atomically
 from codec.interchange import load_lut, save_cube, save_hald
-from codec.lut import apply_trilinear, resample
+from codec.lut import resample
 from codec.mapping import ColourMapping, fit_least_squares
 from codec.render import render_lut, render_mapping
-from defilter.natural_colours import natural_colours
+from defilter.natural_colours import natural_pairs
 
 SCHEMA, VERSION = "defilter-look", 1
 MAX_JSON_BYTES = 16 * 2**20
@@ -106,14 +106,8 @@ def load_look(path: Path | str) -> Look:
 
 def look_from_table(table: Tensor, provenance: dict[str, Any]) -> Look:
     """A look that renders with a LUT; its 27 numbers are the nearest ones on natural colours."""
-    colours = natural_colours().colours
-    after = render_colours(table, colours)
-    return Look(fit_least_squares(colours, after), table, provenance=provenance)
-
-
-def render_colours(table: Tensor, colours: Tensor) -> Tensor:
-    """(P, 3) colours through a LUT."""
-    return apply_trilinear(colours.T[None, :, None], table)[0, :, 0].T
+    before, after = (x[0] for x in natural_pairs(table[None]))
+    return Look(fit_least_squares(before, after), table, provenance=provenance)
 
 
 def _to_json(look: Look) -> dict[str, Any]:

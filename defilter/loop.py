@@ -166,9 +166,7 @@ def fit(
 def _step_batch(data: Pairs, plan: Plan, step: int, shards: int, runtime: Runtime) -> Batch:
     """This process's shards of one step, one after the other."""
     parts = [
-        data.batch(
-            plan.looks // shards, seeded_generator(runtime.device, plan.seed, step, shard)
-        )
+        data.batch(plan.looks // shards, seeded_generator(runtime.device, plan.seed, step, shard))
         for shard in range(runtime.rank, shards, runtime.world)
     ]
     return Batch(*(torch.cat(group) for group in zip(*parts, strict=True)))

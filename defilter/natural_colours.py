@@ -15,6 +15,7 @@ from safetensors.torch import load_file, save
 from torch import Tensor
 
 from codec.image_io import write_atomically
+from codec.lut import apply_trilinear
 
 FILE = Path(__file__).with_suffix(".safetensors")
 CELLS = 16  # an axis of the colour cube
@@ -24,7 +25,7 @@ RARE = 1e-5  # a cell with less than this share of the pixels does not count as 
 
 class NaturalColours(NamedTuple):
     """Attributes:
-    colours: (2048, 3) float32 RGB in [0, 1], drawn evenly from occupied cells and from pixels.
+    colours: (2048, 3) float32 RGB in [0, 1], pixels drawn as often as they occur.
     occupied: (4096,) bool, which cells of the 16^3 grid photos occupy (red fastest).
     """
 
@@ -38,6 +39,21 @@ def natural_colours() -> NaturalColours:
     return NaturalColours(stored["colours"].float() / 255, stored["occupied"].bool())
 
 
+def natural_pairs(tables: Tensor) -> tuple[Tensor, Tensor]:
+    """What looks do to the colours that photographs have.
+
+    Args:
+        tables: (L, 3, D, D, D), as `codec.lut` lays them out.
+
+    Returns:
+        (L, 2048, 3) colours before, and after, clamped to [0, 1].
+    """
+    colours = natural_colours().colours.to(tables)
+    before = colours.T[None, :, None].expand(len(tables), -1, -1, -1)
+    after = apply_trilinear(before, tables).clamp(0, 1)
+    return before.squeeze(2).mT, after.squeeze(2).mT
+
+
 def cell_index(colours: Tensor) -> Tensor:
     """(P, 3) colours in [0, 1] -> (P,) index of their cell in the 16^3 grid, red fastest."""
     cell = (colours * CELLS).long().clamp(0, CELLS - 1)
@@ -46,11 +62,9 @@ def cell_index(colours: Tensor) -> Tensor:
 
 def measure(pixels: Tensor, seed: int = 0) -> dict[str, Tensor]:
     """Contents of the file, from (P, 3) uint8 pixels."""
-    cells = cell_index(pixels.float() / 255)
-    counts = torch.bincount(cells, minlength=CELLS**3)
+    counts = torch.bincount(cell_index(pixels.float() / 255), minlength=CELLS**3)
     generator = torch.Generator().manual_seed(seed)
-    # Between the pixels' own frequencies and an even spread over the cells: the geometric mean.
-    chosen = torch.multinomial(counts[cells].float() ** -0.5, COLOURS, generator=generator)
+    chosen = torch.randperm(len(pixels), generator=generator)[:COLOURS]
     occupied = counts > RARE * len(pixels)
     return {"colours": pixels[chosen].contiguous(), "occupied": occupied.to(torch.uint8)}
 
@@ -60,5 +74,4 @@ if __name__ == "__main__":
 
     photos = load_photos(sys.argv[1], "train", size=64, crops=1)
     pixels = photos.movedim(1, -1).reshape(-1, 3)
-    subset = torch.randperm(len(pixels), generator=torch.Generator().manual_seed(0))[: 2**24 - 1]
-    write_atomically(FILE, save(measure(pixels[subset])))
+    write_atomically(FILE, save(measure(pixels)))

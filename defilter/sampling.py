@@ -33,8 +33,7 @@ def usable_pixels(template: Tensor) -> Tensor:
     index = (~clipped).nonzero().squeeze(1)
     if len(index) < min(64, flat.shape[1]) or len(index) < 16:
         raise UnusableTemplate(
-            f"expected at least 64 pixels that are not clipped, got {len(index)} "
-            f"of {flat.shape[1]}"
+            f"expected at least 64 pixels that are not clipped, got {len(index)} of {flat.shape[1]}"
         )
     if float(flat[:, index].std(1).max()) < 0.01:
         raise UnusableTemplate("expected a picture with more than one colour, got a flat one")

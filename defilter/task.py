@@ -3,7 +3,7 @@
 A task's `forward(batch)` is its training loss, so that DDP wraps it directly; `evaluate(batch)`
 gives one number a look and figure; `preview(batch)` gives pictures to look at.
 
-Axes: L look, M template of that look, N = L M, C channel, H W pixels, P natural colour.
+Axes: L look, M template of that look, N = L M, C channel, H W pixels.
 """
 
 from collections.abc import Callable
@@ -12,11 +12,12 @@ import torch
 from torch import Tensor, nn
 
 from codec.lut import apply_trilinear
-from codec.mapping import RIDGE_ESTIMATES, evaluate, solve_coefficients
+from codec.mapping import RIDGE_ESTIMATES, RIDGE_FORWARD, evaluate, solve_coefficients
 from codec.metrics import psnr
 from defilter.data.pairs import Batch
 from defilter.global_look import GlobalLook
-from defilter.natural_colours import natural_colours
+from defilter.natural_colours import natural_pairs
+
 
 def log_mse(x: Tensor, y: Tensor, floor: float = 2e-3) -> Tensor:
     """(N,): natural logarithm of the mean squared error, which is what a mean PSNR averages.
@@ -32,22 +33,6 @@ def mean_absolute(x: Tensor, y: Tensor) -> Tensor:
     """(N,): mean absolute error, with half the absolute error of the mean colour on top."""
     error = (x - y).flatten(2)
     return 10 * (error.abs().mean((1, 2)) + 0.5 * error.mean(2).abs().mean(1))
-
-
-def project(forward: Tensor, degree: int = 4, ridge: float = RIDGE_ESTIMATES) -> Tensor:
-    """The 27 numbers nearest to forward looks on the colours that photographs have.
-
-    Args:
-        forward: (L, 3, D, D, D) tables.
-
-    Returns:
-        (L, 3, 1 + 2 degree) float64 coefficients of `codec.mapping`.
-    """
-    colours = natural_colours().colours.to(forward)
-    before = colours.T[None, :, None].expand(len(forward), -1, -1, -1)
-    after = apply_trilinear(before, forward).clamp(0, 1)
-    before, after = (x.squeeze(2).mT for x in (before, after))
-    return solve_coefficients(before, after, degree, ridge)
 
 
 class GlobalLookTask(nn.Module):
@@ -85,7 +70,9 @@ class GlobalLookTask(nn.Module):
         logs = {"removed": removed, "rendered": rendered}
         if count > 1 and self.pooled_weight:
             pooled = self.network.estimate(encoded.unflatten(0, (looks, count)).mean(1))
-            pooled_rendered = self.distance(apply_trilinear(batch.photo, pooled.forward), batch.rendered)
+            pooled_rendered = self.distance(
+                apply_trilinear(batch.photo, pooled.forward), batch.rendered
+            )
             logs["pooled_rendered"] = pooled_rendered.mean()
             loss = loss + self.pooled_weight * logs["pooled_rendered"]
         return loss, logs | {"loss": loss}
@@ -100,7 +87,8 @@ class GlobalLookTask(nn.Module):
         clean = self.network.estimate(self.network.encode(truth))
 
         def rendered27(forward: Tensor) -> Tensor:
-            result = evaluate(project(forward).to(batch.photo), batch.photo).clamp(0, 1)
+            coefficients = solve_coefficients(*natural_pairs(forward), 4, RIDGE_FORWARD)
+            result = evaluate(coefficients.to(batch.photo), batch.photo).clamp(0, 1)
             return psnr(result, batch.rendered)
 
         def removed(x: Tensor) -> Tensor:
@@ -111,7 +99,9 @@ class GlobalLookTask(nn.Module):
             "removed": psnr(removed(self.network.remove(template, estimate)), truth),
             "removed_map_only": psnr(removed(apply_trilinear(template, estimate.inverse)), truth),
             "photo": psnr(batch.photo, batch.rendered),
-            "rendered": psnr(apply_trilinear(batch.photo, estimate.forward).clamp(0, 1), batch.rendered),
+            "rendered": psnr(
+                apply_trilinear(batch.photo, estimate.forward).clamp(0, 1), batch.rendered
+            ),
             "rendered27": rendered27(estimate.forward),
             "pooled_rendered27": rendered27(pooled.forward),
             "clean_kept": psnr(removed(self.network.remove(truth, clean)), truth),

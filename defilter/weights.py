@@ -78,5 +78,3 @@ def _build(architecture: Any) -> Any:
         return architecture
     arguments = {k: _build(v) for k, v in architecture.items() if k != "_target_"}
     return _BUILDABLE[architecture["_target_"]](**arguments)
-
-

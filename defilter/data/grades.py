@@ -13,9 +13,7 @@ def _normal(generator: torch.Generator, *shape: int) -> Tensor:
     return torch.randn(*shape, device=generator.device, generator=generator)
 
 
-def apply_random_grades(
-    colours: Tensor, generator: torch.Generator, amount: float = 1.0
-) -> Tensor:
+def apply_random_grades(colours: Tensor, generator: torch.Generator, amount: float = 1.0) -> Tensor:
     """One random grade for each item of the batch.
 
     A chain of colour matrix, exposure, lift/gamma/gain, contrast curve, split toning, fade and

@@ -84,9 +84,7 @@ def assign_families(families: set[str]) -> dict[str, str]:
         first_val = round(TEST_SHARE * len(members))
         first_train = first_val + round(VAL_SHARE * len(members))
         for rank, name in enumerate(members):
-            splits[name] = (
-                "test" if rank < first_val else "val" if rank < first_train else "train"
-            )
+            splits[name] = "test" if rank < first_val else "val" if rank < first_train else "train"
     return splits
 
 

@@ -232,7 +232,9 @@ def match_names(filtered: Path, clean: Path | None) -> list[tuple[str, str, Path
             if path.stem in by_name
         ]
     if not pairs:
-        expected = "<photo>_Original beside <photo>_<look>" if clean is None else f"names of {clean}"
+        expected = (
+            "<photo>_Original beside <photo>_<look>" if clean is None else f"names of {clean}"
+        )
         raise ValueError(f"{filtered}: expected {expected}, found no pair")
     return pairs
 

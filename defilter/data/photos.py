@@ -73,9 +73,7 @@ def load_photos(
 
     def read(path: Path) -> Tensor | PictureError:
         try:
-            return _random_crops(
-                read_picture(path).floats(), size, crops, smallest_crop, path.name
-            )
+            return _random_crops(read_picture(path).floats(), size, crops, smallest_crop, path.name)
         except PictureError as error:
             return error
 
@@ -92,9 +90,7 @@ def load_photos(
     return torch.cat(usable)
 
 
-def _random_crops(
-    photo: Tensor, size: int, crops: int, smallest_crop: float, seed: str
-) -> Tensor:
+def _random_crops(photo: Tensor, size: int, crops: int, smallest_crop: float, seed: str) -> Tensor:
     """(crops, 3, size, size) uint8 of a (3, H, W) float picture; the same for the same seed."""
     chance = random.Random(seed)
     height, width = photo.shape[1:]

@@ -1,0 +1,360 @@
+"""How well looks are removed and transferred, on looks and photos that were never trained on.
+
+Tracks: B unseen looks, A a closed set, C pair mode, and clean photos. Looks are applied at the
+photos' full size and rounded to 8 bits. De-filtering is measured at 256 x 256, the network's
+preset size; rendering at full size on another photo.
+
+Axes: C channel, H W pixels.
+"""
+
+import json
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from matplotlib.figure import Figure
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from codec.image_io import quantise, read_picture, write_atomically
+from codec.interchange import load_lut
+from codec.lut import apply_tetrahedral, apply_trilinear, fit_residual_lut
+from codec.mapping import RIDGE_PAIRS, fit_least_squares
+from codec.metrics import delta_e2000, psnr, ssim
+from codec.render import render_lut, render_mapping
+from defilter.data.instagram import CLOSED_SET, instafilter_look, pilgram_look
+from defilter.data.look_bank import load_looks
+from defilter.extract import look_from_templates
+from defilter.sampling import DEFAULT_COUNT, sample_balanced, usable_pixels
+from defilter.study.classic import monge_kantorovich, reinhard
+from defilter.study.look_pairs import LookPair, load_pairs
+from defilter.study.record import markdown_table, provenance
+from defilter.unet import squash
+from defilter.weights import load_network, weights_hash
+
+PRESET = 256
+STRENGTHS = torch.arange(0, 2.55, 0.1).tolist()
+
+Look = Callable[[Tensor], Tensor]
+
+
+class Figures(NamedTuple):
+    """PSNR in dB, SSIM and mean CIEDE2000 of one picture."""
+
+    psnr: float
+    ssim: float
+    delta_e: float
+
+
+class BenchmarkResult(NamedTuple):
+    """Printed by evaluate.py."""
+
+    tables: dict[str, Any]
+    failures: list[str]
+    summary: str
+
+
+class Rows:
+    """Figures by row name, each with the look it belongs to."""
+
+    def __init__(self) -> None:
+        self.figures: dict[str, list[tuple[str, str, Figures]]] = defaultdict(list)
+
+    def add(self, row: str, pair: LookPair, result: Tensor, truth: Tensor) -> None:
+        self.figures[row].append((pair.group, pair.look, compare(result, truth)))
+
+    def summary(self, group: str | None = None) -> dict[str, dict[str, float]]:
+        """Means over pairs, p10 of PSNR over pairs, standard error of PSNR over looks."""
+        table = {}
+        for row, entries in self.figures.items():
+            chosen = [entry for entry in entries if group in (None, entry[0])]
+            if not chosen:
+                continue
+            values = torch.tensor([figures for _, _, figures in chosen], dtype=torch.float64)
+            looks: dict[str, list[float]] = defaultdict(list)
+            for name, look, figures in chosen:
+                looks[f"{name}/{look}"].append(figures.psnr)
+            means = torch.tensor([sum(v) / len(v) for v in looks.values()], dtype=torch.float64)
+            table[row] = {
+                "pairs": len(chosen),
+                "psnr": float(values[:, 0].mean()),
+                "psnr_se": float(means.std() / len(means) ** 0.5) if len(means) > 1 else 0.0,
+                "psnr_p10": float(values[:, 0].quantile(0.1)),
+                "ssim": float(values[:, 1].mean()),
+                "delta_e": float(values[:, 2].mean()),
+            }
+        return table
+
+
+def compare(result: Tensor, truth: Tensor) -> Figures:
+    """Figures of (3, H, W) uint8 or float pictures."""
+    x, y = (picture.float() / 255 if picture.dtype == torch.uint8 else picture.float()
+            for picture in (result, truth))  # fmt: skip
+    x, y = x[None], y[None]
+    return Figures(min(float(psnr(x, y)), 60.0), float(ssim(x, y)), float(delta_e2000(x, y)))
+
+
+def run(
+    photos: str,
+    looks: list[str],
+    fig2: str,
+    closed_set: str,
+    out: str = "out/look_benchmark",
+    weights: str | None = None,
+    pairs: int | None = None,
+) -> BenchmarkResult:
+    """Measure all tracks; prints and saves tables (JSON, Markdown) and a plot.
+
+    Args:
+        photos: folder with the 24 Kodak pictures.
+        looks: folders with the film and creative looks of look_split.json.
+        fig2: weights of `train.py experiment=defilter_fig2`.
+        closed_set: weights of `train.py experiment=closed_set`.
+        out: folder for the results.
+        weights: the default network; None is the one that ships.
+        pairs: only the first of every so many pairs, to try things; None is all.
+
+    Raises:
+        ValueError: something that a row needs is missing; there are no smaller tables.
+    """
+    kodak = Photos(Path(photos))
+    find = LookFinder([Path(folder) for folder in looks])
+    default, literal, closed = (load_network(path) for path in (weights, fig2, closed_set))
+    bank = load_looks(looks, "train", monochrome=True)
+    assert bank is not None
+    blind = bank.tables.mean(0)
+    listed = load_pairs()[:: pairs or 1]
+    with torch.inference_mode():
+        tables = {
+            **_unseen(kodak, find, listed, default, literal, blind),
+            **_closed(kodak, closed, pairs),
+            **_pair_mode(kodak, find, listed),
+            **_clean(kodak, {"default": default, "Fig. 2 literal": literal}),
+        }
+    record = provenance() | {
+        "weights": weights_hash(weights),
+        "fig2": weights_hash(fig2),
+        "closed_set": weights_hash(closed_set),
+        "tables": tables,
+    }
+    return _save(Path(out), tables, record)
+
+
+class Photos:
+    """Test photos by name, (3, H, W) uint8, read once."""
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+        self.get = cache(self._read)
+
+    def _read(self, name: str) -> Tensor:
+        return read_picture(self.folder / f"{name}.png").pixels.contiguous()
+
+    def names(self) -> list[str]:
+        return [f"kodim{number:02d}" for number in range(1, 25)]
+
+
+class LookFinder:
+    """Looks by group and name, as functions (3, H, W) uint8 -> uint8."""
+
+    def __init__(self, folders: list[Path]):
+        self.files = {p.stem: p for folder in folders for p in sorted(folder.rglob("*.png"))}
+        self.get = cache(self._find)
+
+    def _find(self, group: str, name: str) -> Look:
+        if group == "instafilter":
+            return instafilter_look(name)
+        if group == "pilgram2":
+            return pilgram_look(name)
+        if name not in self.files:
+            raise ValueError(f"expected a HALD picture {name}.png in the look folders")
+        table = load_lut(self.files[name])
+        return lambda pixels: quantise(
+            apply_tetrahedral(pixels[None].float() / 255, table)[0], torch.uint8
+        )
+
+
+def _unseen(
+    kodak: Photos,
+    find: LookFinder,
+    pairs: list[LookPair],
+    default: nn.Module,
+    literal: nn.Module,
+    blind: Tensor,
+) -> dict[str, Any]:
+    """Track B."""
+    removed, rendered = Rows(), Rows()
+    for pair in tqdm(pairs, desc="unseen looks", disable=None):
+        look = find.get(pair.group, pair.look)
+        clean = kodak.get(pair.templates[0])
+        photo = kodak.get(pair.photo)
+        templates = [look(kodak.get(name)) for name in pair.templates]
+        truth = look(photo)
+        floats = [template.float() / 255 for template in templates]
+        small, small_clean = (squash(x[None].float() / 255, PRESET) for x in (templates[0], clean))
+
+        removed.add("do nothing", pair, small[0], small_clean[0])
+        removed.add("Fig. 2 literal", pair, _shown(literal(small)), small_clean[0])
+        removed.add("default", pair, _shown(default(small)), small_clean[0])
+
+        rendered.add("do nothing", pair, photo, truth)
+        rendered.add("mean training look, blind", pair, render_lut(photo, blind), truth)
+        rendered.add("Reinhard", pair, reinhard(photo.float() / 255, floats[0]), truth)
+        rendered.add(
+            "Monge-Kantorovich", pair, monge_kantorovich(photo.float() / 255, floats[0]), truth
+        )
+        for row, network, count in (
+            ("Fig. 2 literal", literal, 1),
+            ("default", default, 1),
+            ("default, five templates", default, 5),
+        ):
+            mapping = look_from_templates(network, floats[:count]).look.mapping
+            rendered.add(row, pair, render_mapping(photo, mapping), truth)
+            if (row, count) == ("default", 1):
+                best = _oracle_strength(photo, render_mapping(photo, mapping), truth)
+                rendered.add("default, oracle strength", pair, best, truth)
+        oracle = _fit_pair(clean, templates[0])
+        rendered.add(
+            "oracle template",
+            pair,
+            render_mapping(photo, fit_least_squares(*oracle, ridge=RIDGE_PAIRS)),
+            truth,
+        )
+    groups = ("film", "creative", "instafilter", "pilgram2")
+    return {
+        "B de-filter": removed.summary(),
+        "B render": rendered.summary(),
+        "B by group": {
+            group: {"de-filter": removed.summary(group), "render": rendered.summary(group)}
+            for group in groups
+        },
+    }
+
+
+def _shown(x: Tensor) -> Tensor:
+    return x[0].float().clamp(0, 1)
+
+
+def _oracle_strength(photo: Tensor, rendered: Tensor, truth: Tensor) -> Tensor:
+    """The blend (or overdrive) of photo and rendering that is nearest to the truth."""
+    x, y, z = (picture.float() / 255 for picture in (photo, rendered, truth))
+    blends = ((x + s * (y - x)).clamp(0, 1) for s in STRENGTHS)
+    return min(blends, key=lambda blend: float((blend - z).square().mean()))
+
+
+def _fit_pair(clean: Tensor, filtered: Tensor) -> tuple[Tensor, Tensor]:
+    """4096 colour-balanced pairs of two (3, H, W) uint8 pictures, (P, 3) each."""
+    before, after = clean.float() / 255, filtered.float() / 255
+    generator = torch.Generator().manual_seed(0)
+    chosen = sample_balanced(before, usable_pixels(after), DEFAULT_COUNT, generator)
+    return before.flatten(1)[:, chosen].T, after.flatten(1)[:, chosen].T
+
+
+def _closed(kodak: Photos, network: nn.Module, pairs: int | None) -> dict[str, Any]:
+    """Track A: known looks, unseen photos, everything at 256 x 256."""
+    removed, rendered = Rows(), Rows()
+    names = kodak.names()
+    for name in tqdm(CLOSED_SET, desc="closed set", disable=None):
+        look = instafilter_look(name)
+        for number in range(0, len(names), pairs or 1):
+            template, photo = names[number], names[(number + 7) % len(names)]
+            pair = LookPair("instafilter", name, [template], photo)
+            small = [squash(kodak.get(n)[None].float() / 255, PRESET) for n in (template, photo)]
+            clean, other = (quantise(x[0], torch.uint8) for x in small)
+            filtered, truth = look(clean), look(other)
+            x = filtered[None].float() / 255
+            removed.add("do nothing", pair, filtered, clean)
+            removed.add("default, trained on these looks", pair, _shown(network(x)), clean)
+            rendered.add("do nothing", pair, other, truth)
+            mapping = look_from_templates(network, [x[0]]).look.mapping
+            rendered.add(
+                "default, trained on these looks", pair, render_mapping(other, mapping), truth
+            )
+            oracle = fit_least_squares(*_fit_pair(clean, filtered), ridge=RIDGE_PAIRS)
+            rendered.add("oracle template", pair, render_mapping(other, oracle), truth)
+    return {"A de-filter": removed.summary(), "A render": rendered.summary()}
+
+
+def _pair_mode(kodak: Photos, find: LookFinder, pairs: list[LookPair]) -> dict[str, Any]:
+    """Track C: before and after are known; how well does a colour model carry to another photo?"""
+    rows = Rows()
+    for pair in tqdm(pairs, desc="pair mode", disable=None):
+        look = find.get(pair.group, pair.look)
+        clean, photo = kodak.get(pair.templates[0]), kodak.get(pair.photo)
+        before, after = _fit_pair(clean, look(clean))
+        truth = look(photo)
+        ones = torch.ones(len(before), 1)
+        matrix = torch.linalg.lstsq(torch.cat((before, ones), 1), after).solution
+        flat = torch.cat((photo.flatten(1).T / 255, torch.ones(photo[0].numel(), 1)), 1)
+        affine = (flat @ matrix).clamp(0, 1).T.reshape(photo.shape)
+        rows.add("do nothing", pair, photo, truth)
+        rows.add("affine", pair, affine, truth)
+        mapping = fit_least_squares(before, after, ridge=RIDGE_PAIRS)
+        rows.add("27 numbers", pair, render_mapping(photo, mapping), truth)
+        table = fit_residual_lut(before, after).float()
+        exact = apply_trilinear(photo[None].float() / 255, table)[0]
+        rows.add("9^3 LUT", pair, quantise(exact, torch.uint8), truth)
+    return {
+        "C pair mode": rows.summary(),
+        "C by group": {g: rows.summary(g) for g in ("film", "creative", "instafilter", "pilgram2")},
+    }
+
+
+def _clean(kodak: Photos, networks: dict[str, nn.Module]) -> dict[str, Any]:
+    """Photos without any filter: they should stay as they are."""
+    rows = Rows()
+    for name in kodak.names():
+        small = squash(kodak.get(name)[None].float() / 255, PRESET)
+        for row, network in networks.items():
+            rows.add(row, LookPair("none", name, [name], name), _shown(network(small)), small[0])
+    return {"clean photos": rows.summary()}
+
+
+def _save(out: Path, tables: dict[str, Any], record: dict[str, Any]) -> BenchmarkResult:
+    text = "\n\n".join(f"## {title}\n\n{body}" for title, body in _markdown(tables))
+    write_atomically(out / "look_benchmark.json", json.dumps(record, indent=1).encode())
+    write_atomically(out / "look_benchmark.md", f"# Look benchmark\n\n{text}\n".encode())
+    figure = Figure(figsize=(9, 5), layout="constrained")
+    axis = figure.subplots()
+    rows = {f"{kind}: {row}": v for kind in ("B de-filter", "B render") for row, v in
+            tables[kind].items()}  # fmt: skip
+    axis.barh(
+        list(rows)[::-1],
+        [v["psnr"] for v in rows.values()][::-1],
+        xerr=[v["psnr_se"] for v in rows.values()][::-1],
+    )
+    axis.set_xlabel("PSNR on unseen looks, dB (bars: standard error over looks)")
+    axis.set_xlim(left=min(v["psnr"] for v in rows.values()) - 2)
+    figure.savefig(out / "look_benchmark.png", dpi=110)
+    return BenchmarkResult(tables, [], f"{text}\n\nsaved in {out}")
+
+
+def _markdown(tables: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    header = ["row", "pairs", "PSNR dB", "s.e.", "p10 dB", "SSIM", "dE2000"]
+    for title, table in tables.items():
+        if title.endswith("by group"):
+            for group, content in table.items():
+                inner = content if "render" in content else {"": content}
+                for kind, rows in inner.items():
+                    name = f"{title.split()[0]} {group} {kind}".strip()
+                    yield name, markdown_table(header, _rows(rows))
+        else:
+            yield title, markdown_table(header, _rows(table))
+
+
+def _rows(table: dict[str, dict[str, float]]) -> list[list[str]]:
+    return [
+        [
+            row,
+            f"{v['pairs']}",
+            f"{v['psnr']:.2f}",
+            f"{v['psnr_se']:.2f}",
+            f"{v['psnr_p10']:.2f}",
+            f"{v['ssim']:.3f}",
+            f"{v['delta_e']:.2f}",
+        ]
+        for row, v in table.items()
+    ]

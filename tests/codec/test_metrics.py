@@ -1,0 +1,68 @@
+import numpy as np
+import pytest
+import skimage.color
+import skimage.metrics
+import torch
+
+from codec.colour import luma
+from codec.metrics import ciede2000, delta_e2000, psnr, ssim
+
+
+def test_ciede2000_agrees_with_scikit_image(device: torch.device) -> None:
+    generator = torch.Generator().manual_seed(1)
+    scale = torch.tensor([100.0, 200.0, 200.0], dtype=torch.float64)
+    shift = torch.tensor([0.0, 100.0, 100.0], dtype=torch.float64)
+    x, y = (
+        torch.rand(5000, 3, generator=generator, dtype=torch.float64) * scale - shift
+        for _ in "xy"
+    )
+    x[0], x[1], y[2] = x[0] * torch.tensor([1.0, 0, 0]), y[1], y[2] * torch.tensor([1.0, 0, 0])
+    expected = skimage.color.deltaE_ciede2000(x.numpy(), y.numpy())
+    ours = ciede2000(x.T.to(device), y.T.to(device), axis=0).cpu().numpy()
+    np.testing.assert_allclose(ours, expected, atol=1e-9)
+
+
+# Sharma, Wu, Dalal 2005, table 1: pairs 1, 7, 17 and 25.
+@pytest.mark.parametrize(
+    ("x", "y", "expected"),
+    [
+        ((50, 2.6772, -79.7751), (50, 0, -82.7485), 2.0425),
+        ((50, 0, 0), (50, -1, 2), 2.3669),
+        ((50, 2.5, 0), (73, 25, -18), 27.1492),
+        ((60.2574, -34.0099, 36.2677), (60.4626, -34.1751, 39.4387), 1.2644),
+    ],
+)
+def test_ciede2000_gives_the_published_values(x: tuple, y: tuple, expected: float) -> None:
+    difference = ciede2000(*(torch.tensor(v, dtype=torch.float64) for v in (x, y)), axis=0)
+    assert difference.item() == pytest.approx(expected, abs=5e-5)
+
+
+def test_ssim_agrees_with_scikit_image(device: torch.device) -> None:
+    x = torch.rand(2, 3, 40, 33, dtype=torch.float64)
+    y = (x + 0.1 * torch.randn_like(x)).clamp(0, 1)
+    expected = [
+        skimage.metrics.structural_similarity(
+            luma(a)[0].numpy(),
+            luma(b)[0].numpy(),
+            gaussian_weights=True,
+            sigma=1.5,
+            use_sample_covariance=False,
+            data_range=1.0,
+        )
+        for a, b in zip(x, y, strict=True)
+    ]
+    assert ssim(x.to(device), y.to(device)).tolist() == pytest.approx(expected, abs=1e-9)
+
+
+def test_psnr_agrees_with_scikit_image() -> None:
+    x, y = torch.rand(2, 1, 3, 7, 9, dtype=torch.float64)
+    expected = skimage.metrics.peak_signal_noise_ratio(x[0].numpy(), y[0].numpy(), data_range=1.0)
+    assert psnr(x, y).item() == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 30), (5, 5), (11, 11)])
+def test_equal_pictures_of_any_size(shape: tuple[int, int]) -> None:
+    x = torch.rand(2, 3, *shape)
+    assert psnr(x, x).isinf().all()
+    torch.testing.assert_close(ssim(x, x), torch.ones(2), atol=1e-4, rtol=0)
+    assert delta_e2000(x, x).abs().max() < 1e-3

@@ -1,0 +1,55 @@
+"""Shared fixtures: pictures made in code, small networks, devices."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from codec.image_io import Picture, write_picture
+from defilter.data.photos import embedded_photos
+from defilter.global_look import GlobalLook, LookEncoder
+from defilter.unet import DefilterUNet
+
+
+@pytest.fixture(autouse=True)
+def _fixed_seed() -> None:
+    torch.manual_seed(0)
+
+
+@pytest.fixture(
+    params=["cpu", pytest.param("cuda", marks=pytest.mark.gpu)],
+)
+def device(request: pytest.FixtureRequest) -> torch.device:
+    if request.param == "cuda" and not torch.cuda.is_available():
+        pytest.skip("no CUDA device")
+    return torch.device(request.param)
+
+
+@pytest.fixture(scope="session")
+def photo_path() -> Path:
+    return embedded_photos()[0]
+
+
+def colourful(height: int, width: int, dtype: torch.dtype = torch.uint8) -> Tensor:
+    """(3, H, W) of smooth colours with noise, over the whole range of the type."""
+    generator = torch.Generator().manual_seed(height * 1000 + width)
+    down, across = torch.linspace(0, 1, height)[:, None], torch.linspace(0, 1, width)
+    smooth = torch.stack([down + 0 * across, across + 0 * down, (down + across) / 2])
+    noisy = smooth * 0.8 + 0.2 * torch.rand(3, height, width, generator=generator)
+    return (noisy * torch.iinfo(dtype).max).round().to(dtype)
+
+
+@pytest.fixture
+def photo_folder(tmp_path: Path) -> Path:
+    """Two small photos, one of them in a subfolder."""
+    folder = tmp_path / "photos"
+    write_picture(Picture(colourful(40, 56), file_format="JPEG"), folder / "a.jpg")
+    write_picture(Picture(colourful(33, 21)), folder / "trip" / "b.png")
+    return folder
+
+
+def small_network(local: bool = True) -> GlobalLook:
+    """A GlobalLook of a few thousand weights, as the default one is built."""
+    unet = DefilterUNet(9, (4, 8, 8), norm=False, context=16, zero_init=True) if local else None
+    return GlobalLook(LookEncoder(4, (4, 8)), hidden=16, local=unet, size=16, dropout=0.0)
