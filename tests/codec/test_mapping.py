@@ -84,7 +84,7 @@ def test_fit_finds_what_made_the_pairs(space: str, degree: int) -> None:
     truth = ColourMapping(identity_coefficients(degree) + noise, space)
     before = colours()
     x = before.T[None, :, None]
-    after = (x + truth(x) - x)[0, :, 0].T
+    after = truth(x)[0, :, 0].T
     inside = ((after > 0) & (after < 1)).all(1)  # where the mapping did not clamp
     fitted = fit_least_squares(before[inside], after[inside], degree, space, ridge=0)
     torch.testing.assert_close(fitted(x), truth(x), atol=1e-6, rtol=0)
