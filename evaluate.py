@@ -4,7 +4,7 @@ import logging
 import sys
 
 import hydra
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 logger = logging.getLogger(__name__)
 
@@ -12,6 +12,9 @@ logger = logging.getLogger(__name__)
 @hydra.main(version_base="1.3", config_path="configs", config_name="evaluate")
 def main(config: DictConfig) -> None:
     """Instantiate a study, run it, print its summary. Any file that failed makes the status 1."""
+    missing = [key for key in OmegaConf.missing_keys(config) if "." not in key]
+    if missing:
+        sys.exit(f"evaluate.py: expected a value for {', '.join(f'{key}=' for key in missing)}")
     try:
         result = hydra.utils.instantiate(config.run)()
     except (ValueError, OSError) as error:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import hydra
 import torch
+from hydra.errors import InstantiationException
 from omegaconf import DictConfig, OmegaConf
 
 from defilter.loop import fit
@@ -28,8 +29,9 @@ def main(config: DictConfig) -> float:
         optimiser = hydra.utils.instantiate(config.optim)
         architecture = OmegaConf.to_container(config.task.network)
         result = fit(task, data, optimiser, plan, run, runtime, architecture)
-    except (ValueError, OSError, hydra.errors.InstantiationException) as error:
-        sys.exit(f"train.py: {error}")
+    except (ValueError, OSError, InstantiationException) as error:
+        cause = error.__cause__ if isinstance(error, InstantiationException) else error
+        sys.exit(f"train.py: {cause}")
     finally:
         stop_runtime()
     if runtime.is_main:

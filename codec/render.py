@@ -55,7 +55,7 @@ def render_lut(pixels: Tensor, table: Tensor, strength: float | Tensor = 1.0) ->
         values = blended.flatten(1).T.reshape(-1).tolist()
         image = Image.fromarray(_interleaved(pixels))
         rendered = image.filter(ImageFilter.Color3DLUT(table.shape[-1], values))
-        return _planar(np.array(rendered))
+        return _planar(np.array(rendered))  # a writable copy
 
     def look(x: Tensor, degree: float | Tensor) -> Tensor:
         return x + degree * (apply_tetrahedral(x, table.to(x)) - x)

@@ -95,12 +95,14 @@ def load_look(path: Path | str) -> Look:
     try:
         if path.stat().st_size > MAX_JSON_BYTES:
             raise LookFileError(f"{path}: larger than {MAX_JSON_BYTES >> 20} MiB")
-        return _from_json(json.loads(path.read_text(encoding="utf-8")))
+        text = path.read_text(encoding="utf-8")
     except OSError as error:
         raise LookFileError(f"{path}: cannot be read ({error.strerror or error})") from error
-    except LookFileError:
-        raise
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
+    except UnicodeDecodeError as error:
+        raise LookFileError(f"{path}: not a look file (it is not text)") from error
+    try:
+        return _from_json(json.loads(text))
+    except (ValueError, TypeError, KeyError, AttributeError, RuntimeError) as error:
         raise LookFileError(f"{path}: not a look file ({error})") from error
 
 
@@ -133,18 +135,18 @@ def _to_json(look: Look) -> dict[str, Any]:
 
 def _from_json(content: dict[str, Any]) -> Look:
     if content.get("schema") != SCHEMA:
-        raise LookFileError(f'expected "schema": "{SCHEMA}", got {content.get("schema")!r}')
+        raise ValueError(f'expected "schema": "{SCHEMA}", got {content.get("schema")!r}')
     if content.get("version") != VERSION:
-        raise LookFileError(f"expected version {VERSION}, got {content.get('version')!r}")
+        raise ValueError(f"expected version {VERSION}, got {content.get('version')!r}")
     table = None
     if content.get("lut") is not None:
         size = int(content["lut"]["size"])
         if not 2 <= size <= MAX_TABLE_SIZE:
-            raise LookFileError(f"expected a table of 2 to {MAX_TABLE_SIZE} points, got {size}")
+            raise ValueError(f"expected a table of 2 to {MAX_TABLE_SIZE} points, got {size}")
         table = torch.tensor(content["lut"]["red_fastest"], dtype=torch.float32)
         table = table.reshape(size**3, 3).T.reshape(3, size, size, size)
         if not bool(table.isfinite().all()):
-            raise LookFileError("expected finite numbers in the table")
+            raise ValueError("expected finite numbers in the table")
     return Look(
         _mapping_from_json(content["mapping"]),
         table,
@@ -162,5 +164,5 @@ def _mapping_to_json(mapping: ColourMapping) -> dict[str, Any]:
 def _mapping_from_json(content: dict[str, Any]) -> ColourMapping:
     coefficients = torch.tensor(content["coefficients"], dtype=torch.float64)
     if coefficients.dim() != 2:
-        raise LookFileError("expected three rows of coefficients")
+        raise ValueError("expected three rows of coefficients")
     return ColourMapping(coefficients, content["space"])

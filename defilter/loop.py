@@ -9,6 +9,7 @@ import io
 import logging
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -37,7 +38,8 @@ class Task(Protocol):
     def preview(self, batch: Batch) -> Tensor: ...
 
 
-class Plan(NamedTuple):
+@dataclass(frozen=True)
+class Plan:
     """How long and how to train.
 
     Attributes:
@@ -64,6 +66,16 @@ class Plan(NamedTuple):
     monitor: str
     bf16: bool
     seed: int
+
+    def __post_init__(self) -> None:
+        for name in ("pictures", "looks", "validate_every"):
+            value = getattr(self, name)
+            if not isinstance(value, int) or value < 1:
+                raise ValueError(f"expected plan.{name} to be a whole number from 1, got {value!r}")
+        for name in ("warmup", "ema"):
+            value = getattr(self, name)
+            if not isinstance(value, float | int) or not 0 <= value < 1:
+                raise ValueError(f"expected plan.{name} from 0 to below 1, got {value!r}")
 
 
 class Result(NamedTuple):
@@ -137,9 +149,9 @@ def fit(
         seen += new
         progress.update(new)
         if step % 50 == 0 and writer:
-            progress.set_postfix_str(f"loss {float(loss):.3f}", refresh=False)
+            progress.set_postfix_str(f"loss {loss.item():.3f}", refresh=False)
             for name, value in logs.items():
-                writer.add_scalar(f"train/{name}", float(value), seen)
+                writer.add_scalar(f"train/{name}", value.item(), seen)
         if seen >= next_validation or seen >= plan.pictures:
             next_validation += plan.validate_every
             figures, preview = _validate(task, average, validation, plan, runtime)

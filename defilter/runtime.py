@@ -38,11 +38,16 @@ def start_runtime(device: str = "auto") -> Runtime:
     """Join the processes that torchrun started, if it did, and choose a device.
 
     Args:
-        device: `auto` is a GPU where there is one; else a torch device name.
+        device: `auto` is a GPU where there is one; else `cpu`, `cuda` or `cuda:1`.
+
+    Raises:
+        ValueError: no such device here.
     """
     local_rank, world = int(os.environ.get("LOCAL_RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
+    if device != "cpu" and not (device.startswith("cuda") and torch.cuda.is_available()):
+        raise ValueError(f"expected device=auto, cpu or cuda (if there is one), got {device!r}")
     chosen = torch.device(device)
     if chosen.type == "cuda":
         chosen = torch.device("cuda", chosen.index or local_rank)

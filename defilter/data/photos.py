@@ -52,7 +52,7 @@ def load_photos(
     split: str,
     size: int,
     crops: int,
-    smallest_crop: float = 0.6,
+    smallest_crop: float = 1.0,
 ) -> Tensor:
     """Random crops of all photos of a split, squashed to squares.
 

@@ -1,0 +1,184 @@
+"""The everyday verbs, as functions and as commands."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+
+import defilter
+from codec.image_io import Picture, read_picture, write_picture
+from codec.mapping import ColourMapping, identity_coefficients
+from defilter.__main__ import main
+from defilter.look import Look, load_look, save_look
+from tests.conftest import colourful
+
+
+@pytest.fixture
+def look_file(tmp_path: Path) -> Path:
+    coefficients = identity_coefficients()
+    coefficients[:, 1] = 0.5
+    save_look(Look(ColourMapping(coefficients)), tmp_path / "dark.json")
+    return tmp_path / "dark.json"
+
+
+def run(*arguments: str | Path) -> int:
+    return main([str(argument) for argument in arguments])
+
+
+def test_apply_keeps_names_formats_and_depth(
+    photo_folder: Path, look_file: Path, tmp_path: Path
+) -> None:
+    write_picture(Picture(colourful(8, 9, torch.uint16)), photo_folder / "deep.png")
+    out = tmp_path / "out"
+    assert run("apply", look_file, photo_folder, "-o", out) == 0
+    written = sorted(str(p.relative_to(out)) for p in out.rglob("*") if p.is_file())
+    assert written == ["a.jpg", "deep.png", "trip/b.png"]
+    assert read_picture(out / "a.jpg").file_format == "JPEG"
+    before, after = (read_picture(f / "deep.png").pixels for f in (photo_folder, out))
+    assert after.dtype == torch.uint16
+    assert (after.int() * 2 - before.int()).abs().max() <= 2
+
+
+def test_strength(photo_folder: Path, look_file: Path, tmp_path: Path) -> None:
+    source = read_picture(photo_folder / "trip" / "b.png").pixels.float()
+    for strength in (0, 0.5, 1):
+        out = tmp_path / str(strength)
+        assert run("apply", look_file, photo_folder / "trip", "-o", out, "--strength", str(strength)) == 0
+        rendered = read_picture(out / "b.png").pixels.float()
+        assert (rendered - source * (1 - strength / 2)).abs().max() <= 0.51
+
+
+@pytest.mark.parametrize("name", ["look.cube", "look.png", "look.json"])
+def test_extract_writes_by_extension(photo_path: Path, tmp_path: Path, name: str) -> None:
+    assert run("extract", photo_path, "-o", tmp_path / name) == 0
+    pixels = colourful(16, 16)
+    assert load_look(tmp_path / name).render(pixels).shape == pixels.shape
+
+
+def test_pair_mode(photo_path: Path, tmp_path: Path) -> None:
+    before = read_picture(photo_path)
+    after = Picture((before.pixels.float() * 0.7 + 20).to(torch.uint8))
+    write_picture(after, tmp_path / "after.png")
+    command = ("extract", tmp_path / "after.png", "--before", photo_path, "-o")
+    assert run(*command, tmp_path / "look.json") == 0
+    assert run(*command, tmp_path / "robust.json", "--robust") == 0
+    look = load_look(tmp_path / "look.json")
+    assert look.table is not None
+    rendered = look.render(before.pixels).float()
+    assert (rendered - after.pixels.float()).abs().mean() < 1
+
+
+def test_remove_and_transfer(photo_path: Path, photo_folder: Path, tmp_path: Path) -> None:
+    assert run("remove", photo_path, photo_folder, "-o", tmp_path / "removed") == 0
+    assert (tmp_path / "removed" / photo_path.name).exists()
+    command = ("transfer", "--template", photo_path, photo_folder, "-o", tmp_path / "out")
+    assert run(*command) == 0
+    assert (tmp_path / "out" / "trip" / "b.png").exists()
+
+
+def test_public_functions_do_the_same(photo_path: Path, photo_folder: Path, tmp_path: Path) -> None:
+    look = defilter.extract([photo_path]).look
+    result = defilter.apply_to_files(look, [photo_folder], tmp_path / "out")
+    assert len(result.written) == 2
+    assert not result.failures
+    transferred = defilter.transfer([photo_path], [photo_folder], tmp_path / "again")
+    for (_, first), (_, second) in zip(result.written, transferred.written, strict=True):
+        assert first.read_bytes() == second.read_bytes()
+
+
+def test_one_broken_file_costs_the_others_nothing(
+    photo_folder: Path, look_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (photo_folder / "broken.jpg").write_text("no")
+    out = tmp_path / "out"
+    assert run("apply", look_file, photo_folder, "-o", out) == 1
+    captured = capsys.readouterr()
+    assert "broken.jpg: not a picture" in captured.err
+    assert "2 of 3 done" in captured.out
+    assert len([p for p in out.rglob("*") if p.is_file()]) == 2
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [],
+        ["apply"],
+        ["apply", "look.json", "x.jpg"],
+        ["apply", "look.json", "x.jpg", "-o", "out", "--strength", "2"],
+        ["apply", "look.json", "x.jpg", "-o", "out", "--strength", "much"],
+        ["extract", "x.jpg", "-o", "look.txt"],
+        ["extract", "x.jpg", "-o", "look.cube", "--size", "18"],
+        ["colourise", "x.jpg"],
+    ],
+)
+def test_wrong_usage_exits_2(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(arguments)
+    assert caught.value.code == 2
+    assert "usage" in capsys.readouterr().err
+
+
+def test_bad_input_is_one_sentence(
+    photo_folder: Path, look_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "bad.cube").write_text("LUT_3D_SIZE 2\n0 0 0\n")
+    write_picture(Picture(torch.zeros(3, 30, 30, dtype=torch.uint8)), tmp_path / "black.png")
+    (tmp_path / "file").write_text("in the way")
+    out = tmp_path / "out"
+    same = photo_folder / "a.jpg"
+    cases = [
+        (["apply", look_file, tmp_path / "empty", "-o", out], "empty"),
+        (["apply", look_file, tmp_path / "none.jpg", "-o", out], "none.jpg"),
+        (["apply", tmp_path / "bad.cube", same, "-o", out], "bad.cube"),
+        (["apply", tmp_path / "none.json", same, "-o", out], "none.json"),
+        (["apply", look_file, same, "-o", photo_folder], "overwrite"),
+        (["apply", look_file, same, "-o", tmp_path / "file"], "file"),
+        (["apply", look_file, same, photo_folder, "-o", out], "one name"),
+        (["extract", tmp_path / "black.png", "-o", out / "x.cube"], "black.png"),
+        (["extract", same, same, "--before", same, "-o", out / "x.cube"], "one"),
+        (["remove", same, "-o", out, "--weights", same], "a.jpg"),
+    ]
+    for arguments, expected in cases:
+        assert run(*arguments) == 1, arguments
+        message = capsys.readouterr().err
+        assert expected in message
+        assert message.startswith("defilter: ")
+        assert message.count("\n") == 1, message
+    assert not [p for p in out.rglob("*") if p.is_file()]
+
+
+def test_unwritable_output(
+    photo_folder: Path,
+    look_file: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def refuse(**_: object) -> None:
+        raise PermissionError(13, "Permission denied", "out")
+
+    monkeypatch.setattr("tempfile.mkstemp", refuse)
+    assert run("apply", look_file, photo_folder, "-o", tmp_path / "out") == 1
+    assert capsys.readouterr().err.count("Permission denied") == 2
+
+
+def test_grey_and_tiny_photos(look_file: Path, tmp_path: Path) -> None:
+    Image.new("L", (1, 1), 100).save(tmp_path / "one.png")
+    Image.new("L", (30, 20), 100).save(tmp_path / "grey.jpg")
+    out = tmp_path / "out"
+    photos = (tmp_path / "one.png", tmp_path / "grey.jpg")
+    assert run("apply", look_file, *photos, "-o", out) == 0
+    assert read_picture(out / "one.png").pixels.flatten().tolist() == [50, 50, 50]
+    assert run("remove", tmp_path / "grey.jpg", "-o", tmp_path / "removed") == 0
+
+
+@pytest.mark.slow
+def test_the_module_runs(photo_path: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "defilter", "extract", photo_path, "-o", tmp_path / "x.cube"]
+    done = subprocess.run(list(map(str, command)), capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "covers" in done.stdout

@@ -1,0 +1,272 @@
+"""train.py and the loop: every config, resume, several processes, overfitting, refusals."""
+
+import subprocess
+import sys
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import hydra
+import pytest
+import torch
+from hydra import compose, initialize_config_dir
+from hydra.errors import ConfigCompositionException
+from safetensors.torch import load_file
+from torch import Tensor
+
+from defilter.data.pairs import Batch
+from defilter.loop import BEST_WEIGHTS, CHECKPOINT, Plan, Result, fit
+from defilter.runtime import Runtime, seeded_generator
+from defilter.task import GlobalLookTask, PictureToPictureTask, log_mse, mean_absolute
+from defilter.unet import DefilterUNet
+from defilter.weights import load_network
+from tests.conftest import small_network
+
+ROOT = Path(__file__).parents[1]
+CONFIGS = str(ROOT / "configs")
+EXPERIMENTS = sorted(p.stem for p in (ROOT / "configs" / "experiment").glob("*.yaml"))
+STUDIES = sorted(p.stem for p in (ROOT / "configs" / "study").glob("*.yaml"))
+CPU = Runtime(torch.device("cpu"))
+PLAN = Plan(
+    pictures=48, looks=4, shards=2, warmup=0.1, ema=0.9, clip=1.0, validate_every=16,
+    monitor="removed", bf16=True, seed=0,
+)  # fmt: skip
+ARCHITECTURE = {"_target_": "defilter.unet.DefilterUNet", "in_channels": 9}
+
+
+class FixedPairs:
+    """Darkened noise: data for the loop alone."""
+
+    def to(self, device: torch.device) -> "FixedPairs":
+        return self
+
+    def batch(self, looks: int, generator: torch.Generator) -> Batch:
+        clean = torch.rand(looks, 2, 3, 16, 16, generator=generator, device=generator.device)
+        photo = torch.rand(looks, 3, 16, 16, generator=generator, device=generator.device)
+        return Batch(clean * 0.6, clean, photo, photo * 0.6)
+
+    def validation(self, looks: int) -> list[Batch]:
+        return [self.batch(looks, torch.Generator().manual_seed(7))]
+
+
+def adam(parameters: object, lr: float = 1e-3) -> torch.optim.Optimizer:
+    return torch.optim.AdamW(parameters, lr=lr)  # type: ignore[arg-type]
+
+
+def small_task() -> GlobalLookTask:
+    torch.manual_seed(0)
+    return GlobalLookTask(small_network(), render_weight=1.0, pooled_weight=0.5)
+
+
+def train(run: Path, plan: Plan = PLAN) -> tuple[GlobalLookTask, Result]:
+    task = small_task()
+    return task, fit(task, FixedPairs(), adam, plan, run, CPU, ARCHITECTURE)
+
+
+def test_training_learns_and_leaves_weights_logs_and_checkpoint(tmp_path: Path) -> None:
+    plan = replace(PLAN, pictures=1600, validate_every=800, ema=0.5)
+    task, result = train(tmp_path, plan)
+    assert result.pictures == 1600
+    assert result.figures["removed"] > result.figures["template"] + 3
+    names = {path.name.split(".")[0] for path in tmp_path.iterdir()}
+    assert names == {"best", "checkpoint", "events", "weights"}
+    weights = load_file(tmp_path / BEST_WEIGHTS)
+    assert set(weights) == set(task.network.state_dict())
+
+
+def test_resume_is_bit_exact(tmp_path: Path) -> None:
+    whole, _ = train(tmp_path / "whole")
+    interrupted = small_task()
+
+    class Interrupt(FixedPairs):
+        steps = 0
+
+        def batch(self, looks: int, generator: torch.Generator) -> Batch:
+            self.steps += 1
+            if self.steps > 9:  # two shards a step: in the fifth step, after two validations
+                raise KeyboardInterrupt
+            return super().batch(looks, generator)
+
+    with pytest.raises(KeyboardInterrupt):
+        fit(interrupted, Interrupt(), adam, PLAN, tmp_path / "cut", CPU, ARCHITECTURE)
+    resumed, result = train(tmp_path / "cut")
+    assert result.pictures == 48
+    for (name, expected), value in zip(
+        whole.state_dict().items(), resumed.state_dict().values(), strict=True
+    ):
+        assert torch.equal(expected, value), name
+    first, second = (
+        torch.load(tmp_path / run / CHECKPOINT, weights_only=True) for run in ("whole", "cut")
+    )
+    assert first["step"] == second["step"]
+    assert all(torch.equal(first["task"][k], second["task"][k]) for k in first["task"])
+
+
+def test_a_finished_run_stays_finished(tmp_path: Path) -> None:
+    first, _ = train(tmp_path)
+    again, result = train(tmp_path)
+    assert result.pictures == 48
+    for a, b in zip(first.state_dict().values(), again.state_dict().values(), strict=True):
+        assert torch.equal(a, b)
+
+
+def test_another_network_in_the_same_run_is_refused(tmp_path: Path) -> None:
+    train(tmp_path)
+    other = PictureToPictureTask(DefilterUNet(widths=(4, 8, 8)))
+    with pytest.raises(ValueError, match="choose another name"):
+        fit(other, FixedPairs(), adam, PLAN, tmp_path, CPU, ARCHITECTURE)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [({"looks": 5}, "equal shards"), ({"monitor": "beauty"}, "monitor")],
+)
+def test_plans_that_cannot_work(tmp_path: Path, change: dict, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        train(tmp_path, replace(PLAN, **change))
+
+
+@pytest.mark.parametrize(
+    "task",
+    [
+        lambda: GlobalLookTask(small_network(), 1.0, 0.5),
+        lambda: PictureToPictureTask(DefilterUNet(widths=(8, 16, 16), norm=True)),
+    ],
+    ids=["global look", "Fig. 2"],
+)
+def test_overfits_one_batch(task) -> None:
+    torch.manual_seed(0)
+    task = task()
+    batch = FixedPairs().batch(2, torch.Generator().manual_seed(0))
+    optimiser = adam(task.parameters(), 5e-3)
+    for step in range(120):
+        loss, _ = task(batch)
+        first = loss.item() if step == 0 else first
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+    assert loss.item() < first - 1.0
+    figures = task.evaluate(batch)
+    assert figures["removed"].mean() > figures["template"].mean() + 3
+
+
+def test_distances_rank_pictures() -> None:
+    x = torch.rand(2, 3, 8, 8)
+    near, far = x + 0.01, x + torch.tensor([0.2, 0.3])[:, None, None, None]
+    for distance in (log_mse, mean_absolute, partial(log_mse, floor=1e-4)):
+        assert distance(x, near).shape == (2,)
+        assert (distance(x, near) < distance(x, far)).all()
+
+
+@pytest.mark.parametrize("experiment", EXPERIMENTS)
+def test_every_experiment_takes_a_step(experiment: str, tmp_path: Path) -> None:
+    if experiment == "closed_set":
+        pytest.importorskip("instafilter", reason="make bench-deps installs it")
+    with initialize_config_dir(CONFIGS, version_base="1.3"):
+        config = compose("train", [f"experiment={experiment}", "data.photos.crops=1"])
+    task = hydra.utils.instantiate(config.task)
+    data = hydra.utils.instantiate(config.data)
+    plan = replace(hydra.utils.instantiate(config.plan), pictures=4, looks=1)
+    architecture = hydra.utils.instantiate(config.task.network, _convert_="all")
+    assert architecture is not None
+    from omegaconf import OmegaConf
+
+    saved = OmegaConf.to_container(config, resolve=True)["task"]["network"]
+    optimiser = hydra.utils.instantiate(config.optim)
+    result = fit(task, data, optimiser, plan, tmp_path, CPU, saved)
+    assert result.pictures == 4
+    network = load_network(tmp_path / BEST_WEIGHTS)
+    assert sum(p.numel() for p in network.parameters()) <= 1_600_000
+
+
+@pytest.mark.parametrize("study", STUDIES)
+def test_every_study_composes(study: str) -> None:
+    with initialize_config_dir(CONFIGS, version_base="1.3"):
+        config = compose("evaluate", [f"study={study}"])
+    assert config.run._partial_
+
+
+@pytest.mark.parametrize(
+    "override", ["plan.picture=3", "task.network.hiden=3", "experiment=nothing", "looks.recipe.mix=1"]
+)
+def test_misspelt_keys_are_refused(override: str) -> None:
+    with (
+        initialize_config_dir(CONFIGS, version_base="1.3"),
+        pytest.raises(ConfigCompositionException),
+    ):
+        compose("train", [override])
+
+
+def test_seeds_differ_between_steps_and_shards() -> None:
+    def draw(*key: int) -> Tensor:
+        return torch.rand(3, generator=seeded_generator(torch.device("cpu"), *key))
+
+    assert torch.equal(draw(0, 1, 2), draw(0, 1, 2))
+    assert not torch.equal(draw(0, 1, 2), draw(0, 2, 1))
+
+
+def command(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    done = subprocess.run(
+        [sys.executable, *arguments], capture_output=True, text=True, check=False, cwd=cwd
+    )
+    assert "Traceback" not in done.stderr, done.stderr
+    return done
+
+
+@pytest.mark.slow
+def test_two_processes_train_what_one_trains(tmp_path: Path) -> None:
+    overrides = [
+        str(ROOT / "train.py"), "experiment=debug", "plan.pictures=96", "plan.looks=4",
+        "plan.shards=2", "plan.validate_every=48", "plan.bf16=false", "device=cpu",
+    ]  # fmt: skip
+    one = command(*overrides, f"run={tmp_path / 'one'}", cwd=tmp_path)
+    torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
+    two = command(*torchrun, *overrides, f"run={tmp_path / 'two'}", cwd=tmp_path)
+    assert one.returncode == two.returncode == 0, one.stderr + two.stderr
+    first, second = (load_file(tmp_path / run / "weights.safetensors") for run in ("one", "two"))
+    start, _ = train_start(tmp_path, overrides)
+    for name, value in first.items():
+        torch.testing.assert_close(second[name], value, atol=2e-5, rtol=1e-3)
+    moved = sum(float((first[k] - start[k]).abs().sum()) for k in start)
+    apart = sum(float((first[k] - second[k]).abs().sum()) for k in start)
+    assert apart < 0.02 * moved
+
+
+def train_start(tmp_path: Path, overrides: list[str]) -> tuple[dict[str, Tensor], None]:
+    """The weights that both trainings start from."""
+    with initialize_config_dir(CONFIGS, version_base="1.3"):
+        config = compose("train", overrides[1:])
+    torch.manual_seed(config.plan.seed)
+    return hydra.utils.instantiate(config.task).network.state_dict(), None
+
+
+@pytest.mark.slow
+def test_the_debug_command_finishes_and_its_weights_work(tmp_path: Path) -> None:
+    done = command(str(ROOT / "train.py"), "experiment=debug", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "best rendered27" in done.stdout
+    weights = tmp_path / "runs" / "debug" / "best.safetensors"
+    done = command(str(ROOT / "evaluate.py"), f"weights={weights}", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "out" / "transfer" / "report.html").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("script", "arguments", "expected"),
+    [
+        ("train.py", ["plan.looks=many"], "plan.looks"),
+        ("train.py", ["folders.photos=/nowhere"], "/nowhere"),
+        ("train.py", ["experiment=debug", "device=tpu"], "tpu"),
+        ("evaluate.py", ["photos=/nowhere"], "/nowhere"),
+        ("evaluate.py", ["strength=3"], "strength"),
+        ("evaluate.py", ["study=look_benchmark"], "photos"),
+    ],
+)
+def test_wrong_values_are_one_sentence(
+    script: str, arguments: list[str], expected: str, tmp_path: Path
+) -> None:
+    done = command(str(ROOT / script), *arguments, cwd=tmp_path)
+    assert done.returncode != 0
+    assert expected in done.stderr
+    assert len(done.stderr.strip().splitlines()) <= 3, done.stderr
