@@ -1,4 +1,4 @@
-"""Run a study: `python evaluate.py`, `python evaluate.py study=transfer template=T.jpg photos=DIR`."""
+"""Run a study: `python evaluate.py`, `python evaluate.py template=T.jpg photos=DIR out=OUT`."""
 
 import logging
 import sys
@@ -12,7 +12,7 @@ logger = logging.getLogger(__name__)
 @hydra.main(version_base="1.3", config_path="configs", config_name="evaluate")
 def main(config: DictConfig) -> None:
     """Instantiate a study, run it, print its summary. Any file that failed makes the status 1."""
-    missing = [key for key in OmegaConf.missing_keys(config) if "." not in key]
+    missing = sorted(key for key in OmegaConf.missing_keys(config) if "." not in key)
     if missing:
         sys.exit(f"evaluate.py: expected a value for {', '.join(f'{key}=' for key in missing)}")
     try:

@@ -18,6 +18,9 @@ logger = logging.getLogger(__name__)
 @hydra.main(version_base="1.3", config_path="configs", config_name="train")
 def main(config: DictConfig) -> float:
     """Instantiate task, data and optimiser; fit. Returns the best validation figure."""
+    missing = sorted(OmegaConf.missing_keys(config))
+    if missing:
+        sys.exit(f"train.py: expected a value for {', '.join(f'{key}=' for key in missing)}")
     try:
         OmegaConf.resolve(config)
         run = Path(config.run)

@@ -113,10 +113,10 @@ def fit_residual_lut(
     return grid + change.T.reshape(3, size, size, size)
 
 
-def _trilinear_weights(colours_P3: Tensor, size: int) -> Tensor:
-    """(P, size^3): the weight of each grid point for each colour."""
-    axis = torch.arange(size, device=colours_P3.device, dtype=colours_P3.dtype)
-    position = colours_P3.clamp(0, 1) * (size - 1)
+def _trilinear_weights(colours: Tensor, size: int) -> Tensor:
+    """(P, 3) -> (P, size^3): the weight of each grid point for each colour."""
+    axis = torch.arange(size, device=colours.device, dtype=colours.dtype)
+    position = colours.clamp(0, 1) * (size - 1)
     hats = (1 - (position[..., None] - axis).abs()).clamp(min=0)  # P, channel, D
     red, green, blue = hats.unbind(1)
     return torch.einsum("pb,pg,pr->pbgr", blue, green, red).flatten(1)

@@ -11,7 +11,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, cast
 
 import torch
 from torch import Tensor, nn
@@ -79,14 +79,14 @@ class Plan:
 
 
 class Result(NamedTuple):
-    """Where training ended: templates seen, the best value of the monitored figure, last figures."""
+    """Where training ended: templates seen, best value of the monitored figure, last figures."""
 
     pictures: int
     best: float
     figures: dict[str, float]
 
 
-def fit(
+def fit(  # noqa: C901, PLR0915 - one loop, to be read top to bottom
     task: nn.Module,
     data: Pairs,
     optimiser: Callable[..., torch.optim.Optimizer],
@@ -116,7 +116,7 @@ def fit(
             f"{runtime.world} processes"
         )
     device = runtime.device
-    task = task.to(device, memory_format=torch.channels_last)
+    task = task.to(device).to(memory_format=torch.channels_last)
     data = data.to(device)
     average = {name: value.detach().clone() for name, value in task.state_dict().items()}
     model = DistributedDataParallel(task) if runtime.world > 1 else task
@@ -207,8 +207,9 @@ def _validate(
     task.load_state_dict(average)
     task.eval()
     with torch.autocast(runtime.device.type, torch.bfloat16, enabled=plan.bf16):
-        parts = [task.evaluate(batch.to(runtime.device)) for batch in batches]
-        preview = task.preview(Batch(*(x[:8] for x in batches[0])).to(runtime.device))
+        judge = cast(Task, task)
+        parts = [judge.evaluate(batch.to(runtime.device)) for batch in batches]
+        preview = judge.preview(Batch(*(x[:8] for x in batches[0])).to(runtime.device))
     task.train()
     task.load_state_dict(trained)
     figures = {name: torch.cat([part[name] for part in parts]).mean() for name in parts[0]}

@@ -43,7 +43,10 @@ def start_runtime(device: str = "auto") -> Runtime:
     Raises:
         ValueError: no such device here.
     """
-    local_rank, world = int(os.environ.get("LOCAL_RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
+    local_rank, world = (
+        int(os.environ.get(name, default))
+        for name, default in (("LOCAL_RANK", "0"), ("WORLD_SIZE", "1"))
+    )
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     if device != "cpu" and not (device.startswith("cuda") and torch.cuda.is_available()):

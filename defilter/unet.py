@@ -85,12 +85,11 @@ class DefilterUNet(nn.Module):
         self.modulate = nn.ModuleList(
             nn.Linear(context, 2 * width) for width in (half, quarter, half) if context
         )
-        for layer in self.modulate:
-            nn.init.zeros_(layer.weight)
-            nn.init.zeros_(layer.bias)
-        if zero_init:
-            nn.init.zeros_(self.last.weight)
-            nn.init.zeros_(self.last.bias)
+        for parameter in (
+            *self.modulate.parameters(),
+            *(self.last.parameters() if zero_init else ()),
+        ):
+            nn.init.zeros_(parameter)
         self.skips = skips
 
     def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:

@@ -10,7 +10,6 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
@@ -55,8 +54,9 @@ def load_network(path: Path | str | None = None) -> nn.Module:
         network = _build(json.loads(metadata["network"]))
         network.load_state_dict(state)
     except (SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
+        reason = str(error).splitlines()[0]
         raise WeightsError(
-            f"{path}: expected a weights file written by train.py ({error})"
+            f"{path}: expected a weights file written by train.py ({reason})"
         ) from error
     return network.eval()
 

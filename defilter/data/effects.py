@@ -78,7 +78,7 @@ def add_jpeg_noise(x: Tensor, generator: torch.Generator, share: float) -> Tenso
     All channels use the luminance table: what matters here is the look of the noise. The last
     rows and columns beyond a multiple of 8 stay as they are.
     """
-    count, channels, height, width = x.shape
+    count, _, height, width = x.shape
     rows, columns = height // 8 * 8, width // 8 * 8
     if not rows or not columns:
         return x

@@ -105,11 +105,9 @@ class LookBank:
         self.weights = torch.tensor([members[name] ** -0.5 for name in families])
         change = (looks.tables - self.identity).flatten(1)
         self.mean = change.mean(0)
-        _, values, directions = torch.svd_lowrank(
-            change - self.mean, q=min(COMPONENTS, len(change)), niter=4
-        )
-        self.directions = directions.T
-        self.codes = (change - self.mean) @ directions
+        _, _, directions = torch.linalg.svd(change - self.mean, full_matrices=False)
+        self.directions = directions[:COMPONENTS]
+        self.codes = (change - self.mean) @ self.directions.T
         self.tables = looks.tables
 
     def to(self, device: torch.device) -> "LookBank":

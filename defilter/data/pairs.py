@@ -157,10 +157,10 @@ class FolderPairs:
     def __init__(
         self,
         filtered: str | Path,
-        clean: str | Path | None = None,
-        size: int = 64,
-        photos_per_look: int = 4,
-        validation_share: float = 0.1,
+        clean: str | Path | None,
+        size: int,
+        photos_per_look: int,
+        validation_share: float,
     ):
         self.photos_per_look = photos_per_look
         pairs = match_names(Path(filtered), None if clean is None else Path(clean))

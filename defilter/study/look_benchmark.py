@@ -25,9 +25,11 @@ from codec.lut import apply_tetrahedral, apply_trilinear, fit_residual_lut
 from codec.mapping import RIDGE_PAIRS, fit_least_squares
 from codec.metrics import delta_e2000, psnr, ssim
 from codec.render import render_lut, render_mapping
+from defilter.data.effects import add_vignettes, round_to_eight_bits
 from defilter.data.instagram import CLOSED_SET, instafilter_look, pilgram_look
 from defilter.data.look_bank import load_looks
 from defilter.extract import look_from_templates
+from defilter.global_look import GlobalLook
 from defilter.sampling import DEFAULT_COUNT, sample_balanced, usable_pixels
 from defilter.study.classic import monge_kantorovich, reinhard
 from defilter.study.look_pairs import LookPair, load_pairs
@@ -98,8 +100,8 @@ def compare(result: Tensor, truth: Tensor) -> Figures:
 
 
 def run(
-    photos: str,
-    looks: list[str],
+    kodak: str,
+    look_folders: list[str],
     fig2: str,
     closed_set: str,
     out: str = "out/look_benchmark",
@@ -109,8 +111,8 @@ def run(
     """Measure all tracks; prints and saves tables (JSON, Markdown) and a plot.
 
     Args:
-        photos: folder with the 24 Kodak pictures.
-        looks: folders with the film and creative looks of look_split.json.
+        kodak: folder with the 24 Kodak pictures.
+        look_folders: folders with the film and creative looks of look_split.json.
         fig2: weights of `train.py experiment=defilter_fig2`.
         closed_set: weights of `train.py experiment=closed_set`.
         out: folder for the results.
@@ -120,19 +122,20 @@ def run(
     Raises:
         ValueError: something that a row needs is missing; there are no smaller tables.
     """
-    kodak = Photos(Path(photos))
-    find = LookFinder([Path(folder) for folder in looks])
+    photos = Photos(Path(kodak))
+    find = LookFinder([Path(folder) for folder in look_folders])
     default, literal, closed = (load_network(path) for path in (weights, fig2, closed_set))
-    bank = load_looks(looks, "train", monochrome=True)
+    bank = load_looks(look_folders, "train", monochrome=True)
     assert bank is not None
     blind = bank.tables.mean(0)
     listed = load_pairs()[:: pairs or 1]
     with torch.inference_mode():
         tables = {
-            **_unseen(kodak, find, listed, default, literal, blind),
-            **_closed(kodak, closed, pairs),
-            **_pair_mode(kodak, find, listed),
-            **_clean(kodak, {"default": default, "Fig. 2 literal": literal}),
+            **_unseen(photos, find, listed, default, literal, blind),
+            **_closed(photos, closed, pairs),
+            **_pair_mode(photos, find, listed),
+            **_clean(photos, {"default": default, "Fig. 2 literal": literal}),
+            **_vignettes(photos, find, listed[::4], default),
         }
     record = provenance() | {
         "weights": weights_hash(weights),
@@ -311,6 +314,31 @@ def _clean(kodak: Photos, networks: dict[str, nn.Module]) -> dict[str, Any]:
         for row, network in networks.items():
             rows.add(row, LookPair("none", name, [name], name), _shown(network(small)), small[0])
     return {"clean photos": rows.summary()}
+
+
+def _vignettes(
+    kodak: Photos, find: LookFinder, pairs: list[LookPair], network: nn.Module
+) -> dict[str, Any]:
+    """What the U-Net adds to the global heads, on looks with a vignette and without."""
+    assert isinstance(network, GlobalLook)
+    tables = {}
+    for title, share in (("with vignettes", 1.0), ("without", 0.0)):
+        rows = Rows()
+        generator = torch.Generator().manual_seed(0)
+        for pair in pairs:
+            pixels = kodak.get(pair.templates[0])
+            clean, filtered = (
+                squash(x[None].float() / 255, PRESET)
+                for x in (pixels, find.get(pair.group, pair.look)(pixels))
+            )
+            filtered = round_to_eight_bits(add_vignettes(filtered, generator, share))
+            estimate = network.estimate(network.encode(filtered))
+            heads = apply_trilinear(filtered, estimate.inverse)
+            rows.add("do nothing", pair, filtered[0], clean[0])
+            rows.add("global heads alone", pair, _shown(heads), clean[0])
+            rows.add("with the U-Net", pair, _shown(network(filtered)), clean[0])
+        tables[f"U-Net, {title}"] = rows.summary()
+    return tables
 
 
 def _save(out: Path, tables: dict[str, Any], record: dict[str, Any]) -> BenchmarkResult:

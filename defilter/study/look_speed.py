@@ -128,9 +128,9 @@ def _network(network: nn.Module, runs: int) -> dict[str, dict[str, Any]]:
     device = next(network.parameters()).device
     big = torch.rand(1, 3, 256, 256, device=device)
     template = torch.rand(3, 64, 64) * 0.8 + 0.1
-    yardstick = nn.Conv2d(48, 48, 3, padding=1).to(device, memory_format=torch.channels_last)
+    yardstick = nn.Conv2d(48, 48, 3, padding=1).to(device).to(memory_format=torch.channels_last)
     features = torch.rand(1, 48, 256, 256, device=device).to(memory_format=torch.channels_last)
-    literal = DefilterUNet().eval().to(device, memory_format=torch.channels_last)
+    literal = DefilterUNet().eval().to(device).to(memory_format=torch.channels_last)
 
     def run_network(net: nn.Module, x: Tensor) -> Callable[[], object]:
         def work() -> object:

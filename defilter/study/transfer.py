@@ -25,7 +25,7 @@ from defilter.weights import DEFAULT_WEIGHTS, load_network, weights_hash
 
 LOOK_NAMES = ("look.cube", "look.png", "look.json")
 OWN_NAMES = (*LOOK_NAMES, "contact_sheet.png", "report.html")
-DEMONSTRATION_TEMPLATE = "coffee.png"
+DEMONSTRATION_TEMPLATE = "motorcycle_left.png"  # many colours: it shows much of a look
 MOST_TEMPLATES = 4  # shown
 
 

@@ -91,7 +91,9 @@ def test_cmyk_jpeg_stays_a_jpeg(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
-@pytest.mark.parametrize(("name", "dtype"), [("x.jpg", "uint8"), ("x.png", "uint8"), ("x.png", "uint16")])
+@pytest.mark.parametrize(
+    ("name", "dtype"), [("x.jpg", "uint8"), ("x.png", "uint8"), ("x.png", "uint16")]
+)
 def test_orientation_is_undone_and_restored(
     tmp_path: Path, orientation: int, name: str, dtype: str
 ) -> None:
@@ -185,14 +187,16 @@ def test_animations_are_refused(tmp_path: Path) -> None:
         read_picture(tmp_path / "x.gif")
 
 
-def test_atomic_writes_leave_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_atomic_writes_leave_nothing_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     target = tmp_path / "sub" / "x.bin"
     write_atomically(target, b"old")
 
     def fail(*_: object) -> None:
         raise OSError("disk full")
 
-    monkeypatch.setattr("os.replace", fail)
+    monkeypatch.setattr(Path, "replace", fail)
     with pytest.raises(OSError, match="disk full"):
         write_atomically(target, b"new")
     assert target.read_bytes() == b"old"

@@ -133,7 +133,7 @@ def test_domain_comments_and_blank_lines(tmp_path: Path) -> None:
         f"{r} {g} {b}" for b in (-1.0, 3.0) for g in (-1.0, 3.0) for r in (-1.0, 3.0)
     ]  # the identity over [-1, 3]
     path.write_text(
-        "# made by hand\nTITLE \"x y\"\n\nLUT_3D_SIZE 2\nDOMAIN_MIN -1 -1 -1\nDOMAIN_MAX 3 3 3\n"
+        '# made by hand\nTITLE "x y"\n\nLUT_3D_SIZE 2\nDOMAIN_MIN -1 -1 -1\nDOMAIN_MAX 3 3 3\n'
         + "\n".join(rows)
     )
     torch.testing.assert_close(load_cube(path), identity_lut(2))

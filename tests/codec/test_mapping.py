@@ -37,9 +37,7 @@ def brute_force(coefficients: np.ndarray, rgb: np.ndarray) -> np.ndarray:
 
 
 def colours(count: int = 500, seed: int = 0) -> torch.Tensor:
-    return torch.rand(
-        count, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(seed)
-    )
+    return torch.rand(count, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
 
 
 def test_golden_table_1(device: torch.device) -> None:

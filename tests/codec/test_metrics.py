@@ -13,8 +13,7 @@ def test_ciede2000_agrees_with_scikit_image(device: torch.device) -> None:
     scale = torch.tensor([100.0, 200.0, 200.0], dtype=torch.float64)
     shift = torch.tensor([0.0, 100.0, 100.0], dtype=torch.float64)
     x, y = (
-        torch.rand(5000, 3, generator=generator, dtype=torch.float64) * scale - shift
-        for _ in "xy"
+        torch.rand(5000, 3, generator=generator, dtype=torch.float64) * scale - shift for _ in "xy"
     )
     x[0], x[1], y[2] = x[0] * torch.tensor([1.0, 0, 0]), y[1], y[2] * torch.tensor([1.0, 0, 0])
     expected = skimage.color.deltaE_ciede2000(x.numpy(), y.numpy())

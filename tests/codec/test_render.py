@@ -34,7 +34,11 @@ def test_every_grey_and_primary_survives_the_identity() -> None:
     values = torch.arange(256, dtype=torch.uint8)
     zero = torch.zeros_like(values)
     pixels = torch.stack(
-        [torch.stack(t) for t in ((values, values, values), (values, zero, zero), (zero, values, zero))], 1
+        [
+            torch.stack(t)
+            for t in ((values, values, values), (values, zero, zero), (zero, values, zero))
+        ],
+        1,
     )
     identity = ColourMapping(identity_coefficients())
     assert torch.equal(render_mapping(pixels, identity), pixels)

@@ -46,7 +46,10 @@ def test_strength(photo_folder: Path, look_file: Path, tmp_path: Path) -> None:
     source = read_picture(photo_folder / "trip" / "b.png").pixels.float()
     for strength in (0, 0.5, 1):
         out = tmp_path / str(strength)
-        assert run("apply", look_file, photo_folder / "trip", "-o", out, "--strength", str(strength)) == 0
+        assert (
+            run("apply", look_file, photo_folder / "trip", "-o", out, "--strength", str(strength))
+            == 0
+        )
         rendered = read_picture(out / "b.png").pixels.float()
         assert (rendered - source * (1 - strength / 2)).abs().max() <= 0.51
 

@@ -225,9 +225,7 @@ def test_embedded_photos_are_there_and_split() -> None:
     assert sorted(train + val) == sorted(photos)
 
 
-def test_photos_bear_one_broken_file(
-    photo_folder: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_photos_bear_one_broken_file(photo_folder: Path, caplog: pytest.LogCaptureFixture) -> None:
     (photo_folder / "broken.jpg").write_text("no")
     loaded = load_photos(photo_folder, "all", size=8, crops=3)
     assert loaded.shape == (6, 3, 8, 8)
@@ -280,5 +278,7 @@ def test_folder_pairs(tmp_path: Path, iffi: bool, caplog: pytest.LogCaptureFixtu
 
 def test_generators_depend_on_the_whole_key() -> None:
     keys = [(0, 1, 2), (0, 1, 3), (0, 2, 2), (1, 1, 2), (0, 12)]
-    draws = {torch.rand(1, generator=seeded_generator(torch.device("cpu"), *k)).item() for k in keys}
+    draws = {
+        torch.rand(1, generator=seeded_generator(torch.device("cpu"), *k)).item() for k in keys
+    }
     assert len(draws) == len(keys)

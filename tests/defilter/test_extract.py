@@ -53,8 +53,7 @@ def test_masks_steer_the_samples() -> None:
     mask = torch.zeros(64, 64, dtype=torch.bool)
     mask[:8] = True
     plain, masked = (
-        look_from_templates(Perfect(1.0), [template], masks=m).after.mean()
-        for m in (None, [mask])
+        look_from_templates(Perfect(1.0), [template], masks=m).after.mean() for m in (None, [mask])
     )
     assert masked > plain
 
@@ -100,20 +99,16 @@ def test_the_network_that_ships() -> None:
     network = default_network()
     numbers = sum(p.numel() for p in network.parameters())
     assert numbers <= 1_600_000
-    gains: dict[str, list[float]] = {"removed": [], "rendered": [], "kept": []}
+    gains, kept = [], []
     for number in range(5):
         clean, other = photo(number)[None], photo((number + 1) % 5)[None]
-        graded, truth = demonstration_look(clean), demonstration_look(other)
+        look = look_from_templates(network, [demonstration_look(clean)[0]]).look
+        truth = demonstration_look(other)
+        gains.append((psnr(look.mapping(other), truth) - psnr(other, truth)).item())
         with torch.no_grad():
-            removed, kept = network(graded), network(clean)
-        look = look_from_templates(network, [graded[0]]).look
-        gains["removed"].append((psnr(removed, clean) - psnr(graded, clean)).item())
-        gains["rendered"].append((psnr(look.mapping(other), truth) - psnr(other, truth)).item())
-        gains["kept"].append(psnr(kept, clean).item())
-    means = {name: sum(values) / len(values) for name, values in gains.items()}
-    assert means["removed"] > 1
-    assert means["rendered"] > 1
-    assert means["kept"] > 27
+            kept.append(psnr(network(clean), clean).item())
+    assert sum(gains) / 5 > 1.5
+    assert sum(kept) / 5 > 27
 
 
 def test_weights_files_say_how_to_build_the_network(tmp_path: Path) -> None:

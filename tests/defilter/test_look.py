@@ -48,7 +48,10 @@ def test_json_keeps_the_table_of_pair_mode(tmp_path: Path) -> None:
     assert again.table.shape == (3, 33, 33, 33)
 
 
-@pytest.mark.parametrize(("name", "size", "bits"), [("x.cube", 17, 8), ("x.cube", 65, 8), ("x.png", 33, 8), ("x.png", 33, 16)])
+@pytest.mark.parametrize(
+    ("name", "size", "bits"),
+    [("x.cube", 17, 8), ("x.cube", 65, 8), ("x.png", 33, 8), ("x.png", 33, 16)],
+)
 def test_other_programs_get_the_same_look(tmp_path: Path, name: str, size: int, bits: int) -> None:
     save_look(LOOK, tmp_path / name, size, bits)
     table = load_lut(tmp_path / name)

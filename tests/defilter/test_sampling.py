@@ -109,9 +109,7 @@ def test_look_coverage_counts_natural_cells_only() -> None:
     assert look_coverage(natural_colours().colours) > 0.3
     assert look_coverage(torch.tensor([[0.5, 0.5, 0.5]])) == pytest.approx(1 / int(occupied.sum()))
     unnatural = (~occupied).nonzero()[0, 0].item()
-    corner = torch.tensor(
-        [[unnatural % CELLS, unnatural // CELLS % CELLS, unnatural // CELLS**2]]
-    )
+    corner = torch.tensor([[unnatural % CELLS, unnatural // CELLS % CELLS, unnatural // CELLS**2]])
     colour = (corner + 0.5) / CELLS
     assert cell_index(colour).item() == unnatural
     assert look_coverage(colour) == 0
