@@ -11,8 +11,8 @@ from codec.image_io import Picture, read_picture, write_picture
 from defilter.look import load_look
 from defilter.study import transfer
 from defilter.study.classic import monge_kantorovich, reinhard
-from defilter.study.look_benchmark import Rows, compare
 from defilter.study.look_pairs import LookPair
+from defilter.study.rows import Rows, compare, rows_table
 from tests.conftest import colourful
 
 
@@ -126,4 +126,5 @@ def test_benchmark_rows_average_over_pairs_and_looks() -> None:
     assert table["psnr_se"] == pytest.approx(float(per_look.std() / 2**0.5), rel=1e-5)
     assert rows.summary("pilgram2") == {}
     assert json.dumps(rows.summary())
+    assert "| row | 3 |" in rows_table(rows.summary())
     assert compare(truth, truth).psnr == 60

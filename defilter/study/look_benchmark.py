@@ -8,7 +8,6 @@ Axes: C channel, H W pixels.
 """
 
 import json
-from collections import defaultdict
 from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
@@ -23,7 +22,6 @@ from codec.image_io import quantise, read_picture, write_atomically
 from codec.interchange import load_lut
 from codec.lut import apply_tetrahedral, apply_trilinear, fit_residual_lut
 from codec.mapping import RIDGE_PAIRS, fit_least_squares
-from codec.metrics import delta_e2000, psnr, ssim
 from codec.render import render_lut, render_mapping
 from defilter.data.effects import add_vignettes, round_to_eight_bits
 from defilter.data.instagram import CLOSED_SET, instafilter_look, pilgram_look
@@ -33,7 +31,8 @@ from defilter.global_look import GlobalLook
 from defilter.sampling import DEFAULT_COUNT, sample_balanced, usable_pixels
 from defilter.study.classic import monge_kantorovich, reinhard
 from defilter.study.look_pairs import LookPair, load_pairs
-from defilter.study.record import markdown_table, provenance
+from defilter.study.record import provenance
+from defilter.study.rows import Rows, rows_table
 from defilter.unet import squash
 from defilter.weights import load_network, weights_hash
 
@@ -43,60 +42,12 @@ STRENGTHS = torch.arange(0, 2.55, 0.1).tolist()
 Look = Callable[[Tensor], Tensor]
 
 
-class Figures(NamedTuple):
-    """PSNR in dB, SSIM and mean CIEDE2000 of one picture."""
-
-    psnr: float
-    ssim: float
-    delta_e: float
-
-
 class BenchmarkResult(NamedTuple):
     """Printed by evaluate.py."""
 
     tables: dict[str, Any]
     failures: list[str]
     summary: str
-
-
-class Rows:
-    """Figures by row name, each with the look it belongs to."""
-
-    def __init__(self) -> None:
-        self.figures: dict[str, list[tuple[str, str, Figures]]] = defaultdict(list)
-
-    def add(self, row: str, pair: LookPair, result: Tensor, truth: Tensor) -> None:
-        self.figures[row].append((pair.group, pair.look, compare(result, truth)))
-
-    def summary(self, group: str | None = None) -> dict[str, dict[str, float]]:
-        """Means over pairs, p10 of PSNR over pairs, standard error of PSNR over looks."""
-        table = {}
-        for row, entries in self.figures.items():
-            chosen = [entry for entry in entries if group in (None, entry[0])]
-            if not chosen:
-                continue
-            values = torch.tensor([figures for _, _, figures in chosen], dtype=torch.float64)
-            looks: dict[str, list[float]] = defaultdict(list)
-            for name, look, figures in chosen:
-                looks[f"{name}/{look}"].append(figures.psnr)
-            means = torch.tensor([sum(v) / len(v) for v in looks.values()], dtype=torch.float64)
-            table[row] = {
-                "pairs": len(chosen),
-                "psnr": float(values[:, 0].mean()),
-                "psnr_se": float(means.std() / len(means) ** 0.5) if len(means) > 1 else 0.0,
-                "psnr_p10": float(values[:, 0].quantile(0.1)),
-                "ssim": float(values[:, 1].mean()),
-                "delta_e": float(values[:, 2].mean()),
-            }
-        return table
-
-
-def compare(result: Tensor, truth: Tensor) -> Figures:
-    """Figures of (3, H, W) uint8 or float pictures."""
-    x, y = (picture.float() / 255 if picture.dtype == torch.uint8 else picture.float()
-            for picture in (result, truth))  # fmt: skip
-    x, y = x[None], y[None]
-    return Figures(min(float(psnr(x, y)), 60.0), float(ssim(x, y)), float(delta_e2000(x, y)))
 
 
 def run(
@@ -361,28 +312,12 @@ def _save(out: Path, tables: dict[str, Any], record: dict[str, Any]) -> Benchmar
 
 
 def _markdown(tables: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    header = ["row", "pairs", "PSNR dB", "s.e.", "p10 dB", "SSIM", "dE2000"]
     for title, table in tables.items():
         if title.endswith("by group"):
             for group, content in table.items():
                 inner = content if "render" in content else {"": content}
                 for kind, rows in inner.items():
                     name = f"{title.split()[0]} {group} {kind}".strip()
-                    yield name, markdown_table(header, _rows(rows))
+                    yield name, rows_table(rows)
         else:
-            yield title, markdown_table(header, _rows(table))
-
-
-def _rows(table: dict[str, dict[str, float]]) -> list[list[str]]:
-    return [
-        [
-            row,
-            f"{v['pairs']}",
-            f"{v['psnr']:.2f}",
-            f"{v['psnr_se']:.2f}",
-            f"{v['psnr_p10']:.2f}",
-            f"{v['ssim']:.3f}",
-            f"{v['delta_e']:.2f}",
-        ]
-        for row, v in table.items()
-    ]
+            yield title, rows_table(table)
