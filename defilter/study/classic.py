@@ -3,6 +3,8 @@
 Both make the photo's colour distribution like the template's. P pixel.
 """
 
+import warnings
+
 import numpy as np
 import torch
 from skimage.color import lab2rgb, rgb2lab
@@ -16,7 +18,10 @@ def reinhard(photo: Tensor, template: Tensor) -> Tensor:
     )
     moved = (source - source.mean((0, 1))) / (source.std((0, 1)) + 1e-6)
     moved = moved * target.std((0, 1)) + target.mean((0, 1))
-    return torch.from_numpy(lab2rgb(moved).astype(np.float32)).permute(2, 0, 1).clamp(0, 1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # colours out of gamut: the method makes them
+        rgb = lab2rgb(moved)
+    return torch.from_numpy(rgb.astype(np.float32)).permute(2, 0, 1).clamp(0, 1)
 
 
 def monge_kantorovich(photo: Tensor, template: Tensor) -> Tensor:
