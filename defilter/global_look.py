@@ -129,7 +129,6 @@ class GlobalLook(nn.Module):
         local: U-Net of 9 + 0 input channels (template, its inverse-mapped colours, position and
             distance from the centre) with a context of `hidden`, or None for colour maps alone.
         size: side that templates are squashed to for the encoder and the U-Net.
-        dropout: share of hidden features left out in training.
     """
 
     def __init__(
@@ -138,7 +137,6 @@ class GlobalLook(nn.Module):
         hidden: int,
         local: DefilterUNet | None,
         size: int,
-        dropout: float,
     ):
         super().__init__()
         self.encoder, self.local, self.size = encoder, local, size
@@ -146,10 +144,8 @@ class GlobalLook(nn.Module):
             nn.LayerNorm(encoder.width),
             nn.Linear(encoder.width, hidden),
             nn.GELU(),
-            nn.Dropout(dropout),
             nn.Linear(hidden, hidden),
             nn.GELU(),
-            nn.Dropout(dropout),
         )
         self.inverse_head, self.forward_head = LookHead(hidden), LookHead(hidden)
 

@@ -133,7 +133,6 @@ def fit(  # noqa: C901, PLR0915 - one loop, to be read top to bottom
     figures: dict[str, float] = {}
     next_validation = (seen // plan.validate_every + 1) * plan.validate_every
     while seen < plan.pictures:
-        torch.manual_seed(hash((plan.seed, step)))  # dropout
         batch = _step_batch(data, plan, step, shards, runtime)
         for group, rate in zip(stepper.param_groups, base_rates, strict=True):
             group["lr"] = rate * _rate(seen / plan.pictures, plan.warmup)

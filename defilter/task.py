@@ -35,6 +35,13 @@ def mean_absolute(x: Tensor, y: Tensor) -> Tensor:
     return 10 * (error.abs().mean((1, 2)) + 0.5 * error.mean(2).abs().mean(1))
 
 
+def _scored(figures: dict[str, Tensor], *counted: str) -> dict[str, Tensor]:
+    """PSNR figures (L,), at most 60 dB, and as `score` the mean of those that count."""
+    figures = {name: value.clamp(max=60) for name, value in figures.items()}
+    score = torch.stack([figures[name] for name in counted]).mean(0)
+    return figures | {"score": score}
+
+
 class GlobalLookTask(nn.Module):
     """De-filter templates, and render other photos with their look, from one and from M templates.
 
@@ -106,7 +113,7 @@ class GlobalLookTask(nn.Module):
             "pooled_rendered27": rendered27(pooled.forward),
             "clean_kept": psnr(removed(self.network.remove(truth, clean)), truth),
         }
-        return {name: value.clamp(max=60) for name, value in figures.items()}
+        return _scored(figures, "removed", "rendered27", "pooled_rendered27")
 
     @torch.no_grad()
     def preview(self, batch: Batch) -> Tensor:
@@ -150,7 +157,7 @@ class PictureToPictureTask(nn.Module):
             "rendered27": psnr(rendered, batch.rendered),
             "clean_kept": psnr(self.network(truth).float().clamp(0, 1), truth),
         }
-        return {name: value.clamp(max=60) for name, value in figures.items()}
+        return _scored(figures, "removed", "rendered27")
 
     @torch.no_grad()
     def preview(self, batch: Batch) -> Tensor:

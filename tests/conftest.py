@@ -52,4 +52,4 @@ def photo_folder(tmp_path: Path) -> Path:
 def small_network(local: bool = True) -> GlobalLook:
     """A GlobalLook of a few thousand weights, as the default one is built."""
     unet = DefilterUNet(9, (4, 8, 8), norm=False, context=16, zero_init=True) if local else None
-    return GlobalLook(LookEncoder(4, (4, 8)), hidden=16, local=unet, size=16, dropout=0.0)
+    return GlobalLook(LookEncoder(4, (4, 8)), hidden=16, local=unet, size=16)
