@@ -1,12 +1,10 @@
 """Run a study: `python evaluate.py`, `python evaluate.py template=T.jpg photos=DIR out=OUT`."""
 
-import logging
+import os
 import sys
 
 import hydra
 from omegaconf import DictConfig, OmegaConf
-
-logger = logging.getLogger(__name__)
 
 
 @hydra.main(version_base="1.3", config_path="configs", config_name="evaluate")
@@ -17,8 +15,11 @@ def main(config: DictConfig) -> None:
         sys.exit(f"evaluate.py: expected a value for {', '.join(f'{key}=' for key in missing)}")
     try:
         result = hydra.utils.instantiate(config.run)()
-    except (ValueError, OSError) as error:
-        sys.exit(f"evaluate.py: {error}")
+    except (ValueError, TypeError, OSError) as error:
+        if "HYDRA_FULL_ERROR" in os.environ:
+            raise
+        reason = " ".join(str(error).split())
+        sys.exit(f"evaluate.py: {reason}; HYDRA_FULL_ERROR=1 shows the traceback")
     for failure in result.failures:
         print(f"evaluate.py: {failure}", file=sys.stderr)
     print(result.summary)

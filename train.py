@@ -1,6 +1,6 @@
 """Train a network: `python train.py`, `python train.py experiment=debug`, or with torchrun."""
 
-import logging
+import os
 import sys
 from pathlib import Path
 
@@ -11,8 +11,6 @@ from omegaconf import DictConfig, OmegaConf
 
 from defilter.loop import fit
 from defilter.runtime import start_runtime, stop_runtime
-
-logger = logging.getLogger(__name__)
 
 
 @hydra.main(version_base="1.3", config_path="configs", config_name="train")
@@ -30,11 +28,14 @@ def main(config: DictConfig) -> float:
         task = hydra.utils.instantiate(config.task)
         data = hydra.utils.instantiate(config.data)
         optimiser = hydra.utils.instantiate(config.optim)
-        architecture = OmegaConf.to_container(config.task.network)
-        result = fit(task, data, optimiser, plan, run, runtime, architecture)
-    except (ValueError, OSError, InstantiationException) as error:
-        cause = error.__cause__ if isinstance(error, InstantiationException) else error
-        sys.exit(f"train.py: {cause}")
+        result = fit(task, data, optimiser, plan, run, runtime, OmegaConf.to_container(config))
+    except (ValueError, TypeError, OSError, InstantiationException) as error:
+        if "HYDRA_FULL_ERROR" in os.environ:
+            raise
+        reason = " ".join(str(error.__cause__ or error).split())
+        key = getattr(error, "full_key", None)
+        where = f" (at {key})" if key else ""
+        sys.exit(f"train.py: {reason}{where}; HYDRA_FULL_ERROR=1 shows the traceback")
     finally:
         stop_runtime()
     if runtime.is_main:

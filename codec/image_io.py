@@ -104,24 +104,56 @@ def _decode(data: bytes, path: Path) -> Picture:
         raise PictureError(_too_large(path))
     if getattr(image, "is_animated", False) and image.format not in ("MPO", "TIFF"):
         raise PictureError(f"{path}: animated, expected a still picture")
-    exif = image.info.get("exif") or (image.getexif().tobytes() if len(image.getexif()) else None)
+    file_format = "JPEG" if image.format == "MPO" else image.format or "PNG"
+    Image.init()
+    if file_format not in Image.SAVE:
+        raise PictureError(f"{path}: {file_format} pictures can only be read, expected JPEG or PNG")
+    tiff = file_format == "TIFF"
+    exif = _descriptive_exif(image.getexif()) if tiff else image.info.get("exif")
     orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
     orientation = orientation if orientation in _TURNS else 1
     profile = image.info.get("icc_profile")
-    file_format = "JPEG" if image.format == "MPO" else image.format or "PNG"
     if _has_sixteen_bits(image, data):
         deep = _decode_sixteen_bits(data, path)
+        deep = _scaled(deep, image, data)
         pixels = _deep_to_srgb(deep[:3], profile)
         alpha = deep[3:] if len(deep) == 4 else None
     else:
         pixels, alpha = _eight_bits(image, profile)
-    return Picture(
-        _turn(pixels, orientation),
-        None if alpha is None else _turn(alpha, orientation),
-        file_format,
-        exif,
-        orientation,
-    )
+        orientation = 1 if tiff else orientation  # Pillow has turned it
+    upright = [None if part is None else _turn(part, orientation) for part in (pixels, alpha)]
+    assert upright[0] is not None
+    # Orientation that is said outside EXIF would be lost: such pictures are written upright.
+    stored = orientation if _exif_orientation(exif) == orientation else 1
+    return Picture(upright[0], upright[1], file_format, exif, stored)
+
+
+_DESCRIPTIVE_TAGS = (
+    ExifTags.Base.ImageDescription,
+    ExifTags.Base.Make,
+    ExifTags.Base.Model,
+    ExifTags.Base.Software,
+    ExifTags.Base.DateTime,
+    ExifTags.Base.Artist,
+    ExifTags.Base.Copyright,
+)
+
+
+def _descriptive_exif(found: Image.Exif) -> bytes | None:
+    """What a TIFF file says about itself, without what describes its pixels: one directory holds
+    both, and of the others Pillow writes none back."""
+    kept = Image.Exif()
+    for tag in _DESCRIPTIVE_TAGS:
+        if tag in found:
+            kept[tag] = found[tag]
+    return kept.tobytes() if len(kept) else None
+
+
+def _exif_orientation(exif: bytes | None) -> int:
+    block = Image.Exif()
+    if exif:
+        block.load(exif)
+    return block.get(ExifTags.Base.Orientation, 1)
 
 
 def _has_sixteen_bits(image: Image.Image, data: bytes) -> bool:
@@ -130,19 +162,31 @@ def _has_sixteen_bits(image: Image.Image, data: bytes) -> bool:
         return data[24] == 16  # bit depth in the header chunk
     if isinstance(image, TiffImagePlugin.TiffImageFile):
         return 16 in image.tag_v2.get(ExifTags.Base.BitsPerSample, ())
+    return image.format == "PPM" and _ppm_peak(data) > 255
+
+
+def _ppm_peak(data: bytes) -> int:
+    numbers = re.match(rb"P[56]\s+(?:#.*\s+)*\d+\s+\d+\s+(\d+)", data[:200])
+    return int(numbers[1]) if numbers else 255
+
+
+def _scaled(deep: Tensor, image: Image.Image, data: bytes) -> Tensor:
+    """Full-range values of files that use less, or count the other way round."""
     if image.format == "PPM":
-        numbers = re.match(rb"P[56]\s+(?:#.*\s+)*\d+\s+\d+\s+(\d+)", data[:200])
-        return numbers is not None and int(numbers[1]) > 255
-    return False
+        return quantise(deep.double() / _ppm_peak(data), torch.uint16)
+    if isinstance(image, TiffImagePlugin.TiffImageFile) and image.tag_v2.get(262) == 0:
+        return quantise(1 - deep.double() / 65535, torch.uint16)  # white is zero
+    return deep
 
 
 def _decode_sixteen_bits(data: bytes, path: Path) -> Tensor:
     """(3 or 4, H, W) uint16."""
     import cv2
 
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
     array = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     if array is None or array.dtype != np.uint16:
-        raise PictureError(f"{path}: broken, expected a picture of 16 bits a channel")
+        raise PictureError(f"{path}: broken, expected 16 bits a channel in grey or RGB")
     array = array.reshape(*array.shape[:2], -1)
     order = {1: [0, 0, 0], 2: [0, 0, 0, 1], 3: [2, 1, 0], 4: [2, 1, 0, 3]}[array.shape[2]]
     return torch.from_numpy(np.ascontiguousarray(array[..., order])).permute(2, 0, 1)
@@ -152,13 +196,15 @@ def _eight_bits(image: Image.Image, profile: bytes | None) -> tuple[Tensor, Tens
     """Pixels in sRGB and alpha, of a picture with 8 bits a channel or less."""
     alpha = None
     if image.mode.startswith(("I", "F")):  # 32-bit grey
-        values = np.asarray(image, np.float64)
-        image = Image.fromarray((values * (255 / max(values.max(), 255))).astype(np.uint8))
+        values = np.nan_to_num(np.asarray(image, np.float64)).clip(0)
+        peak = 1 if values.max() <= 1 else max(values.max(), 255)
+        image = Image.fromarray((values * (255 / peak)).round().astype(np.uint8))
     if image.has_transparency_data:
         image = image.convert("RGBA")
         alpha = torch.from_numpy(np.array(image.getchannel("A")))[None]
-    if profile and image.mode in ("RGB", "RGBA", "CMYK", "L"):
-        image = _to_srgb(image if image.mode != "RGBA" else image.convert("RGB"), profile)
+    if profile:
+        image = image if image.mode in ("RGB", "CMYK", "L") else image.convert("RGB")
+        image = _to_srgb(image, profile)
     return torch.from_numpy(np.array(image.convert("RGB"))).permute(2, 0, 1), alpha
 
 
@@ -217,18 +263,27 @@ def _turn_back(x: Tensor, orientation: int) -> Tensor:
 def write_picture(picture: Picture, path: Path | str) -> None:
     """Write a picture in its own format and bit depth, with its EXIF and orientation.
 
-    The pixels are stored turned as they were in the file, so that the EXIF block stays true.
+    The pixels are stored turned as they were in the file, so that the EXIF block stays true; where
+    a format carries no EXIF (16-bit TIFF, BMP) they are stored upright.
 
     Raises:
         OSError: the place cannot be written.
     """
     parts = [picture.pixels] if picture.alpha is None else [picture.pixels, picture.alpha]
-    stored = _turn_back(torch.cat([part.cpu() for part in parts]), picture.orientation)
+    keeps_exif = picture.file_format in _EXIF_FORMATS[picture.pixels.dtype]
+    orientation = picture.orientation if keeps_exif else 1
+    stored = _turn_back(torch.cat([part.cpu() for part in parts]), orientation)
     if stored.dtype == torch.uint16:
         data = _encode_sixteen_bits(stored, picture.file_format, picture.exif)
     else:
         data = _encode_eight_bits(stored, picture.file_format, picture.exif)
     write_atomically(Path(path), data)
+
+
+_EXIF_FORMATS = {
+    torch.uint8: ("JPEG", "PNG", "WEBP", "AVIF", "TIFF"),
+    torch.uint16: ("PNG",),
+}
 
 
 def write_pixels(path: Path | str, pixels: Tensor) -> None:
@@ -250,11 +305,10 @@ def _encode_eight_bits(stored: Tensor, file_format: str, exif: bytes | None) -> 
         "JPEG": {"quality": 95, "subsampling": 0},
         "WEBP": {"quality": 95},
         "AVIF": {"quality": 90},
-        "TIFF": {"compression": "tiff_deflate"},
     }
     image = Image.fromarray(stored.permute(1, 2, 0).contiguous().numpy())
     extra = dict(options.get(file_format, {}))
-    if exif and file_format in ("JPEG", "PNG", "WEBP", "AVIF", "TIFF"):
+    if exif and file_format in _EXIF_FORMATS[torch.uint8]:
         extra["exif"] = exif
     buffer = io.BytesIO()
     image.save(buffer, file_format, **extra)
@@ -306,7 +360,7 @@ def list_pictures(paths: Iterable[Path | str]) -> list[tuple[Path, Path]]:
         (path, path relative to what was given), sorted within each folder.
 
     Raises:
-        PictureError: something is missing, a folder holds no picture, or two share one name.
+        PictureError: something is missing, or a folder holds no picture.
     """
     found: list[tuple[Path, Path]] = []
     for given in map(Path, paths):
@@ -323,9 +377,4 @@ def list_pictures(paths: Iterable[Path | str]) -> list[tuple[Path, Path]]:
             found.append((given, Path(given.name)))
         else:
             raise PictureError(f"{given}: no such file or folder")
-    seen: dict[Path, Path] = {}
-    for path, relative in found:
-        if relative in seen:
-            raise PictureError(f"{path} and {seen[relative]}: two pictures with one name")
-        seen[relative] = path
     return found

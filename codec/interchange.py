@@ -13,7 +13,7 @@ from torch import Tensor
 from codec.image_io import PictureError, read_picture, write_atomically, write_pixels
 from codec.lut import apply_trilinear, identity_lut
 
-MAX_LUT_SIZE = 129
+MAX_LUT_SIZE = 256  # a HALD picture of level 16
 MAX_CUBE_BYTES = 128 * 2**20
 
 
@@ -51,14 +51,13 @@ def save_cube(table: Tensor, path: Path | str, title: str = "look") -> None:
 def load_cube(path: Path | str) -> Tensor:
     """Read a .cube file with any domain; see `load_lut`."""
     path = Path(path)
-    if not path.is_file():
-        raise LutFileError(f"{path}: no such file")
-    if path.stat().st_size > MAX_CUBE_BYTES:
-        raise LutFileError(f"{path}: larger than {MAX_CUBE_BYTES >> 20} MiB")
     try:
-        text = path.read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        raise LutFileError(f"{path}: not a .cube file (it is not text)") from error
+        if path.stat().st_size > MAX_CUBE_BYTES:
+            raise LutFileError(f"{path}: larger than {MAX_CUBE_BYTES >> 20} MiB")
+        # Titles come in any encoding, some files with a byte order mark.
+        text = path.read_text(encoding="utf-8-sig", errors="replace")
+    except OSError as error:
+        raise LutFileError(f"{path}: cannot be read ({error.strerror or error})") from error
     keywords, values = _parse_cube(text, path)
     low, high = (
         torch.tensor(keywords.get(key, default))
@@ -101,7 +100,7 @@ def _parse_cube(text: str, path: Path) -> tuple[dict[str, list[float]], list[lis
 
 
 def _declared_size(words: list[float], largest: int, path: Path) -> int:
-    if len(words) != 1 or words[0] != int(words[0]) or not 2 <= words[0] <= largest:
+    if len(words) != 1 or not 2 <= words[0] <= largest or words[0] % 1:
         raise LutFileError(f"{path}: expected a table size of 2 to {largest}, got {words}")
     return int(words[0])
 

@@ -13,10 +13,11 @@ from PIL import Image, ImageFilter
 from torch import Tensor
 
 from codec.image_io import quantise
-from codec.lut import apply_tetrahedral, identity_lut
+from codec.lut import apply_tetrahedral, identity_lut, resample
 from codec.mapping import ColourMapping, channel_tables
 
 _TILE = 1 << 15  # pixels whose intermediate sums stay in the processor's cache
+_PILLOW_SIZE = 65  # the most grid points that Pillow takes
 _STRIP = 1 << 20  # pixels rendered as floats at a time
 
 
@@ -48,6 +49,7 @@ def render_lut(pixels: Tensor, table: Tensor, strength: float | Tensor = 1.0) ->
         strength: rendering degree in [0, 1], a number or a map (H, W).
     """
     if pixels.dtype == torch.uint8 and isinstance(strength, float | int):
+        table = resample(table, _PILLOW_SIZE) if table.shape[-1] > _PILLOW_SIZE else table
         identity = identity_lut(table.shape[-1])
         blended = identity + strength * (table.float() - identity)
         if torch.equal(blended, identity):

@@ -5,7 +5,13 @@ defilter.apply_to_files(look, ["photos/"], "out/")
 defilter.save_look(look, "holiday.cube")
 """
 
-from defilter.extract import Extraction, look_from_pair, look_from_templates
+from defilter.extract import (
+    Extraction,
+    fit_pair,
+    fit_rough_pair,
+    look_from_pair,
+    look_from_templates,
+)
 from defilter.look import Look, load_look, save_look
 from defilter.sampling import UnusableTemplate
 from defilter.transfer import (
@@ -13,6 +19,7 @@ from defilter.transfer import (
     apply,
     apply_to_files,
     extract,
+    extract_pair,
     remove,
     remove_from_files,
     transfer,
@@ -28,6 +35,9 @@ __all__ = [
     "apply_to_files",
     "default_network",
     "extract",
+    "extract_pair",
+    "fit_pair",
+    "fit_rough_pair",
     "load_look",
     "load_network",
     "look_from_pair",

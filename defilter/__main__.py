@@ -5,8 +5,16 @@ import logging
 import sys
 from pathlib import Path
 
+from defilter.extract import fit_pair, fit_rough_pair
 from defilter.look import CUBE_SIZES, load_look, save_look
-from defilter.transfer import Rendered, apply_to_files, extract, remove_from_files, transfer
+from defilter.transfer import (
+    Rendered,
+    apply_to_files,
+    extract,
+    extract_pair,
+    remove_from_files,
+    transfer,
+)
 from defilter.weights import load_network
 
 LOOK_EXTENSIONS = (".cube", ".png", ".json")
@@ -15,7 +23,10 @@ LOOK_EXTENSIONS = (".cube", ".png", ".json")
 def main(arguments: list[str] | None = None) -> int:
     """Run a command; returns the exit status: 0 done, 1 something failed, 2 wrong usage."""
     logging.basicConfig(format="%(message)s", level=logging.WARNING)
-    options = _parser().parse_args(arguments)
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    if options.command is _extract:
+        _check_pair_options(parser, options)
     try:
         result: Rendered | None = options.command(options)
     except (ValueError, OSError) as error:
@@ -30,11 +41,26 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _extract(options: argparse.Namespace) -> None:
-    network = None if options.weights is None else load_network(options.weights)
-    extraction = extract(options.template, options.before, network, options.robust)
-    look = extraction.look
+    inputs = [*options.template, *([options.before] if options.before else [])]
+    if options.output.resolve() in {Path(path).resolve() for path in inputs}:
+        raise ValueError(f"{options.output}: would overwrite an input; choose another name")
+    if options.before:
+        fit = fit_rough_pair if options.robust else fit_pair
+        look = extract_pair(options.before, options.template[0], fit).look
+    else:
+        network = None if options.weights is None else load_network(options.weights)
+        look = extract(options.template, network).look
     save_look(look, options.output, options.size, options.bits)
     print(f"{options.output}: covers {look.coverage:.0%} of the colours that photos have")
+
+
+def _check_pair_options(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:
+    if options.before and len(options.template) != 1:
+        parser.error(f"--before goes with one template, got {len(options.template)}")
+    if options.before and options.weights:
+        parser.error("--before needs no network: leave out --weights")
+    if options.robust and not options.before:
+        parser.error("--robust goes with --before")
 
 
 def _apply(options: argparse.Namespace) -> Rendered:

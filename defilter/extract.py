@@ -3,7 +3,7 @@
 Axes: M template of one look, C channel, P colour sample, H W pixels.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -14,7 +14,6 @@ from codec.lut import fit_residual_lut
 from codec.mapping import (
     RIDGE_ESTIMATES,
     RIDGE_FORWARD,
-    RIDGE_PAIRS,
     ColourMapping,
     fit_lbfgs,
     fit_least_squares,
@@ -34,7 +33,9 @@ from defilter.unet import squash
 
 FIT_SIZE = 64
 PAIR_MODE_SIDE = 512
-ROBUST_HUBER = 0.02
+HUBER = 0.02
+
+PairFit = Callable[[Tensor, Tensor], tuple[ColourMapping, Tensor]]
 
 
 class Extraction(NamedTuple):
@@ -128,13 +129,28 @@ def _sample_pairs(
     return torch.cat(before), torch.cat(after)
 
 
+def fit_pair(before: Tensor, after: Tensor) -> tuple[ColourMapping, Tensor]:
+    """27 numbers and the smooth 9^3 table of matching colours (P, 3); the table is closer."""
+    return fit_least_squares(before, after), fit_residual_lut(before, after).float()
+
+
+def fit_rough_pair(before: Tensor, after: Tensor) -> tuple[ColourMapping, Tensor]:
+    """`fit_pair` for pictures that were also retouched or moved: what does not match counts less.
+
+    The mapping is fitted with a Huber loss; the table to the pairs that agree with the mapping.
+    """
+    mapping = fit_lbfgs(before, after, huber=HUBER)
+    mapped = mapping(before.T[None, :, None])[0, :, 0].T
+    agree = (mapped - after).abs().amax(1) < 4 * HUBER
+    if int(agree.sum()) < len(before) // 4:
+        agree[:] = True
+    return mapping, fit_residual_lut(before[agree], after[agree]).float()
+
+
 def look_from_pair(
     before: Tensor,
     after: Tensor,
-    degree: int = 4,
-    space: str = "rgb",
-    lut: bool = True,
-    robust: bool = False,
+    fit: PairFit = fit_pair,
     count: int = DEFAULT_COUNT,
     provenance: dict[str, Any] | None = None,
 ) -> Extraction:
@@ -142,9 +158,7 @@ def look_from_pair(
 
     Args:
         before, after: (3, H, W) in [0, 1], the same picture, of one aspect ratio.
-        degree, space: of the mapping.
-        lut: also fit the smooth 9^3 table, which is closer, and renders instead of the mapping.
-        robust: fit the mapping with a Huber loss, for pairs that were also retouched or moved.
+        fit: `fit_pair` or `fit_rough_pair`.
         count: samples.
 
     Raises:
@@ -167,11 +181,7 @@ def look_from_pair(
     generator = torch.Generator().manual_seed(0)
     chosen = sample_balanced(before, usable_pixels(after), count, generator)
     colours, filtered = before.flatten(1)[:, chosen].T, after.flatten(1)[:, chosen].T
-    if robust:
-        mapping = fit_lbfgs(colours, filtered, degree, space, RIDGE_PAIRS, huber=ROBUST_HUBER)
-    else:
-        mapping = fit_least_squares(colours, filtered, degree, space, RIDGE_PAIRS)
-    table = fit_residual_lut(colours, filtered).float() if lut else None
+    mapping, table = fit(colours, filtered)
     look = Look(mapping, table, look_coverage(colours), provenance or {})
     return Extraction(look, before[None], colours, filtered)
 

@@ -126,7 +126,7 @@ class GlobalLook(nn.Module):
     Args:
         encoder: features of a picture.
         hidden: width of the two hidden layers between features and heads.
-        local: U-Net of 9 + 0 input channels (template, its inverse-mapped colours, position and
+        local: U-Net of 9 input channels (template, its inverse-mapped colours, position and
             distance from the centre) with a context of `hidden`, or None for colour maps alone.
         size: side that templates are squashed to for the encoder and the U-Net.
     """

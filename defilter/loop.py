@@ -1,13 +1,14 @@
 """The training loop.
 
 Progress is counted in templates seen. The data of a step depend on (seed, step, shard) alone, never
-on iterator state or on the number of processes: a resumed run repeats an uninterrupted one bit for
-bit on a CPU, and two processes train what one trains.
+on iterator state: a resumed run repeats an uninterrupted one bit for bit on a CPU, and with equal
+`shards` two processes train what one trains.
 """
 
 import io
-import logging
+import json
 import math
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,9 +26,8 @@ from defilter.data.pairs import Batch, Pairs
 from defilter.runtime import Runtime, seeded_generator
 from defilter.weights import save_weights
 
-logger = logging.getLogger(__name__)
-
 CHECKPOINT, WEIGHTS, BEST_WEIGHTS = "checkpoint.pt", "weights.safetensors", "best.safetensors"
+CHECKPOINT_SECONDS = 300
 
 
 class Task(Protocol):
@@ -45,8 +45,8 @@ class Plan:
     Attributes:
         pictures: templates to see in all.
         looks: looks in one step, over all processes.
-        shards: parts that a step's data are made in; a multiple of the number of processes, and
-            the only split of the data that matters. None is the number of processes.
+        shards: parts that a step's data are made in, a multiple of the number of processes. None is
+            that number; set it to get the same data from any number.
         warmup: share of the training over which the learning rate rises.
         ema: decay of the moving average of the weights, in steps.
         clip: largest norm of the gradient.
@@ -76,6 +76,12 @@ class Plan:
             value = getattr(self, name)
             if not isinstance(value, float | int) or not 0 <= value < 1:
                 raise ValueError(f"expected plan.{name} from 0 to below 1, got {value!r}")
+        if not isinstance(self.clip, float | int) or self.clip <= 0:
+            raise ValueError(f"expected plan.clip above 0, got {self.clip!r}")
+        if not isinstance(self.seed, int):
+            raise ValueError(f"expected plan.seed to be a whole number, got {self.seed!r}")
+        if self.shards is not None and (not isinstance(self.shards, int) or self.shards < 1):
+            raise ValueError(f"expected plan.shards from 1, or null, got {self.shards!r}")
 
 
 class Result(NamedTuple):
@@ -93,7 +99,7 @@ def fit(  # noqa: C901, PLR0915 - one loop, to be read top to bottom
     plan: Plan,
     run: Path,
     runtime: Runtime,
-    architecture: dict[str, Any],
+    config: dict[str, Any],
 ) -> Result:
     """Train; running the same command again resumes from the last checkpoint.
 
@@ -104,10 +110,12 @@ def fit(  # noqa: C901, PLR0915 - one loop, to be read top to bottom
         plan: see `Plan`.
         run: folder for checkpoint, weights and TensorBoard logs.
         runtime: see `defilter.runtime`.
-        architecture: how to build `task.network`; saved with its weights, see `defilter.weights`.
+        config: plain values. `config["task"]["network"]` says how to build `task.network`, and is
+            saved with its weights, see `defilter.weights`; all of it is saved in the checkpoint.
 
     Raises:
-        ValueError: the plan does not fit the processes, or the run folder holds another training.
+        ValueError: the plan does not fit the processes or the task, or the run folder holds a
+            training with another config.
     """
     shards = plan.shards or runtime.world
     if shards % runtime.world or plan.looks % shards:
@@ -122,14 +130,19 @@ def fit(  # noqa: C901, PLR0915 - one loop, to be read top to bottom
     model = DistributedDataParallel(task) if runtime.world > 1 else task
     stepper = optimiser(task.parameters())
     base_rates = [group["lr"] for group in stepper.param_groups]
-    step, seen, best = _resume(run / CHECKPOINT, task, average, stepper, device)
+    settings = json.dumps(_lasting(config) | {"shards": shards}, sort_keys=True)
+    step, seen, best = _resume(run / CHECKPOINT, task, average, stepper, device, settings)
 
     validation = data.validation(plan.looks)
+    _check_monitor(task, validation[0], plan, runtime)
     writer = SummaryWriter(str(run)) if runtime.is_main else None
     progress = tqdm(
         total=plan.pictures, initial=seen, unit="pic", unit_scale=True, smoothing=0.02,
         disable=None if runtime.is_main else True,
     )  # fmt: skip
+    if seen and runtime.is_main:
+        progress.write(f"{seen:>11,} pictures: resumed")
+    saved = time.monotonic()
     figures: dict[str, float] = {}
     next_validation = (seen // plan.validate_every + 1) * plan.validate_every
     while seen < plan.pictures:
@@ -151,27 +164,40 @@ def fit(  # noqa: C901, PLR0915 - one loop, to be read top to bottom
             progress.set_postfix_str(f"loss {loss.item():.3f}", refresh=False)
             for name, value in logs.items():
                 writer.add_scalar(f"train/{name}", value.item(), seen)
-        if seen >= next_validation or seen >= plan.pictures:
+        validating = seen >= next_validation or seen >= plan.pictures
+        if validating:
             next_validation += plan.validate_every
             figures, preview = _validate(task, average, validation, plan, runtime)
-            if plan.monitor not in figures:
-                raise ValueError(
-                    f"expected plan.monitor out of {', '.join(figures)}, got {plan.monitor!r}"
-                )
             improved = figures[plan.monitor] > best
             best = max(best, figures[plan.monitor])
             if writer:
                 _report(writer, figures, preview, seen)
                 progress.write(f"{seen:>11,} pictures: " + _line(figures))
                 for name in (WEIGHTS, BEST_WEIGHTS) if improved else (WEIGHTS,):
-                    _save_network(run / name, average, architecture, seen, figures)
-                _save_checkpoint(run / CHECKPOINT, task, average, stepper, step, seen, best)
+                    _save_network(run / name, average, config["task"]["network"], seen, figures)
             runtime.barrier()
+        if writer and (validating or time.monotonic() - saved > CHECKPOINT_SECONDS):
+            _save_checkpoint(run / CHECKPOINT, task, average, stepper, step, seen, best, settings)
+            saved = time.monotonic()
     progress.close()
     if writer:
         writer.close()
     task.load_state_dict(average)
     return Result(seen, best, figures)
+
+
+def _lasting(config: dict[str, Any]) -> dict[str, Any]:
+    """The config without what a resumed run may change: its length, its place, its device."""
+    plan = {k: v for k, v in config.get("plan", {}).items() if k not in ("pictures", "shards")}
+    kept = {k: v for k, v in config.items() if k not in ("run", "device")}
+    return kept | {"plan": plan}
+
+
+def _check_monitor(task: nn.Module, batch: Batch, plan: Plan, runtime: Runtime) -> None:
+    """Refuse a misspelt `monitor` before the first step, not after the first validation."""
+    figures = cast(Task, task).evaluate(Batch(*(x[:1] for x in batch)).to(runtime.device))
+    if plan.monitor not in figures:
+        raise ValueError(f"expected plan.monitor out of {', '.join(figures)}, got {plan.monitor!r}")
 
 
 def _step_batch(data: Pairs, plan: Plan, step: int, shards: int, runtime: Runtime) -> Batch:
@@ -247,10 +273,12 @@ def _save_checkpoint(
     step: int,
     seen: int,
     best: float,
+    settings: str,
 ) -> None:
     buffer = io.BytesIO()
     state = {"task": task.state_dict(), "average": average, "optimiser": stepper.state_dict()}
-    torch.save(state | {"step": step, "pictures": seen, "best": best}, buffer)
+    progress = {"step": step, "pictures": seen, "best": best, "settings": settings}
+    torch.save(state | progress, buffer)
     write_atomically(path, buffer.getvalue())
 
 
@@ -260,20 +288,19 @@ def _resume(
     average: dict[str, Tensor],
     stepper: torch.optim.Optimizer,
     device: torch.device,
+    settings: str,
 ) -> tuple[int, int, float]:
     """(step, pictures, best) of a checkpoint loaded into its arguments, or of a fresh start."""
     if not path.exists():
         return 0, 0, -math.inf
     state = torch.load(path, map_location=device, weights_only=True)
-    try:
-        task.load_state_dict(state["task"])
-        stepper.load_state_dict(state["optimiser"])
-    except (KeyError, RuntimeError, ValueError) as error:
+    if state.get("settings") != settings:
         raise ValueError(
-            f"{path} belongs to another network or optimiser: choose another name=..., "
+            f"{path} belongs to a training with other settings: choose another name=..., "
             "or delete the folder"
-        ) from error
+        )
+    task.load_state_dict(state["task"])
+    stepper.load_state_dict(state["optimiser"])
     for name, value in state["average"].items():
         average[name].copy_(value)
-    logger.info("resumed from %s at %d pictures", path, state["pictures"])
     return state["step"], state["pictures"], state["best"]

@@ -68,6 +68,17 @@ def stop_runtime() -> None:
         dist.destroy_process_group()
 
 
+def synchronise(device: torch.device) -> None:
+    """Wait until a device has done what it was given, so that a clock reads true."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def gpu_name() -> str | None:
+    """Name of the GPU, if there is one."""
+    return torch.cuda.get_device_name() if torch.cuda.is_available() else None
+
+
 def seeded_generator(device: torch.device, *key: int) -> torch.Generator:
     """A generator that depends on the key alone, such as (seed, step, shard)."""
     digest = hashlib.sha256(repr(key).encode()).digest()

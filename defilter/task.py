@@ -6,8 +6,6 @@ gives one number a look and figure; `preview(batch)` gives pictures to look at.
 Axes: L look, M template of that look, N = L M, C channel, H W pixels.
 """
 
-from collections.abc import Callable
-
 import torch
 from torch import Tensor, nn
 
@@ -18,21 +16,15 @@ from defilter.data.pairs import Batch
 from defilter.global_look import GlobalLook
 from defilter.natural_colours import natural_pairs
 
+MSE_FLOOR = 2e-3  # far below it the loss stops to care
 
-def log_mse(x: Tensor, y: Tensor, floor: float = 2e-3) -> Tensor:
+
+def log_mse(x: Tensor, y: Tensor) -> Tensor:
     """(N,): natural logarithm of the mean squared error, which is what a mean PSNR averages.
 
-    Args:
-        floor: added to the error; where the error is far below it, the loss stops to care. Low
-            floors keep clean photos clean and leave strong looks half removed.
+    A low floor would keep clean photos clean and leave strong looks half removed.
     """
-    return ((x - y).square().flatten(1).mean(1) + floor).log()
-
-
-def mean_absolute(x: Tensor, y: Tensor) -> Tensor:
-    """(N,): mean absolute error, with half the absolute error of the mean colour on top."""
-    error = (x - y).flatten(2)
-    return 10 * (error.abs().mean((1, 2)) + 0.5 * error.mean(2).abs().mean(1))
+    return ((x - y).square().flatten(1).mean(1) + MSE_FLOOR).log()
 
 
 def _scored(figures: dict[str, Tensor], *counted: str) -> dict[str, Tensor]:
@@ -49,18 +41,11 @@ class GlobalLookTask(nn.Module):
         network: the network to train.
         render_weight: weight of rendering against de-filtering.
         pooled_weight: weight of M pooled templates against single ones.
-        distance: loss of each picture, (N, 3, H, W) twice -> (N,).
     """
 
-    def __init__(
-        self,
-        network: GlobalLook,
-        render_weight: float,
-        pooled_weight: float,
-        distance: Callable[[Tensor, Tensor], Tensor] = log_mse,
-    ):
+    def __init__(self, network: GlobalLook, render_weight: float, pooled_weight: float):
         super().__init__()
-        self.network, self.distance = network, distance
+        self.network = network
         self.render_weight, self.pooled_weight = render_weight, pooled_weight
 
     def forward(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
@@ -68,18 +53,16 @@ class GlobalLookTask(nn.Module):
         filtered, clean = batch.filtered.flatten(0, 1), batch.clean.flatten(0, 1)
         encoded = self.network.encode(filtered)
         single = self.network.estimate(encoded)
-        removed = self.distance(self.network.remove(filtered, single), clean).mean()
+        removed = log_mse(self.network.remove(filtered, single), clean).mean()
         photos, rendered_photos = (
             x.repeat_interleave(count, 0) for x in (batch.photo, batch.rendered)
         )
-        rendered = self.distance(apply_trilinear(photos, single.forward), rendered_photos).mean()
+        rendered = log_mse(apply_trilinear(photos, single.forward), rendered_photos).mean()
         loss = removed + self.render_weight * rendered
         logs = {"removed": removed, "rendered": rendered}
         if count > 1 and self.pooled_weight:
             pooled = self.network.estimate(encoded.unflatten(0, (looks, count)).mean(1))
-            pooled_rendered = self.distance(
-                apply_trilinear(batch.photo, pooled.forward), batch.rendered
-            )
+            pooled_rendered = log_mse(apply_trilinear(batch.photo, pooled.forward), batch.rendered)
             logs["pooled_rendered"] = pooled_rendered.mean()
             loss = loss + self.pooled_weight * logs["pooled_rendered"]
         return loss, logs | {"loss": loss}

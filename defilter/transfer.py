@@ -11,12 +11,20 @@ from typing import NamedTuple
 from torch import nn
 from tqdm import tqdm
 
-from codec.image_io import Picture, list_pictures, read_picture, write_picture
+from codec.image_io import Picture, PictureError, list_pictures, read_picture, write_picture
 from codec.render import render_mapping
-from defilter.extract import Extraction, inverse_mapping, look_from_pair, look_from_templates
+from defilter.extract import (
+    Extraction,
+    PairFit,
+    fit_pair,
+    inverse_mapping,
+    look_from_pair,
+    look_from_templates,
+)
 from defilter.look import Look
-from defilter.sampling import UnusableTemplate
-from defilter.weights import default_network
+from defilter.sampling import UnusableTemplate, usable_pixels
+from defilter.unet import PRESET_SIZE, squash
+from defilter.weights import default_network, fingerprint
 
 logger = logging.getLogger(__name__)
 
@@ -35,38 +43,56 @@ class Rendered(NamedTuple):
     failures: list[str]
 
 
-def extract(
-    templates: Sequence[PathLike],
-    before: PathLike | None = None,
-    network: nn.Module | None = None,
-    robust: bool = False,
-) -> Extraction:
+def extract(templates: Sequence[PathLike], network: nn.Module | None = None) -> Extraction:
     """Take the look of one or several pictures.
+
+    A template that cannot be used is reported in the log and left out.
 
     Args:
         templates: files or folders, all with one look; several make the look more certain.
-        before: the only template without its look, for pair mode.
         network: None is the one that ships.
-        robust: in pair mode, fit with a robust loss.
 
     Raises:
-        PictureError: a file that cannot be read. UnusableTemplate: flat or clipped all over.
+        ValueError: no template is left; the message says why.
     """
-    paths = [path for path, _ in list_pictures(templates)]
-    pictures = [read_picture(path).floats() for path in paths]
-    names = [path.name for path in paths]
+    network = network or default_network()
+    squashed, names, failures = [], [], []
+    for path, _ in list_pictures(templates):
+        try:
+            picture = read_picture(path).floats()
+            usable_pixels(picture)
+        except UnusableTemplate as error:
+            failures.append(f"{path}: {error}")
+        except PictureError as error:
+            failures.append(str(error))
+        else:
+            squashed.append(squash(picture[None], PRESET_SIZE)[0])
+            names.append(path.name)
+    if not squashed:
+        raise UnusableTemplate("; ".join(failures))
+    for failure in failures:
+        logger.warning("left out: %s", failure)
+    provenance = {"templates": names, "network": fingerprint(network)}
+    return look_from_templates(network, squashed, provenance=provenance)
+
+
+def extract_pair(before: PathLike, after: PathLike, fit: PairFit = fit_pair) -> Extraction:
+    """Take the look between one picture before and after (pair mode).
+
+    Args:
+        before: the picture without the look.
+        after: the same picture with it.
+        fit: `fit_pair`, or `fit_rough_pair` for pictures that were also retouched.
+
+    Raises:
+        ValueError: a file that cannot be read, pictures of two shapes, nothing to fit.
+    """
+    provenance = {"before": Path(before).name, "templates": [Path(after).name]}
+    clean, filtered = (read_picture(path).floats() for path in (before, after))
     try:
-        if before is None:
-            provenance = {"templates": names, "mode": "de-filter network"}
-            network = network or default_network()
-            return look_from_templates(network, pictures, provenance=provenance)
-        if len(pictures) != 1:
-            raise ValueError(f"expected one template with a picture before, got {len(pictures)}")
-        provenance = {"before": Path(before).name, "after": names[0], "mode": "pair"}
-        clean = read_picture(before).floats()
-        return look_from_pair(clean, pictures[0], robust=robust, provenance=provenance)
-    except UnusableTemplate as error:
-        raise UnusableTemplate(f"{', '.join(names)}: {error}") from error
+        return look_from_pair(clean, filtered, fit, provenance=provenance)
+    except ValueError as error:
+        raise type(error)(f"{after}: {error}") from error
 
 
 def apply(look: Look, picture: Picture, strength: float = 1.0) -> Picture:
@@ -106,7 +132,7 @@ def transfer(
     network: nn.Module | None = None,
 ) -> Rendered:
     """Take the look of the templates and render the photos with it."""
-    plan = plan_outputs(photos, out)  # name clashes show before the work
+    plan = plan_outputs(photos, out, template)  # clashes show before the work
     return convert_planned(plan, apply_look(extract(template, network=network).look, strength))
 
 
@@ -123,20 +149,45 @@ def convert_files(
     A broken file is reported and costs the others nothing.
 
     Raises:
-        PictureError: nothing to do, or two inputs with one name. ValueError: an output would
-            overwrite its input. OSError: the folder cannot be written.
+        ValueError: nothing to do, two inputs with one name, or an output would overwrite an input.
+        OSError: the folder cannot be written.
     """
     return convert_planned(plan_outputs(photos, out), convert)
 
 
-def plan_outputs(photos: Sequence[PathLike], out: PathLike) -> list[tuple[Path, Path]]:
-    """(photo, rendering) for each picture among files and folders; see `convert_files`."""
-    plan = [(path, Path(out) / relative) for path, relative in list_pictures(photos)]
-    for source, target in plan:
-        if target.exists() and source.samefile(target):
-            raise ValueError(f"{source}: the output would overwrite it; choose another folder")
+def plan_outputs(
+    photos: Sequence[PathLike], out: PathLike, others: Sequence[PathLike] = ()
+) -> list[tuple[Path, Path]]:
+    """(photo, rendering) for each picture among files and folders; see `convert_files`.
+
+    What lies in the output folder already is no input, unless it is named itself.
+
+    Args:
+        others: further inputs that must not be overwritten.
+    """
+    target_folder = Path(out).resolve()
+    named = {Path(path).resolve() for path in photos}
+    found = [
+        (path, relative)
+        for path, relative in list_pictures(photos)
+        if path.resolve() in named or target_folder not in path.resolve().parents
+        or target_folder in named
+    ]  # fmt: skip
+    inputs = {path.resolve() for path, _ in found} | {
+        path.resolve() for path, _ in (list_pictures(others) if others else ())
+    }
+    origin: dict[Path, Path] = {}
+    for path, relative in found:
+        target = target_folder / relative
+        if target in inputs:
+            raise ValueError(f"{target}: the output would overwrite it; choose another folder")
+        if target in origin:
+            raise ValueError(f"{path} and {origin[target]}: two pictures with one name")
+        origin[target] = path
+    if not found:
+        raise ValueError(f"{out}: expected pictures outside the output folder, found none")
     Path(out).mkdir(parents=True, exist_ok=True)
-    return plan
+    return [(path, Path(out) / relative) for path, relative in found]
 
 
 def convert_planned(
@@ -148,7 +199,7 @@ def convert_planned(
         try:
             write_picture(convert(read_picture(source)), target)
             result.written.append((source, target))
-        except (ValueError, OSError, MemoryError) as error:
-            message = str(error)
+        except Exception as error:  # whatever one file does, the others are still done
+            message = " ".join(str(error).split()) or type(error).__name__
             result.failures.append(message if str(source) in message else f"{source}: {message}")
     return result

@@ -122,9 +122,7 @@ class AreaDefilterUNet(nn.Module):
         widths: as in DefilterUNet.
     """
 
-    def __init__(
-        self, categories: int = 7, one_hot: bool = False, widths: Sequence[int] = (48, 96, 192)
-    ):
+    def __init__(self, categories: int, one_hot: bool, widths: Sequence[int] = (48, 96, 192)):
         super().__init__()
         if categories < 2:
             raise ValueError(f"expected at least 2 categories, got {categories}")
@@ -150,6 +148,9 @@ def _convolution(in_channels: int, out_channels: int, kernel: int) -> nn.Conv2d:
     return nn.Conv2d(
         in_channels, out_channels, kernel, padding=kernel // 2, padding_mode="replicate"
     )
+
+
+PRESET_SIZE = 256
 
 
 def squash(x: Tensor, size: int) -> Tensor:

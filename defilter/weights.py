@@ -67,10 +67,12 @@ def default_network() -> nn.Module:
     return load_network()
 
 
-def weights_hash(path: Path | str | None = None) -> str:
-    """First 12 hex digits of the SHA-256 of a weights file."""
-    data = (DEFAULT_WEIGHTS if path is None else Path(path)).read_bytes()
-    return hashlib.sha256(data).hexdigest()[:12]
+def fingerprint(network: nn.Module) -> str:
+    """First 12 hex digits of the SHA-256 of a network's weights."""
+    digest = hashlib.sha256()
+    for name, value in sorted(network.state_dict().items()):
+        digest.update(name.encode() + value.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()[:12]
 
 
 def _build(architecture: Any) -> Any:

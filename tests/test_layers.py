@@ -37,6 +37,8 @@ def test_libraries_stay_in_their_rooms(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", DEFILTER, ids=lambda p: p.name)
-def test_one_module_knows_ranks(path: Path) -> None:
+def test_one_module_knows_devices_and_ranks(path: Path) -> None:
     if path.name != "runtime.py":
-        assert "torch.distributed" not in path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8")
+        assert "torch.distributed" not in text
+        assert "torch.cuda" not in text

@@ -38,10 +38,15 @@ class Tags(html.parser.HTMLParser):
         assert self.open.pop() == tag
 
 
+def run_transfer(photos: object, out: Path, **changes: object) -> transfer.TransferResult:
+    arguments = {"template": None, "strength": 1.0, "weights": None} | changes
+    return transfer.run(photos=photos, out=str(out), **arguments)  # type: ignore[arg-type]
+
+
 def test_transfer_writes_what_it_says(photo_folder: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     (photo_folder / "broken.jpg").write_text("no")
-    result = transfer.run(photos=str(photo_folder), out=str(out))
+    result = run_transfer(str(photo_folder), out)
     written = sorted(str(p.relative_to(out)) for p in out.rglob("*") if p.is_file())
     assert written == [
         "a.jpg", "contact_sheet.png", "look.cube", "look.json", "look.png", "report.html",
@@ -65,24 +70,26 @@ def test_transfer_writes_what_it_says(photo_folder: Path, tmp_path: Path) -> Non
 def test_many_photos_are_linked(tmp_path: Path) -> None:
     for number in range(26):
         write_picture(Picture(colourful(8, 10)), tmp_path / "photos" / f"<{number:02d}>.png")
-    transfer.run(photos=str(tmp_path / "photos"), out=str(tmp_path / "out"))
+    run_transfer(str(tmp_path / "photos"), tmp_path / "out")
     tags = Tags()
     tags.feed((tmp_path / "out" / "report.html").read_text(encoding="utf-8"))
     assert tags.counts["input"] == 1 + 24
-    assert [s for s in tags.sources if not s.startswith("data:")] == ["<24>.png", "<25>.png"]
+    assert [s for s in tags.sources if not s.startswith("data:")] == [
+        "%3C24%3E.png",
+        "%3C25%3E.png",
+    ]
 
 
 def test_template_and_pooling(photo_folder: Path, photo_path: Path, tmp_path: Path) -> None:
-    result = transfer.run(
-        [str(photo_path), str(photo_folder / "a.jpg")], str(photo_folder), str(tmp_path / "out")
-    )
+    templates = [str(photo_path), str(photo_folder / "a.jpg")]
+    result = run_transfer(str(photo_folder), tmp_path / "out", template=templates)
     assert result.extraction.look.provenance["templates"] == [photo_path.name, "a.jpg"]
 
 
 @pytest.mark.parametrize("name", ["look.png", "report.html.jpg", "contact_sheet.png"])
 def test_names_that_are_taken(tmp_path: Path, name: str) -> None:
     write_picture(Picture(colourful(8, 10)), tmp_path / "photos" / name)
-    run = lambda: transfer.run(photos=str(tmp_path / "photos"), out=str(tmp_path / "out"))  # noqa: E731
+    run = lambda: run_transfer(str(tmp_path / "photos"), tmp_path / "out")  # noqa: E731
     if name == "report.html.jpg":
         run()
     else:
@@ -93,13 +100,13 @@ def test_names_that_are_taken(tmp_path: Path, name: str) -> None:
 
 def test_refusals(photo_folder: Path, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="strength"):
-        transfer.run(photos=str(photo_folder), out=str(tmp_path / "out"), strength=2)
+        run_transfer(str(photo_folder), tmp_path / "out", strength=2)
     with pytest.raises(ValueError, match=r"none\.jpg"):
-        transfer.run(template="none.jpg", photos=str(photo_folder), out=str(tmp_path / "out"))
+        run_transfer(str(photo_folder), tmp_path / "out", template="none.jpg")
     broken = tmp_path / "broken.jpg"
     broken.write_text("no")
     with pytest.raises(ValueError, match="no photo could be rendered"):
-        transfer.run(photos=str(broken), out=str(tmp_path / "out"))
+        run_transfer(str(broken), tmp_path / "out")
 
 
 def test_classic_transfers_match_statistics() -> None:
@@ -124,7 +131,8 @@ def test_benchmark_rows_average_over_pairs_and_looks() -> None:
     assert table["psnr"] == pytest.approx(sum(single) / 3)
     per_look = torch.tensor([(single[0] + single[1]) / 2, single[2]])
     assert table["psnr_se"] == pytest.approx(float(per_look.std() / 2**0.5), rel=1e-5)
-    assert rows.summary("pilgram2") == {}
+    assert rows.of_group("pilgram2").summary() == {}
+    assert rows.of_group("film").summary()["row"]["gain"] == 0
     assert json.dumps(rows.summary())
     assert "| row | 3 |" in rows_table(rows.summary())
     assert compare(truth, truth).psnr == 60

@@ -76,6 +76,16 @@ def load_instafilter(names: tuple[str, ...] = CLOSED_SET) -> Looks:
     return Looks(list(names), torch.stack(tables))
 
 
+def require(*packages: str) -> None:
+    """Refuse early where an optional package is missing.
+
+    Raises:
+        MissingPackage: names it and the remedy.
+    """
+    for package in packages:
+        _import(package)
+
+
 @cache
 def _instafilter(name: str) -> Any:
     return _import("instafilter").Instafilter(name, device="cpu")

@@ -47,7 +47,7 @@ class LookRecipe(NamedTuple):
 
 
 def load_looks(
-    folders: Sequence[str | Path] | None,
+    folders: str | Path | Sequence[str | Path] | None,
     split: str | None = None,
     monochrome: bool = False,
     grid: int = GRID,
@@ -55,16 +55,20 @@ def load_looks(
     """All HALD PNG and .cube files of some folders, resampled to one grid.
 
     Args:
-        folders: searched with their subfolders; None gives None.
+        folders: one or several, searched with their subfolders; None gives None.
         split: keep only the looks of this split, see `look_split.in_split`; None keeps all.
         monochrome: keep looks without colour too.
         grid: points an axis of the tables.
+
+    Returns:
+        The looks; None for no folders, and where no look of one's own falls to validation.
 
     Raises:
         ValueError: no look is left. A file that cannot be read is reported in the log only.
     """
     if folders is None:
         return None
+    folders = [folders] if isinstance(folders, str | Path) else list(folders)
     names: list[str] = []
     tables: list[Tensor] = []
     found = (path for folder in folders for path in sorted(Path(folder).rglob("*")))
@@ -78,6 +82,9 @@ def load_looks(
             names.append(path.stem)
         except LutFileError as error:
             logger.warning("left out: %s", error)
+    if not tables and split == "val":
+        logger.warning("no look falls to validation: it draws from the training looks instead")
+        return None
     if not tables:
         places = ", ".join(map(str, folders))
         raise ValueError(f"expected HALD PNG or .cube files of the {split} split in {places}")
@@ -115,10 +122,6 @@ class LookBank:
             if isinstance(value, Tensor):
                 setattr(self, name, value.to(device))
         return self
-
-    def mean_look(self) -> Tensor:
-        """(3, D, D, D): the average of the bank."""
-        return self.identity if self.looks is None else self.tables.mean(0).to(self.identity)
 
     def draw(self, count: int, generator: torch.Generator) -> Tensor:
         """(count, 3, D, D, D) tables in [0, 1], on the generator's device."""

@@ -47,7 +47,7 @@ def split_table() -> dict[str, list[str]]:
 def in_split(name: str, split: str, monochrome: bool) -> bool:
     """Whether a look belongs to a split.
 
-    Looks that are not in the list are for training, but for every tenth family, which validates.
+    Looks that are not in the list are for training, but for about one in ten, which validate.
 
     Args:
         name: file name without its extension.
@@ -59,7 +59,7 @@ def in_split(name: str, split: str, monochrome: bool) -> bool:
     for key, names in split_table().items():
         if name in names:
             return key == split or (monochrome and key == f"{split}_monochrome")
-    digest = hashlib.sha256(family(name).encode()).digest()
+    digest = hashlib.sha256(name.encode()).digest()
     return split == ("val" if digest[0] < 26 else "train")
 
 

@@ -152,6 +152,9 @@ class FolderPairs:
         size: side that pictures are squashed to.
         photos_per_look: M.
         validation_share: of the photos, held out.
+
+    Raises:
+        ValueError: no pair can be read, or two clean pictures have one name.
     """
 
     def __init__(
@@ -162,6 +165,8 @@ class FolderPairs:
         photos_per_look: int,
         validation_share: float,
     ):
+        if not 0 < validation_share < 1:
+            raise ValueError(f"expected a validation_share between 0 and 1, got {validation_share}")
         self.photos_per_look = photos_per_look
         pairs = match_names(Path(filtered), None if clean is None else Path(clean))
         photos = sorted({photo for _, photo, _, _ in pairs})
@@ -225,7 +230,11 @@ def match_names(filtered: Path, clean: Path | None) -> list[tuple[str, str, Path
             if path.parent in originals and _iffi_look(path) != "original"
         ]
     else:
-        by_name = {path.stem: path for path, _ in list_pictures([clean])}
+        by_name: dict[str, Path] = {}
+        for path, _ in list_pictures([clean]):
+            if path.stem in by_name:
+                raise ValueError(f"{path} and {by_name[path.stem]}: two clean pictures of one name")
+            by_name[path.stem] = path
         pairs = [
             (str(relative.parent), path.stem, path, by_name[path.stem])
             for path, relative in found

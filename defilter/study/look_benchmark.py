@@ -7,8 +7,9 @@ preset size; rendering at full size on another photo.
 Axes: C channel, H W pixels.
 """
 
+import io
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -24,7 +25,7 @@ from codec.lut import apply_tetrahedral, apply_trilinear, fit_residual_lut
 from codec.mapping import RIDGE_PAIRS, fit_least_squares
 from codec.render import render_lut, render_mapping
 from defilter.data.effects import add_vignettes, round_to_eight_bits
-from defilter.data.instagram import CLOSED_SET, instafilter_look, pilgram_look
+from defilter.data.instagram import CLOSED_SET, instafilter_look, pilgram_look, require
 from defilter.data.look_bank import load_looks
 from defilter.extract import look_from_templates
 from defilter.global_look import GlobalLook
@@ -34,9 +35,10 @@ from defilter.study.look_pairs import LookPair, load_pairs
 from defilter.study.record import provenance
 from defilter.study.rows import Rows, rows_table
 from defilter.unet import squash
-from defilter.weights import load_network, weights_hash
+from defilter.weights import fingerprint, load_network
 
-PRESET = 256
+PRESET, TRAINED = 256, 32  # sides of the squashed pictures
+GROUPS = ("film", "creative", "instafilter", "pilgram2")
 STRENGTHS = torch.arange(0, 2.55, 0.1).tolist()
 
 Look = Callable[[Tensor], Tensor]
@@ -55,9 +57,9 @@ def run(
     look_folders: list[str],
     fig2: str,
     closed_set: str,
-    out: str = "out/look_benchmark",
-    weights: str | None = None,
-    pairs: int | None = None,
+    out: str,
+    weights: str | None,
+    pairs: int | None,
 ) -> BenchmarkResult:
     """Measure all tracks; prints and saves tables (JSON, Markdown) and a plot.
 
@@ -73,28 +75,31 @@ def run(
     Raises:
         ValueError: something that a row needs is missing; there are no smaller tables.
     """
+    require("instafilter", "pilgram2")
     photos = Photos(Path(kodak))
     find = LookFinder([Path(folder) for folder in look_folders])
-    default, literal, closed = (load_network(path) for path in (weights, fig2, closed_set))
-    bank = load_looks(look_folders, "train", monochrome=True)
-    assert bank is not None
-    blind = bank.tables.mean(0)
     listed = load_pairs()[:: pairs or 1]
+    for pair in listed:
+        find.get(pair.group, pair.look)
+    default, literal, closed = (load_network(path) for path in (weights, fig2, closed_set))
+    if not isinstance(default, GlobalLook):
+        raise ValueError(f"{weights}: expected a network with global heads (task=global_look)")
+    bank = load_looks(look_folders, "train", monochrome=True)
+    if bank is None:
+        raise ValueError("expected look_folders=[FILM,CREATIVE]")
     with torch.inference_mode():
-        tables = {
-            **_unseen(photos, find, listed, default, literal, blind),
+        tracks = {
+            **_unseen(photos, find, listed, default, literal, bank.tables.mean(0)),
             **_closed(photos, closed, pairs),
-            **_pair_mode(photos, find, listed),
-            **_clean(photos, {"default": default, "Fig. 2 literal": literal}),
+            "C pair mode": _pair_mode(photos, find, listed),
+            "clean photos": _clean(photos, {"default": default, "Fig. 2 literal": literal}),
             **_vignettes(photos, find, listed[::4], default),
         }
-    record = provenance() | {
-        "weights": weights_hash(weights),
-        "fig2": weights_hash(fig2),
-        "closed_set": weights_hash(closed_set),
-        "tables": tables,
+    weights_used = {
+        name: fingerprint(network)
+        for name, network in (("default", default), ("fig2", literal), ("closed_set", closed))
     }
-    return _save(Path(out), tables, record)
+    return _save(Path(out), tracks, provenance() | {"weights": weights_used})
 
 
 class Photos:
@@ -103,6 +108,9 @@ class Photos:
     def __init__(self, folder: Path):
         self.folder = folder
         self.get = cache(self._read)
+        missing = [name for name in self.names() if not (folder / f"{name}.png").is_file()]
+        if missing:
+            raise ValueError(f"{folder}: expected kodim01.png to kodim24.png, no {missing[0]}")
 
     def _read(self, name: str) -> Tensor:
         return read_picture(self.folder / f"{name}.png").pixels.contiguous()
@@ -138,7 +146,7 @@ def _unseen(
     default: nn.Module,
     literal: nn.Module,
     blind: Tensor,
-) -> dict[str, Any]:
+) -> dict[str, Rows]:
     """Track B."""
     removed, rendered = Rows(), Rows()
     for pair in tqdm(pairs, desc="unseen looks", disable=None):
@@ -152,6 +160,8 @@ def _unseen(
 
         removed.add("do nothing", pair, small[0], small_clean[0])
         removed.add("Fig. 2 literal", pair, _shown(literal(small)), small_clean[0])
+        tiny, tiny_clean = (squash(x, TRAINED) for x in (small, small_clean))
+        removed.add("Fig. 2 literal, at 32 x 32", pair, _shown(literal(tiny)), tiny_clean[0])
         removed.add("default", pair, _shown(default(small)), small_clean[0])
 
         rendered.add("do nothing", pair, photo, truth)
@@ -177,15 +187,7 @@ def _unseen(
             render_mapping(photo, fit_least_squares(*oracle, ridge=RIDGE_PAIRS)),
             truth,
         )
-    groups = ("film", "creative", "instafilter", "pilgram2")
-    return {
-        "B de-filter": removed.summary(),
-        "B render": rendered.summary(),
-        "B by group": {
-            group: {"de-filter": removed.summary(group), "render": rendered.summary(group)}
-            for group in groups
-        },
-    }
+    return {"B de-filter": removed, "B render": rendered}
 
 
 def _shown(x: Tensor) -> Tensor:
@@ -207,7 +209,7 @@ def _fit_pair(clean: Tensor, filtered: Tensor) -> tuple[Tensor, Tensor]:
     return before.flatten(1)[:, chosen].T, after.flatten(1)[:, chosen].T
 
 
-def _closed(kodak: Photos, network: nn.Module, pairs: int | None) -> dict[str, Any]:
+def _closed(kodak: Photos, network: nn.Module, pairs: int | None) -> dict[str, Rows]:
     """Track A: known looks, unseen photos, everything at 256 x 256."""
     removed, rendered = Rows(), Rows()
     names = kodak.names()
@@ -229,10 +231,10 @@ def _closed(kodak: Photos, network: nn.Module, pairs: int | None) -> dict[str, A
             )
             oracle = fit_least_squares(*_fit_pair(clean, filtered), ridge=RIDGE_PAIRS)
             rendered.add("oracle template", pair, render_mapping(other, oracle), truth)
-    return {"A de-filter": removed.summary(), "A render": rendered.summary()}
+    return {"A de-filter": removed, "A render": rendered}
 
 
-def _pair_mode(kodak: Photos, find: LookFinder, pairs: list[LookPair]) -> dict[str, Any]:
+def _pair_mode(kodak: Photos, find: LookFinder, pairs: list[LookPair]) -> Rows:
     """Track C: before and after are known; how well does a colour model carry to another photo?"""
     rows = Rows()
     for pair in tqdm(pairs, desc="pair mode", disable=None):
@@ -251,27 +253,23 @@ def _pair_mode(kodak: Photos, find: LookFinder, pairs: list[LookPair]) -> dict[s
         table = fit_residual_lut(before, after).float()
         exact = apply_trilinear(photo[None].float() / 255, table)[0]
         rows.add("9^3 LUT", pair, quantise(exact, torch.uint8), truth)
-    return {
-        "C pair mode": rows.summary(),
-        "C by group": {g: rows.summary(g) for g in ("film", "creative", "instafilter", "pilgram2")},
-    }
+    return rows
 
 
-def _clean(kodak: Photos, networks: dict[str, nn.Module]) -> dict[str, Any]:
+def _clean(kodak: Photos, networks: dict[str, nn.Module]) -> Rows:
     """Photos without any filter: they should stay as they are."""
     rows = Rows()
     for name in kodak.names():
         small = squash(kodak.get(name)[None].float() / 255, PRESET)
         for row, network in networks.items():
             rows.add(row, LookPair("none", name, [name], name), _shown(network(small)), small[0])
-    return {"clean photos": rows.summary()}
+    return rows
 
 
 def _vignettes(
-    kodak: Photos, find: LookFinder, pairs: list[LookPair], network: nn.Module
-) -> dict[str, Any]:
+    kodak: Photos, find: LookFinder, pairs: list[LookPair], network: GlobalLook
+) -> dict[str, Rows]:
     """What the U-Net adds to the global heads, on looks with a vignette and without."""
-    assert isinstance(network, GlobalLook)
     tables = {}
     for title, share in (("with vignettes", 1.0), ("without", 0.0)):
         rows = Rows()
@@ -288,36 +286,42 @@ def _vignettes(
             rows.add("do nothing", pair, filtered[0], clean[0])
             rows.add("global heads alone", pair, _shown(heads), clean[0])
             rows.add("with the U-Net", pair, _shown(network(filtered)), clean[0])
-        tables[f"U-Net, {title}"] = rows.summary()
+        tables[f"U-Net, {title}"] = rows
     return tables
 
 
-def _save(out: Path, tables: dict[str, Any], record: dict[str, Any]) -> BenchmarkResult:
-    text = "\n\n".join(f"## {title}\n\n{body}" for title, body in _markdown(tables))
-    write_atomically(out / "look_benchmark.json", json.dumps(record, indent=1).encode())
+def _save(out: Path, tracks: dict[str, Rows], record: dict[str, Any]) -> BenchmarkResult:
+    tables = {title: rows.summary() for title, rows in tracks.items()}
+    for title in ("B de-filter", "B render", "C pair mode"):
+        for group in GROUPS:
+            part = tracks[title].of_group(group).summary()
+            if part:
+                tables[f"{title}, {group}"] = part
+    text = "\n\n".join(f"## {title}\n\n{rows_table(table)}" for title, table in tables.items())
+    text += "\n\nGain: over the first row, pair by pair. ±: standard error over looks."
+    per_pair = {title: rows.per_pair() for title, rows in tracks.items()}
+    content = json.dumps(record | {"tables": tables, "pairs": per_pair}, indent=1)
+    write_atomically(out / "look_benchmark.json", content.encode())
     write_atomically(out / "look_benchmark.md", f"# Look benchmark\n\n{text}\n".encode())
-    figure = Figure(figsize=(9, 5), layout="constrained")
-    axis = figure.subplots()
-    rows = {f"{kind}: {row}": v for kind in ("B de-filter", "B render") for row, v in
-            tables[kind].items()}  # fmt: skip
-    axis.barh(
-        list(rows)[::-1],
-        [v["psnr"] for v in rows.values()][::-1],
-        xerr=[v["psnr_se"] for v in rows.values()][::-1],
-    )
-    axis.set_xlabel("PSNR on unseen looks, dB (bars: standard error over looks)")
-    axis.set_xlim(left=min(v["psnr"] for v in rows.values()) - 2)
-    figure.savefig(out / "look_benchmark.png", dpi=110)
+    write_atomically(out / "look_benchmark.png", _plot(tables))
     return BenchmarkResult(tables, [], f"{text}\n\nsaved in {out}")
 
 
-def _markdown(tables: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    for title, table in tables.items():
-        if title.endswith("by group"):
-            for group, content in table.items():
-                inner = content if "render" in content else {"": content}
-                for kind, rows in inner.items():
-                    name = f"{title.split()[0]} {group} {kind}".strip()
-                    yield name, rows_table(rows)
-        else:
-            yield title, rows_table(table)
+def _plot(tables: dict[str, dict[str, dict[str, float]]]) -> bytes:
+    figure = Figure(figsize=(9, 5), layout="constrained")
+    axis = figure.subplots()
+    rows = {
+        f"{kind}: {row}": figures
+        for kind in ("B render", "B de-filter")
+        for row, figures in reversed(tables[kind].items())
+    }
+    axis.barh(
+        list(rows),
+        [figures["psnr"] for figures in rows.values()],
+        xerr=[figures["psnr_se"] for figures in rows.values()],
+    )
+    axis.set_xlabel("PSNR on unseen looks, dB (bars: standard error over looks)")
+    axis.set_xlim(left=min(figures["psnr"] for figures in rows.values()) - 2)
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=110)
+    return buffer.getvalue()

@@ -22,6 +22,7 @@ from codec.mapping import ColourMapping, identity_coefficients
 from codec.render import render_lut, render_mapping
 from defilter.data.instagram import MissingPackage
 from defilter.extract import look_from_templates
+from defilter.runtime import gpu_name, synchronise
 from defilter.study.record import markdown_table, provenance
 from defilter.unet import DefilterUNet
 from defilter.weights import load_network
@@ -38,11 +39,11 @@ class SpeedResult(NamedTuple):
 
 
 def run(
-    out: str = "out/look_speed",
-    weights: str | None = None,
-    threads: int = 2,
-    runs: int = 20,
-    megapixels: float = 6.0,
+    out: str,
+    weights: str | None,
+    threads: int,
+    runs: int,
+    megapixels: float,
 ) -> SpeedResult:
     """Time the network and the renderers; prints and saves tables (JSON, Markdown).
 
@@ -56,6 +57,7 @@ def run(
     Raises:
         MissingPackage: OpenColorIO is not installed.
     """
+    _opencolorio(_picture(1, 1), ColourMapping(identity_coefficients()).lut(2))  # is it there?
     before = torch.get_num_threads(), cv2.getNumThreads()
     try:
         torch.set_num_threads(threads)
@@ -66,8 +68,8 @@ def run(
     finally:
         torch.set_num_threads(before[0])
         cv2.setNumThreads(before[1])
-    if torch.cuda.is_available():
-        tables["network, CUDA"] = _network(load_network(weights).cuda(), runs)
+    if gpu_name():
+        tables["network, CUDA"] = _network(load_network(weights).to("cuda"), runs)
     text = "\n\n".join(
         f"## {title}\n\n" + markdown_table(list(next(iter(rows.values()))), _cells(rows))
         for title, rows in tables.items()
@@ -93,18 +95,13 @@ def time_in_turn(
     seconds: dict[str, list[float]] = {name: [] for name in contenders}
     for number in range(runs + 2):
         for name, work in contenders.items():
-            _synchronise(device)
+            synchronise(device)
             started = time.perf_counter()
             work()
-            _synchronise(device)
+            synchronise(device)
             if number >= 2:
                 seconds[name].append(time.perf_counter() - started)
     return seconds
-
-
-def _synchronise(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize()
 
 
 def _table(
@@ -204,7 +201,7 @@ def _opencolorio(pixels: Tensor, table: Tensor) -> Callable[[], object]:
         import PyOpenColorIO as ocio
     except ImportError as error:
         raise MissingPackage("expected the package opencolorio; run: make bench-deps") from error
-    lut = ocio.Lut3DTransform(LUT_SIZE)
+    lut = ocio.Lut3DTransform(table.shape[-1])
     lut.setInterpolation(ocio.INTERP_TETRAHEDRAL)
     lut.setData(table.permute(3, 2, 1, 0).contiguous().flatten().numpy())  # blue fastest
     eight = ocio.BIT_DEPTH_UINT8

@@ -7,6 +7,8 @@ from typing import Any
 
 import torch
 
+from defilter.runtime import gpu_name
+
 
 def provenance() -> dict[str, Any]:
     """Commit, versions, processor, GPU and threads, as JSON values."""
@@ -15,7 +17,7 @@ def provenance() -> dict[str, Any]:
         "python": platform.python_version(),
         "torch": torch.__version__,
         "processor": _processor(),
-        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+        "gpu": gpu_name(),
         "threads": torch.get_num_threads(),
     }
 

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from string import Template
 from typing import NamedTuple
+from urllib.parse import quote
 
 import torch
 import torch.nn.functional as F
@@ -32,7 +33,8 @@ class Comparison(NamedTuple):
 
     Attributes:
         name: path of the rendering relative to the page.
-        before, after: (3, H, W) in [0, 1], or None where the page only links to the file.
+        before, after: (3, H, W) in [0, 1], `reduced`, or None where the page only links to the
+            file.
         coverage: share of the photo's pixels whose colours the look has seen.
     """
 
@@ -63,8 +65,7 @@ def write_report(
     shown = [c for c in comparisons if c.before is not None]
     linked = [c for c in comparisons if c.before is None]
     links = "".join(
-        f'<li><a href="{html.escape(c.name)}">{html.escape(c.name)}</a> '
-        f"({c.coverage:.0%} covered)</li>"
+        f'<li><a href="{quote(c.name)}">{html.escape(c.name)}</a> ({c.coverage:.0%} covered)</li>'
         for c in linked
     )
     page = Template(_PAGE.read_text(encoding="utf-8")).substitute(
@@ -101,12 +102,11 @@ def _slider(comparison: Comparison, note: str) -> str:
 
 
 def _data_url(picture: Tensor) -> str:
-    small = _fit(picture, SLIDER_SIDE)
-    jpeg = base64.b64encode(encode_jpeg(quantise(small, torch.uint8), 85)).decode()
+    jpeg = base64.b64encode(encode_jpeg(quantise(picture, torch.uint8), 85)).decode()
     return f"data:image/jpeg;base64,{jpeg}"
 
 
-def _fit(picture: Tensor, side: int) -> Tensor:
+def reduced(picture: Tensor, side: int = SLIDER_SIDE) -> Tensor:
     """(3, H, W) reduced so that its longer side is at most `side`."""
     height, width = picture.shape[1:]
     scale = side / max(height, width)
@@ -151,8 +151,8 @@ def write_contact_sheet(
     ):
         for pair in group:
             if pair.before is not None and pair.after is not None:
-                tiles.append((first.format(pair.name), _fit(pair.before, SHEET_SIDE)))
-                tiles.append((second.format(pair.name), _fit(pair.after, SHEET_SIDE)))
+                tiles.append((first.format(pair.name), reduced(pair.before, SHEET_SIDE)))
+                tiles.append((second.format(pair.name), reduced(pair.after, SHEET_SIDE)))
     rows = -(-len(tiles) // SHEET_COLUMNS)
     figure = Figure(figsize=(3 * SHEET_COLUMNS, 2.6 * rows), layout="constrained")
     axes = figure.subplots(rows, SHEET_COLUMNS, squeeze=False).flatten()
@@ -160,7 +160,7 @@ def write_contact_sheet(
         axis.axis("off")
     for axis, (title, picture) in zip(axes, tiles, strict=False):
         axis.imshow(picture.permute(1, 2, 0).numpy())
-        axis.set_title(title, fontsize=9)
+        axis.set_title(title, fontsize=9, parse_math=False)
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=110)
     write_atomically(path, buffer.getvalue())

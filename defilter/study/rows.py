@@ -20,35 +20,59 @@ class Figures(NamedTuple):
 
 
 class Rows:
-    """Figures by row name, each with the look it belongs to."""
+    """Figures by row name; each row has one entry a pair, in the order of the pairs."""
 
     def __init__(self) -> None:
-        self.figures: dict[str, list[tuple[str, str, Figures]]] = defaultdict(list)
+        self.entries: dict[str, list[tuple[LookPair, Figures]]] = defaultdict(list)
 
     def add(self, row: str, pair: LookPair, result: Tensor, truth: Tensor) -> None:
-        self.figures[row].append((pair.group, pair.look, compare(result, truth)))
+        self.entries[row].append((pair, compare(result, truth)))
 
-    def summary(self, group: str | None = None) -> dict[str, dict[str, float]]:
-        """Means over pairs, p10 of PSNR over pairs, standard error of PSNR over looks."""
-        table = {}
-        for row, entries in self.figures.items():
-            chosen = [entry for entry in entries if group in (None, entry[0])]
-            if not chosen:
-                continue
-            values = torch.tensor([figures for _, _, figures in chosen], dtype=torch.float64)
-            looks: dict[str, list[float]] = defaultdict(list)
-            for name, look, figures in chosen:
-                looks[f"{name}/{look}"].append(figures.psnr)
-            means = torch.tensor([sum(v) / len(v) for v in looks.values()], dtype=torch.float64)
+    def of_group(self, group: str) -> "Rows":
+        """The rows of one group of looks alone."""
+        part = Rows()
+        for row, entries in self.entries.items():
+            kept = [entry for entry in entries if entry[0].group == group]
+            if kept:
+                part.entries[row] = kept
+        return part
+
+    def summary(self) -> dict[str, dict[str, float]]:
+        """Means over pairs, p10 of PSNR, and the gain in PSNR over the first row.
+
+        Standard errors are over looks: pairs with one look are not independent.
+        """
+        table: dict[str, dict[str, float]] = {}
+        first = next(iter(self.entries.values()), [])
+        for row, entries in self.entries.items():
+            values = torch.tensor([figures for _, figures in entries], dtype=torch.float64)
+            gains = [f.psnr - b.psnr for (_, f), (_, b) in zip(entries, first, strict=True)]
             table[row] = {
-                "pairs": len(chosen),
+                "pairs": len(entries),
                 "psnr": float(values[:, 0].mean()),
-                "psnr_se": float(means.std() / len(means) ** 0.5) if len(means) > 1 else 0.0,
+                "psnr_se": _error_over_looks(entries, values[:, 0].tolist()),
                 "psnr_p10": float(values[:, 0].quantile(0.1)),
+                "gain": sum(gains) / len(gains),
+                "gain_se": _error_over_looks(entries, gains),
                 "ssim": float(values[:, 1].mean()),
                 "delta_e": float(values[:, 2].mean()),
             }
         return table
+
+    def per_pair(self) -> dict[str, list[list[object]]]:
+        """Every entry: group, look, first template, photo, PSNR, SSIM, CIEDE2000."""
+        return {
+            row: [[p.group, p.look, p.templates[0], p.photo, *figures] for p, figures in entries]
+            for row, entries in self.entries.items()
+        }
+
+
+def _error_over_looks(entries: list[tuple[LookPair, Figures]], values: list[float]) -> float:
+    looks: dict[tuple[str, str], list[float]] = defaultdict(list)
+    for (pair, _), value in zip(entries, values, strict=True):
+        looks[pair.group, pair.look].append(value)
+    means = torch.tensor([sum(v) / len(v) for v in looks.values()], dtype=torch.float64)
+    return float(means.std() / len(means) ** 0.5) if len(means) > 1 else 0.0
 
 
 def compare(result: Tensor, truth: Tensor) -> Figures:
@@ -61,13 +85,13 @@ def compare(result: Tensor, truth: Tensor) -> Figures:
 
 def rows_table(table: dict[str, dict[str, float]]) -> str:
     """A summary as a Markdown table."""
-    header = ["row", "pairs", "PSNR dB", "s.e.", "p10 dB", "SSIM", "dE2000"]
+    header = ["row", "pairs", "PSNR dB", "gain dB", "p10 dB", "SSIM", "dE2000"]
     cells = [
         [
             row,
             f"{v['pairs']}",
-            f"{v['psnr']:.2f}",
-            f"{v['psnr_se']:.2f}",
+            f"{v['psnr']:.2f} ± {v['psnr_se']:.2f}",
+            f"{v['gain']:+.2f} ± {v['gain_se']:.2f}",
             f"{v['psnr_p10']:.2f}",
             f"{v['ssim']:.3f}",
             f"{v['delta_e']:.2f}",

@@ -2,6 +2,7 @@
 
 import tempfile
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,9 +20,15 @@ from defilter.data.photos import embedded_photos
 from defilter.extract import Extraction
 from defilter.look import save_look
 from defilter.study.demonstration import demonstration_look
-from defilter.study.report import MOST_SLIDERS, Comparison, write_contact_sheet, write_report
+from defilter.study.report import (
+    MOST_SLIDERS,
+    Comparison,
+    reduced,
+    write_contact_sheet,
+    write_report,
+)
 from defilter.transfer import apply_look, convert_planned, extract, plan_outputs, remove
-from defilter.weights import DEFAULT_WEIGHTS, load_network, weights_hash
+from defilter.weights import DEFAULT_WEIGHTS, fingerprint, load_network
 
 LOOK_NAMES = ("look.cube", "look.png", "look.json")
 OWN_NAMES = (*LOOK_NAMES, "contact_sheet.png", "report.html")
@@ -39,11 +46,11 @@ class TransferResult(NamedTuple):
 
 
 def run(
-    template: str | list[str] | None = None,
-    photos: str | list[str] | None = None,
-    out: str = "out/transfer",
-    strength: float = 1.0,
-    weights: str | None = None,
+    template: str | list[str] | None,
+    photos: str | list[str] | None,
+    out: str,
+    strength: float,
+    weights: str | None,
 ) -> TransferResult:
     """Extract, render, report.
 
@@ -59,12 +66,12 @@ def run(
     Raises:
         ValueError: unusable input; the message names it.
     """
-    if not 0 <= strength <= 1:
-        raise ValueError(f"expected a strength from 0 to 1, got {strength}")
+    if not isinstance(strength, float | int) or not 0 <= strength <= 1:
+        raise ValueError(f"expected a strength from 0 to 1, got {strength!r}")
     target = Path(out)
     chosen = [str(path) for path in embedded_photos()] if photos is None else _as_list(photos)
     _check_names(chosen)
-    plan = plan_outputs(chosen, target)
+    plan = plan_outputs(chosen, target, [] if template is None else _as_list(template))
     started = time.perf_counter()
     network = load_network(weights)
     loaded = time.perf_counter()
@@ -94,7 +101,7 @@ def run(
         "extract the look": extracted - loaded,
         f"render {len(rendered.written)} photos": finished - started_rendering,
     }
-    network_name = f"{Path(weights or DEFAULT_WEIGHTS).name} {weights_hash(weights)}"
+    network_name = f"{Path(weights or DEFAULT_WEIGHTS).name} {fingerprint(network)}"
     write_contact_sheet(templates, comparisons, target / "contact_sheet.png")
     write_report(
         extraction.look, templates, comparisons, timings, network_name, target / "report.html"
@@ -105,8 +112,11 @@ def run(
     return TransferResult(target, extraction, rendered.failures, summary)
 
 
-def _as_list(paths: str | list[str]) -> list[str]:
-    return [paths] if isinstance(paths, str) else list(paths)
+def _as_list(paths: object) -> list[str]:
+    """Paths as strings: a folder may be called 2024, which a command line gives as a number."""
+    if isinstance(paths, Iterable) and not isinstance(paths, str):
+        return [str(path) for path in paths]
+    return [str(paths)]
 
 
 def _check_names(photos: list[str]) -> None:
@@ -128,7 +138,7 @@ def _graded_template(folder: Path) -> Path:
 
 def _compare_template(template: Picture, name: str, network: nn.Module) -> Comparison:
     removed = remove(template, network)
-    return Comparison(name, removed.floats(), template.floats(), 1.0)
+    return Comparison(name, reduced(removed.floats()), reduced(template.floats()), 1.0)
 
 
 def _compare(
@@ -137,7 +147,7 @@ def _compare(
     photo = read_picture(source).floats()
     return Comparison(
         result.relative_to(out).as_posix(),
-        photo if with_picture else None,
-        read_picture(result).floats() if with_picture else None,
+        reduced(photo) if with_picture else None,
+        reduced(read_picture(result).floats()) if with_picture else None,
         photo_coverage(photo, extraction.before),
     )

@@ -89,13 +89,14 @@ def test_ffmpeg_renders_our_hald_as_we_do(tmp_path: Path, bits: int) -> None:
     save_hald(LOOK.lut(64), tmp_path / "hald.png", bits)
     pixels = colourful(64, 48)
     graph = av.filter.Graph()
-    picture = av.VideoFrame.from_ndarray(
-        np.ascontiguousarray(pixels.permute(1, 2, 0).numpy()), format="rgb24"
-    )
+    depth = "rgb48le" if bits == 16 else "rgb24"
+    values = np.ascontiguousarray(pixels.permute(1, 2, 0).numpy())
+    values = values.astype(np.uint16) * 257 if bits == 16 else values
+    picture = av.VideoFrame.from_ndarray(values, format=depth)
     with av.open(str(tmp_path / "hald.png")) as container:
-        hald = next(container.decode(video=0)).reformat(format="rgb24")
+        hald = next(container.decode(video=0)).reformat(format=depth)
     sources = [
-        graph.add("buffer", f"width={f.width}:height={f.height}:pix_fmt=rgb24:time_base=1/1")
+        graph.add("buffer", f"width={f.width}:height={f.height}:pix_fmt={depth}:time_base=1/1")
         for f in (picture, hald)
     ]
     look = graph.add("haldclut", "interp=tetrahedral")
@@ -109,7 +110,8 @@ def test_ffmpeg_renders_our_hald_as_we_do(tmp_path: Path, bits: int) -> None:
         frame.time_base = Fraction(1)
         source.push(frame)
         source.push(None)
-    theirs = sink.pull().to_ndarray(format="rgb24")
+    peak = 65535 if bits == 16 else 255
+    theirs = sink.pull().to_ndarray(format=depth).astype(np.float64) / peak * 255
     ours = LOOK(pixels[None].double() / 255)[0].permute(1, 2, 0) * 255
     np.testing.assert_allclose(theirs, ours.round(), atol=1)
     table = load_hald(tmp_path / "hald.png")
@@ -156,8 +158,10 @@ GOOD = "LUT_3D_SIZE 2\n" + "0 0 0\n" * 8
         ("0 0 0\n" * 8, "LUT_3D_SIZE"),
         ("LUT_3D_SIZE 2\n" + "0 0 0\n" * 7, "expected 8 rows"),
         ("LUT_3D_SIZE 2\n" + "0 0 0\n" * 9, "expected 8 rows"),
-        ("LUT_3D_SIZE 1000\n0 0 0\n", "2 to 129"),
-        ("LUT_3D_SIZE 2.5\n0 0 0\n", "2 to 129"),
+        ("LUT_3D_SIZE 1000\n0 0 0\n", "2 to 256"),
+        ("LUT_3D_SIZE inf\n0 0 0\n", "2 to 256"),
+        ("LUT_3D_SIZE nan\n0 0 0\n", "2 to 256"),
+        ("LUT_3D_SIZE 2.5\n0 0 0\n", "2 to 256"),
         (GOOD.replace("0 0 0", "0 0", 1), "3 numbers"),
         (GOOD.replace("0 0 0", "nan 0 0", 1), "finite"),
         (GOOD.replace("0 0 0", "0 inf 0", 1), "finite"),

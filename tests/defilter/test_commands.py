@@ -115,6 +115,9 @@ def test_one_broken_file_costs_the_others_nothing(
         ["extract", "x.jpg", "-o", "look.txt"],
         ["extract", "x.jpg", "-o", "look.cube", "--size", "18"],
         ["colourise", "x.jpg"],
+        ["extract", "x.jpg", "y.jpg", "--before", "z.jpg", "-o", "look.cube"],
+        ["extract", "x.jpg", "--robust", "-o", "look.cube"],
+        ["extract", "x.jpg", "--before", "z.jpg", "--weights", "w", "-o", "look.cube"],
     ],
 )
 def test_wrong_usage_exits_2(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
@@ -142,7 +145,12 @@ def test_bad_input_is_one_sentence(
         (["apply", look_file, same, "-o", tmp_path / "file"], "file"),
         (["apply", look_file, same, photo_folder, "-o", out], "one name"),
         (["extract", tmp_path / "black.png", "-o", out / "x.cube"], "black.png"),
-        (["extract", same, same, "--before", same, "-o", out / "x.cube"], "one"),
+        (["extract", tmp_path / "black.png", "-o", tmp_path / "black.png"], "overwrite"),
+        (["apply", look_file, photo_folder, "-o", photo_folder], "overwrite"),
+        (
+            ["transfer", "--template", same, photo_folder / "trip", same, "-o", photo_folder],
+            "overwrite",
+        ),
         (["remove", same, "-o", out, "--weights", same], "a.jpg"),
     ]
     for arguments, expected in cases:

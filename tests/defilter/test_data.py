@@ -86,7 +86,7 @@ def test_families(name: str, expected: str) -> None:
 
 
 def test_looks_of_ones_own_are_split_too() -> None:
-    names = [f"{a}{b}" for a in "abcdefghij" for b in "klmnopqrst"]
+    names = [f"LUT_{number:03d}" for number in range(100)]
     validation = [name for name in names if in_split(name, "val", monochrome=False)]
     assert 2 < len(validation) < 25
     assert not any(in_split(name, "train", monochrome=False) for name in validation)
@@ -105,6 +105,9 @@ def test_looks_from_a_folder(tmp_path: Path, caplog: pytest.LogCaptureFixture) -
     torch.testing.assert_close(loaded.tables, looks.tables, atol=1e-4, rtol=0)
     assert "broken.cube" in caplog.text
     assert load_looks(None) is None
+    one = load_looks(str(tmp_path / "a"), grid=9)  # one folder, not its letters
+    assert one is not None
+    assert one.names == ["first"]
     with pytest.raises(ValueError, match="expected HALD"):
         load_looks([tmp_path / "nothing"])
 
@@ -273,7 +276,10 @@ def test_folder_pairs(tmp_path: Path, iffi: bool, caplog: pytest.LogCaptureFixtu
     assert sum(len(b.photo) for b in pairs.validation(4)) == 2
     write_picture(Picture(colourful(8, 8)), tmp_path / "others" / "unrelated.png")
     with pytest.raises(ValueError, match="found no pair"):
-        match_names(tmp_path / "others", None if iffi else tmp_path / "filtered")
+        match_names(tmp_path / "others", None if iffi else tmp_path / "clean")
+    if not iffi:
+        with pytest.raises(ValueError, match="one name"):
+            match_names(tmp_path / "clean", tmp_path / "filtered")
 
 
 def test_generators_depend_on_the_whole_key() -> None:

@@ -5,10 +5,17 @@ import torch
 from torch import nn
 
 from codec.image_io import read_picture
+from codec.lut import apply_trilinear
 from codec.mapping import ColourMapping, identity_coefficients
 from codec.metrics import psnr
 from defilter.data.photos import embedded_photos
-from defilter.extract import inverse_mapping, look_from_pair, look_from_templates
+from defilter.extract import (
+    fit_pair,
+    fit_rough_pair,
+    inverse_mapping,
+    look_from_pair,
+    look_from_templates,
+)
 from defilter.sampling import UnusableTemplate
 from defilter.study.demonstration import demonstration_look
 from defilter.weights import WeightsError, default_network, load_network, save_weights
@@ -77,10 +84,13 @@ def test_robust_pairs_bear_a_sticker() -> None:
     after[:, :150, :200] = torch.tensor([0.2, 0.9, 0.3])[:, None, None]
     truth = photo(1)[None] * 0.8 + 0.1
     plain, robust = (
-        psnr(look_from_pair(before, after, robust=r).look.mapping(photo(1)[None]), truth).item()
-        for r in (False, True)
+        psnr(look_from_pair(before, after, fit).look.mapping(photo(1)[None]), truth).item()
+        for fit in (fit_pair, fit_rough_pair)
     )
     assert robust > plain + 3
+    table = look_from_pair(before, after, fit_rough_pair).look.table
+    assert table is not None
+    assert psnr(apply_trilinear(photo(1)[None], table), truth).item() > plain + 3
 
 
 def test_a_template_without_colour_is_refused() -> None:

@@ -33,13 +33,13 @@ def test_fig2_is_literal() -> None:
 
 
 def test_fig3_is_literal() -> None:
-    net = AreaDefilterUNet(categories=7)
+    net = AreaDefilterUNet(7, one_hot=False)
     unet = net.unet
     assert kernels(unet.encode1) == [(4, 48, 7), (48, 48, 3)]
     assert kernels(unet.encode2) == [(48, 96, 3)]
     assert kernels(unet.decode1) == [(192 + 96, 96, 3)]
     assert kernels(unet.decode2) + kernels(unet.last) == [(96 + 48, 48, 3), (48, 3, 3)]
-    assert kernels(AreaDefilterUNet(categories=7, one_hot=True).unet.encode1)[0][0] == 10
+    assert kernels(AreaDefilterUNet(7, one_hot=True).unet.encode1)[0][0] == 10
 
 
 def test_equation_1_activates_the_sum() -> None:
@@ -64,16 +64,16 @@ def test_sizes(size: tuple[int, int], device: torch.device) -> None:
 
 @pytest.mark.parametrize("one_hot", [False, True])
 def test_class_maps_reach_the_network(one_hot: bool) -> None:
-    net = AreaDefilterUNet(categories=3, one_hot=one_hot, widths=(4, 8, 8))
+    net = AreaDefilterUNet(3, one_hot=one_hot, widths=(4, 8, 8))
     x = torch.rand(1, 3, 16, 16)
     labels = torch.randint(0, 3, (1, 16, 16))
     assert not torch.equal(net(x, labels), net(x, (labels + 1) % 3))
     with pytest.raises(ValueError, match="2 categories"):
-        AreaDefilterUNet(categories=1)
+        AreaDefilterUNet(1, one_hot=False)
 
 
 def test_fig3_overfits_one_batch() -> None:
-    net = AreaDefilterUNet(categories=2, widths=(8, 16, 16))
+    net = AreaDefilterUNet(2, one_hot=False, widths=(8, 16, 16))
     clean = F.interpolate(torch.rand(2, 3, 8, 8), scale_factor=2, mode="bilinear")
     labels = (torch.arange(16) > 7).long().expand(2, 16, 16)
     gain = torch.tensor([0.5, 1.0])[labels][:, None]  # each category has its own look
