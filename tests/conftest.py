@@ -1,6 +1,11 @@
 """Shared fixtures: pictures made in code, small networks, devices."""
 
+import os
 from pathlib import Path
+
+# The tests' tensors are small: on a busy machine several threads only wait for each other. Set
+# before torch is imported, and for the commands that tests start.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest
 import torch
