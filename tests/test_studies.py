@@ -8,11 +8,17 @@ import pytest
 import torch
 
 from codec.image_io import Picture, read_picture, write_picture
+from codec.interchange import save_hald
+from codec.lut import identity_lut
+from defilter.data import instagram
+from defilter.data.look_split import split_table
 from defilter.look import load_look
-from defilter.study import transfer
+from defilter.study import look_benchmark, look_pairs, look_speed, transfer
 from defilter.study.classic import monge_kantorovich, reinhard
 from defilter.study.look_pairs import LookPair
 from defilter.study.rows import Rows, compare, rows_table
+from defilter.unet import DefilterUNet
+from defilter.weights import DEFAULT_WEIGHTS, save_weights
 from tests.conftest import colourful
 
 
@@ -136,3 +142,71 @@ def test_benchmark_rows_average_over_pairs_and_looks() -> None:
     assert json.dumps(rows.summary())
     assert "| row | 3 |" in rows_table(rows.summary())
     assert compare(truth, truth).psnr == 60
+
+
+def test_the_speed_study_runs(tmp_path: Path) -> None:
+    pytest.importorskip("PyOpenColorIO")
+    result = look_speed.run(out=str(tmp_path), weights=None, threads=1, runs=3, megapixels=0.03)
+    rows = result.tables["rendering, ms per MP, 8 bit, 1 thread"]
+    assert len(rows) == 5
+    assert all(row["median ms"] > 0 for row in rows.values())
+    exact = result.tables["exactness of the 27 numbers against float64"]["ours"]
+    assert exact["largest difference"] <= 1
+    assert exact["equal"] > 0.9999
+    record = json.loads((tmp_path / "look_speed.json").read_text())
+    assert {"commit", "torch", "processor", "tables"} <= set(record)
+
+
+@pytest.mark.slow
+def test_the_benchmark_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every track on two looks and small photos, with made-up foreign looks."""
+    train, test = (next(iter(split_table()[key])) for key in ("train", "test"))
+    for number, name in enumerate(look_pairs.PHOTOS):
+        picture = Picture(colourful(40 + number, 48))
+        write_picture(picture, tmp_path / "kodak" / f"{name}.png")
+    for name, gain in ((train, 0.9), (test, 0.8)):
+        save_hald(identity_lut(9) * gain, tmp_path / "looks" / f"{name}.png")
+    pair = look_pairs.LookPair("film", test, list(look_pairs.PHOTOS[:5]), "kodim09")
+    monkeypatch.setattr(look_benchmark, "require", lambda *_: None)
+    monkeypatch.setattr(look_benchmark, "load_pairs", lambda: [pair])
+    monkeypatch.setattr(
+        look_benchmark, "instafilter_look", lambda _: lambda x: (x.float() * 0.7).byte()
+    )
+    literal = DefilterUNet(widths=(4, 8, 8))
+    architecture = {"_target_": "defilter.unet.DefilterUNet", "widths": [4, 8, 8]}
+    save_weights(literal.state_dict(), architecture, tmp_path / "fig2.safetensors")
+    arguments = {
+        "kodak": str(tmp_path / "kodak"),
+        "look_folders": [str(tmp_path / "looks")],
+        "fig2": str(tmp_path / "fig2.safetensors"),
+        "closed_set": str(DEFAULT_WEIGHTS),
+        "out": str(tmp_path / "out"),
+        "weights": None,
+        "pairs": 24,
+    }
+    result = look_benchmark.run(**arguments)  # type: ignore[arg-type]
+    table = result.tables["B render"]
+    assert table["oracle template"]["psnr"] > 35
+    assert table["oracle template"]["gain"] == pytest.approx(
+        table["oracle template"]["psnr"] - table["do nothing"]["psnr"]
+    )
+    assert table["default, oracle strength"]["psnr"] >= table["default"]["psnr"] - 0.01
+    assert result.tables["C pair mode"]["9^3 LUT"]["psnr"] > 40
+    assert {"A render", "clean photos", "U-Net, with vignettes"} <= set(result.tables)
+    names = {path.name for path in (tmp_path / "out").iterdir()}
+    assert names == {"look_benchmark.json", "look_benchmark.md", "look_benchmark.png"}
+    record = json.loads((tmp_path / "out" / "look_benchmark.json").read_text())
+    assert record["pairs"]["B render"]["default"][0][:2] == ["film", test]
+
+    (tmp_path / "kodak" / "kodim24.png").unlink()
+    with pytest.raises(ValueError, match="kodim24"):
+        look_benchmark.run(**arguments)  # type: ignore[arg-type]
+
+
+def test_the_benchmark_refuses_without_its_packages(monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(name: str) -> None:
+        raise ImportError(name)
+
+    monkeypatch.setattr(instagram, "import_module", missing)
+    with pytest.raises(instagram.MissingPackage, match="make bench-deps"):
+        look_benchmark.run("k", ["l"], "f", "c", "o", None, None)
