@@ -10,7 +10,7 @@ from omegaconf import DictConfig, OmegaConf
 @hydra.main(version_base="1.3", config_path="configs", config_name="evaluate")
 def main(config: DictConfig) -> None:
     """Instantiate a study, run it, print its summary. Any file that failed makes the status 1."""
-    missing = sorted(key for key in OmegaConf.missing_keys(config) if "." not in key)
+    missing = [str(key) for key in config if OmegaConf.is_missing(config, key)]
     if missing:
         sys.exit(f"evaluate.py: expected a value for {', '.join(f'{key}=' for key in missing)}")
     try:

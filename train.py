@@ -1,6 +1,7 @@
 """Train a network: `python train.py`, `python train.py experiment=debug`, or with torchrun."""
 
 import os
+import re
 import sys
 from pathlib import Path
 
@@ -33,8 +34,8 @@ def main(config: DictConfig) -> float:
         if "HYDRA_FULL_ERROR" in os.environ:
             raise
         reason = " ".join(str(error.__cause__ or error).split())
-        key = getattr(error, "full_key", None)
-        where = f" (at {key})" if key else ""
+        key = re.search(r"full_key: (\S+)", str(error))
+        where = f" (at {key[1]})" if key else ""
         sys.exit(f"train.py: {reason}{where}; HYDRA_FULL_ERROR=1 shows the traceback")
     finally:
         stop_runtime()
