@@ -18,8 +18,9 @@ def main(config: DictConfig) -> None:
     except (ValueError, TypeError, OSError) as error:
         if "HYDRA_FULL_ERROR" in os.environ:
             raise
+        hint = "; HYDRA_FULL_ERROR=1 shows more" if isinstance(error, TypeError) else ""
         reason = " ".join(str(error).split())
-        sys.exit(f"evaluate.py: {reason}; HYDRA_FULL_ERROR=1 shows the traceback")
+        sys.exit(f"evaluate.py: {reason}{hint}")
     for failure in result.failures:
         print(f"evaluate.py: {failure}", file=sys.stderr)
     print(result.summary)

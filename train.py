@@ -33,10 +33,11 @@ def main(config: DictConfig) -> float:
     except (ValueError, TypeError, OSError, InstantiationException) as error:
         if "HYDRA_FULL_ERROR" in os.environ:
             raise
+        hint = "; HYDRA_FULL_ERROR=1 shows more" if isinstance(error, TypeError) else ""
         reason = " ".join(str(error.__cause__ or error).split())
         key = re.search(r"full_key: (\S+)", str(error))
         where = f" (at {key[1]})" if key else ""
-        sys.exit(f"train.py: {reason}{where}; HYDRA_FULL_ERROR=1 shows the traceback")
+        sys.exit(f"train.py: {reason}{where}{hint}")
     finally:
         stop_runtime()
     if runtime.is_main:

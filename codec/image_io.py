@@ -90,8 +90,10 @@ def read_picture(path: Path | str) -> Picture:
     except Image.DecompressionBombError as error:
         raise PictureError(_too_large(path)) from error
     except Exception as error:  # Pillow's plugins raise whatever broken data leads them into
-        reason = "not a picture" if isinstance(error, Image.UnidentifiedImageError) else "broken"
-        raise PictureError(f"{path}: {reason}, expected JPEG, PNG, WebP, TIFF or AVIF") from error
+        if isinstance(error, Image.UnidentifiedImageError):
+            expected = "JPEG, PNG, WebP, TIFF, AVIF, BMP or PPM"
+            raise PictureError(f"{path}: not a picture, expected {expected}") from error
+        raise PictureError(f"{path}: truncated or broken, expected a whole picture") from error
 
 
 def _too_large(path: Path) -> str:
@@ -102,8 +104,9 @@ def _decode(data: bytes, path: Path) -> Picture:
     image = Image.open(io.BytesIO(data))
     if image.width * image.height > MAX_PIXELS:
         raise PictureError(_too_large(path))
-    if getattr(image, "is_animated", False) and image.format not in ("MPO", "TIFF"):
-        raise PictureError(f"{path}: animated, expected a still picture")
+    if getattr(image, "is_animated", False) and image.format != "MPO":
+        kind = "several pages" if image.format == "TIFF" else "animated"
+        raise PictureError(f"{path}: {kind}, expected a single still picture")
     file_format = "JPEG" if image.format == "MPO" else image.format or "PNG"
     Image.init()
     if file_format not in Image.SAVE:
@@ -363,6 +366,9 @@ def list_pictures(paths: Iterable[Path | str]) -> list[tuple[Path, Path]]:
         PictureError: something is missing, or a folder holds no picture.
     """
     found: list[tuple[Path, Path]] = []
+    paths = list(paths)
+    if "" in paths:
+        raise PictureError("expected the path of a picture or folder, got an empty one")
     for given in map(Path, paths):
         if given.is_dir():
             inside = sorted(

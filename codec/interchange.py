@@ -15,6 +15,7 @@ from codec.lut import apply_trilinear, identity_lut
 
 MAX_LUT_SIZE = 256  # a HALD picture of level 16
 MAX_CUBE_BYTES = 128 * 2**20
+MOST_TRAVEL = 2.0  # 250 real looks reach 1.0, photos start at 3
 
 
 class LutFileError(ValueError):
@@ -166,4 +167,14 @@ def load_hald(path: Path | str) -> Tensor:
             f"got {width} x {height}"
         )
     size = level * level
-    return picture.floats().reshape(3, size, size, size).clone()
+    table = picture.floats().reshape(3, size, size, size).clone()
+    if _travel(table) > MOST_TRAVEL:
+        raise LutFileError(f"{path}: an ordinary picture, expected a HALD table of colours")
+    return table
+
+
+def _travel(table: Tensor) -> float:
+    """How far a channel moves on its way along a line of the table, on average: 1 at most for a
+    look that only brightens, several for the pixels of a photo."""
+    steps = torch.stack([table.diff(dim=axis).abs().mean() for axis in (1, 2, 3)])
+    return float(steps.max()) * (table.shape[-1] - 1)

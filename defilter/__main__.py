@@ -29,7 +29,11 @@ def main(arguments: list[str] | None = None) -> int:
         _check_pair_options(parser, options)
     try:
         result: Rendered | None = options.command(options)
-    except (ValueError, OSError) as error:
+    except OSError as error:
+        place = error.filename or getattr(options, "output", "")
+        print(f"defilter: {place}: {error.strerror or error}", file=sys.stderr)
+        return 1
+    except ValueError as error:
         print(f"defilter: {error}", file=sys.stderr)
         return 1
     if result is None:
@@ -133,7 +137,10 @@ def _add_weights(command: argparse.ArgumentParser) -> None:
 
 
 def _strength(text: str) -> float:
-    value = float(text)
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1
     if not 0 <= value <= 1:
         raise argparse.ArgumentTypeError(f"expected a number from 0 to 1, got {text}")
     return value

@@ -163,7 +163,7 @@ def look_from_pair(
 
     Raises:
         ValueError: the two do not have one shape.
-        UnusableTemplate: the filtered picture is flat or clipped all over.
+        UnusableTemplate: one of the two is flat or clipped all over.
     """
     height, width = after.shape[1:]
     ratio = before.shape[2] / before.shape[1] / (width / height)
@@ -179,6 +179,7 @@ def look_from_pair(
         for x in (before, after)
     )
     generator = torch.Generator().manual_seed(0)
+    usable_pixels(before)  # a flat picture is no picture before
     chosen = sample_balanced(before, usable_pixels(after), count, generator)
     colours, filtered = before.flatten(1)[:, chosen].T, after.flatten(1)[:, chosen].T
     mapping, table = fit(colours, filtered)

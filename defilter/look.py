@@ -134,6 +134,8 @@ def _to_json(look: Look) -> dict[str, Any]:
 
 
 def _from_json(content: dict[str, Any]) -> Look:
+    if not isinstance(content, dict) or not isinstance(content.get("mapping"), dict):
+        raise ValueError('expected an object with a "mapping"')
     if content.get("schema") != SCHEMA:
         raise ValueError(f'expected "schema": "{SCHEMA}", got {content.get("schema")!r}')
     if content.get("version") != VERSION:

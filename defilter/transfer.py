@@ -165,6 +165,8 @@ def plan_outputs(
     Args:
         others: further inputs that must not be overwritten.
     """
+    if not str(out):
+        raise ValueError("expected an output folder, got an empty path")
     target_folder = Path(out).resolve()
     named = {Path(path).resolve() for path in photos}
     found = [

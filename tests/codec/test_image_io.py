@@ -226,6 +226,15 @@ def test_animations_are_refused(tmp_path: Path) -> None:
         read_picture(tmp_path / "x.gif")
 
 
+def test_pages_and_empty_paths_are_refused(tmp_path: Path) -> None:
+    pages = [Image.new("RGB", (8, 8), colour) for colour in ("red", "blue")]
+    pages[0].save(tmp_path / "x.tif", save_all=True, append_images=pages[1:])
+    with pytest.raises(PictureError, match="several pages"):
+        read_picture(tmp_path / "x.tif")
+    with pytest.raises(PictureError, match="empty one"):
+        list_pictures([""])
+
+
 def test_atomic_writes_leave_nothing_behind(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -6,7 +6,7 @@ import pytest
 import torch
 from PIL import Image, ImageFilter
 
-from codec.image_io import quantise
+from codec.image_io import quantise, write_pixels
 from codec.interchange import (
     LutFileError,
     load_cube,
@@ -186,6 +186,13 @@ def test_files_that_are_no_tables(tmp_path: Path) -> None:
     for name in ("binary.cube", "photo.png", "oblong.png", "missing.cube", "missing.png"):
         with pytest.raises(LutFileError, match=name):
             load_lut(tmp_path / name)
+
+
+def test_a_square_photo_is_no_look(tmp_path: Path) -> None:
+    noise = torch.rand(3, 64, 64, generator=torch.Generator().manual_seed(0))
+    write_pixels(tmp_path / "photo.png", quantise(noise, torch.uint8))
+    with pytest.raises(LutFileError, match="ordinary picture"):
+        load_lut(tmp_path / "photo.png")
 
 
 def test_wrong_sizes_are_refused(tmp_path: Path) -> None:

@@ -147,6 +147,9 @@ def test_bad_input_is_one_sentence(
         (["extract", tmp_path / "black.png", "-o", out / "x.cube"], "black.png"),
         (["extract", tmp_path / "black.png", "-o", tmp_path / "black.png"], "overwrite"),
         (["apply", look_file, photo_folder, "-o", photo_folder], "overwrite"),
+        (["apply", look_file, same, "-o", ""], "empty"),
+        (["apply", look_file, "", "-o", out], "empty"),
+        (["extract", same, "--before", tmp_path / "black.png", "-o", out / "x.cube"], "a.jpg"),
         (
             ["transfer", "--template", same, photo_folder / "trip", same, "-o", photo_folder],
             "overwrite",
