@@ -183,6 +183,7 @@ def test_the_benchmark_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
         "out": str(tmp_path / "out"),
         "weights": None,
         "pairs": 24,
+        "tracks": list(look_benchmark.TRACKS),
     }
     result = look_benchmark.run(**arguments)  # type: ignore[arg-type]
     table = result.tables["B render"]
@@ -209,4 +210,6 @@ def test_the_benchmark_refuses_without_its_packages(monkeypatch: pytest.MonkeyPa
 
     monkeypatch.setattr(instagram, "import_module", missing)
     with pytest.raises(instagram.MissingPackage, match="make bench-deps"):
-        look_benchmark.run("k", ["l"], "f", "c", "o", None, None)
+        look_benchmark.run("k", ["l"], "f", "c", "o", None, None, ["B"])
+    with pytest.raises(ValueError, match="tracks"):
+        look_benchmark.run("k", ["l"], "f", "c", "o", None, None, ["D"])

@@ -21,13 +21,13 @@ from tqdm import tqdm
 
 from codec.image_io import quantise, read_picture, write_atomically
 from codec.interchange import load_lut
-from codec.lut import apply_tetrahedral, apply_trilinear, fit_residual_lut
+from codec.lut import apply_tetrahedral, apply_trilinear
 from codec.mapping import RIDGE_PAIRS, fit_least_squares
 from codec.render import render_lut, render_mapping
 from defilter.data.effects import add_vignettes, round_to_eight_bits
 from defilter.data.instagram import CLOSED_SET, instafilter_look, pilgram_look, require
 from defilter.data.look_bank import load_looks
-from defilter.extract import look_from_templates
+from defilter.extract import fit_pair, look_from_templates
 from defilter.global_look import GlobalLook
 from defilter.sampling import DEFAULT_COUNT, sample_balanced, usable_pixels
 from defilter.study.classic import monge_kantorovich, reinhard
@@ -38,6 +38,7 @@ from defilter.unet import squash
 from defilter.weights import fingerprint, load_network
 
 PRESET, TRAINED = 256, 32  # sides of the squashed pictures
+TRACKS = ("B", "A", "C", "clean", "unet")
 GROUPS = ("film", "creative", "instafilter", "pilgram2")
 STRENGTHS = torch.arange(0, 2.55, 0.1).tolist()
 
@@ -60,6 +61,7 @@ def run(
     out: str,
     weights: str | None,
     pairs: int | None,
+    tracks: list[str],
 ) -> BenchmarkResult:
     """Measure all tracks; prints and saves tables (JSON, Markdown) and a plot.
 
@@ -71,10 +73,14 @@ def run(
         out: folder for the results.
         weights: the default network; None is the one that ships.
         pairs: only the first of every so many pairs, to try things; None is all.
+        tracks: some of TRACKS.
 
     Raises:
         ValueError: something that a row needs is missing; there are no smaller tables.
     """
+    if not tracks or set(tracks) - set(TRACKS):
+        raise ValueError(f"expected tracks out of {', '.join(TRACKS)}, got {list(tracks)}")
+    record = provenance()  # of the code that starts, whatever is committed meanwhile
     require("instafilter", "pilgram2")
     photos = Photos(Path(kodak))
     find = LookFinder([Path(folder) for folder in look_folders])
@@ -88,18 +94,19 @@ def run(
     if bank is None:
         raise ValueError("expected look_folders=[FILM,CREATIVE]")
     with torch.inference_mode():
-        tracks = {
-            **_unseen(photos, find, listed, default, literal, bank.tables.mean(0)),
-            **_closed(photos, closed, pairs),
-            "C pair mode": _pair_mode(photos, find, listed),
-            "clean photos": _clean(photos, {"default": default, "Fig. 2 literal": literal}),
-            **_vignettes(photos, find, listed[::4], default),
+        measure = {
+            "B": lambda: _unseen(photos, find, listed, default, literal, bank.tables.mean(0)),
+            "A": lambda: _closed(photos, closed, pairs),
+            "C": lambda: {"C pair mode": _pair_mode(photos, find, listed)},
+            "clean": lambda: _clean(photos, {"default": default, "Fig. 2 literal": literal}),
+            "unet": lambda: _vignettes(photos, find, listed[::4], default),
         }
+        measured = {title: rows for track in tracks for title, rows in measure[track]().items()}
     weights_used = {
         name: fingerprint(network)
         for name, network in (("default", default), ("fig2", literal), ("closed_set", closed))
     }
-    return _save(Path(out), tracks, provenance() | {"weights": weights_used})
+    return _save(Path(out), measured, record | {"weights": weights_used})
 
 
 class Photos:
@@ -248,22 +255,23 @@ def _pair_mode(kodak: Photos, find: LookFinder, pairs: list[LookPair]) -> Rows:
         affine = (flat @ matrix).clamp(0, 1).T.reshape(photo.shape)
         rows.add("do nothing", pair, photo, truth)
         rows.add("affine", pair, affine, truth)
-        mapping = fit_least_squares(before, after, ridge=RIDGE_PAIRS)
+        on_pairs = fit_least_squares(before, after, ridge=RIDGE_PAIRS)
+        rows.add("27 numbers, of the pairs alone", pair, render_mapping(photo, on_pairs), truth)
+        mapping, table = fit_pair(before, after)
         rows.add("27 numbers", pair, render_mapping(photo, mapping), truth)
-        table = fit_residual_lut(before, after).float()
         exact = apply_trilinear(photo[None].float() / 255, table)[0]
         rows.add("9^3 LUT", pair, quantise(exact, torch.uint8), truth)
     return rows
 
 
-def _clean(kodak: Photos, networks: dict[str, nn.Module]) -> Rows:
+def _clean(kodak: Photos, networks: dict[str, nn.Module]) -> dict[str, Rows]:
     """Photos without any filter: they should stay as they are."""
     rows = Rows()
     for name in kodak.names():
         small = squash(kodak.get(name)[None].float() / 255, PRESET)
         for row, network in networks.items():
             rows.add(row, LookPair("none", name, [name], name), _shown(network(small)), small[0])
-    return rows
+    return {"clean photos": rows}
 
 
 def _vignettes(
@@ -292,7 +300,7 @@ def _vignettes(
 
 def _save(out: Path, tracks: dict[str, Rows], record: dict[str, Any]) -> BenchmarkResult:
     tables = {title: rows.summary() for title, rows in tracks.items()}
-    for title in ("B de-filter", "B render", "C pair mode"):
+    for title in sorted({"B de-filter", "B render", "C pair mode"} & tracks.keys()):
         for group in GROUPS:
             part = tracks[title].of_group(group).summary()
             if part:
@@ -303,7 +311,8 @@ def _save(out: Path, tracks: dict[str, Rows], record: dict[str, Any]) -> Benchma
     content = json.dumps(record | {"tables": tables, "pairs": per_pair}, indent=1)
     write_atomically(out / "look_benchmark.json", content.encode())
     write_atomically(out / "look_benchmark.md", f"# Look benchmark\n\n{text}\n".encode())
-    write_atomically(out / "look_benchmark.png", _plot(tables))
+    if "B render" in tables:
+        write_atomically(out / "look_benchmark.png", _plot(tables))
     return BenchmarkResult(tables, [], f"{text}\n\nsaved in {out}")
 
 
