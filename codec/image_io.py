@@ -2,7 +2,7 @@
 
 Inside, a picture is RGB, (3, H, W), upright, sRGB, uint8 or uint16. Here, and only here, other
 colour orders, layouts, profiles and orientations are dealt with: Pillow reads and writes 8 bits,
-OpenCV 16 bits; it is imported where it is needed, since most runs never meet such a file.
+OpenCV 16 bits.
 """
 
 import io
@@ -16,6 +16,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import torch
 from PIL import ExifTags, Image, ImageCms, TiffImagePlugin
@@ -177,15 +178,16 @@ def _scaled(deep: Tensor, image: Image.Image, data: bytes) -> Tensor:
     """Full-range values of files that use less, or count the other way round."""
     if image.format == "PPM":
         return quantise(deep.double() / _ppm_peak(data), torch.uint16)
-    if isinstance(image, TiffImagePlugin.TiffImageFile) and image.tag_v2.get(262) == 0:
+    if (
+        isinstance(image, TiffImagePlugin.TiffImageFile)
+        and image.tag_v2.get(ExifTags.Base.PhotometricInterpretation) == 0
+    ):
         return quantise(1 - deep.double() / 65535, torch.uint16)  # white is zero
     return deep
 
 
 def _decode_sixteen_bits(data: bytes, path: Path) -> Tensor:
     """(3 or 4, H, W) uint16."""
-    import cv2
-
     cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
     array = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     if array is None or array.dtype != np.uint16:
@@ -263,6 +265,12 @@ def _turn_back(x: Tensor, orientation: int) -> Tensor:
     return torch.from_numpy(np.ascontiguousarray(array)).permute(2, 0, 1)
 
 
+_EXIF_FORMATS = {
+    torch.uint8: ("JPEG", "PNG", "WEBP", "AVIF", "TIFF"),
+    torch.uint16: ("PNG",),
+}
+
+
 def write_picture(picture: Picture, path: Path | str) -> None:
     """Write a picture in its own format and bit depth, with its EXIF and orientation.
 
@@ -274,19 +282,13 @@ def write_picture(picture: Picture, path: Path | str) -> None:
     """
     parts = [picture.pixels] if picture.alpha is None else [picture.pixels, picture.alpha]
     keeps_exif = picture.file_format in _EXIF_FORMATS[picture.pixels.dtype]
-    orientation = picture.orientation if keeps_exif else 1
+    orientation, exif = (picture.orientation, picture.exif) if keeps_exif else (1, None)
     stored = _turn_back(torch.cat([part.cpu() for part in parts]), orientation)
     if stored.dtype == torch.uint16:
-        data = _encode_sixteen_bits(stored, picture.file_format, picture.exif)
+        data = _encode_sixteen_bits(stored, picture.file_format, exif)
     else:
-        data = _encode_eight_bits(stored, picture.file_format, picture.exif)
+        data = _encode_eight_bits(stored, picture.file_format, exif)
     write_atomically(Path(path), data)
-
-
-_EXIF_FORMATS = {
-    torch.uint8: ("JPEG", "PNG", "WEBP", "AVIF", "TIFF"),
-    torch.uint16: ("PNG",),
-}
 
 
 def write_pixels(path: Path | str, pixels: Tensor) -> None:
@@ -311,7 +313,7 @@ def _encode_eight_bits(stored: Tensor, file_format: str, exif: bytes | None) -> 
     }
     image = Image.fromarray(stored.permute(1, 2, 0).contiguous().numpy())
     extra = dict(options.get(file_format, {}))
-    if exif and file_format in _EXIF_FORMATS[torch.uint8]:
+    if exif:
         extra["exif"] = exif
     buffer = io.BytesIO()
     image.save(buffer, file_format, **extra)
@@ -319,15 +321,13 @@ def _encode_eight_bits(stored: Tensor, file_format: str, exif: bytes | None) -> 
 
 
 def _encode_sixteen_bits(stored: Tensor, file_format: str, exif: bytes | None) -> bytes:
-    import cv2
-
     array = stored.permute(1, 2, 0).numpy()
     array = array[..., [2, 1, 0, 3][: array.shape[2]]]
     suffix = {"TIFF": ".tif", "PPM": ".ppm"}.get(file_format, ".png")
     done, encoded = cv2.imencode(suffix, array)
     assert done, f"OpenCV cannot write {suffix}"
     data = encoded.tobytes()
-    return _with_png_exif(data, exif) if exif and suffix == ".png" else data
+    return _with_png_exif(data, exif) if exif else data
 
 
 def _with_png_exif(png: bytes, exif: bytes) -> bytes:

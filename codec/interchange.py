@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from codec.image_io import PictureError, read_picture, write_atomically, write_pixels
-from codec.lut import apply_trilinear, identity_lut
+from codec.lut import compose, identity_lut
 
 MAX_LUT_SIZE = 256  # a HALD picture of level 16
 MAX_CUBE_BYTES = 128 * 2**20
@@ -134,11 +134,9 @@ def _to_unit_domain(table: Tensor, low: Tensor, high: Tensor) -> Tensor:
     """Resample a table over [low, high] to the same number of grid points over [0, 1]."""
     if bool((low == 0).all()) and bool((high == 1).all()):
         return table
-    size = table.shape[-1]
-    grid = identity_lut(size).reshape(1, 3, size, size * size)
-    position = (grid - low.view(1, 3, 1, 1)) / (high - low).view(1, 3, 1, 1)
-    change = apply_trilinear(position.clamp(0, 1), table)
-    return change.reshape(3, size, size, size)
+    low, high = (bound.view(3, 1, 1, 1) for bound in (low, high))
+    position = (identity_lut(table.shape[-1]) - low) / (high - low)
+    return compose(position.clamp(0, 1)[None], table)[0]
 
 
 def save_hald(table: Tensor, path: Path | str, bits: int = 8) -> None:

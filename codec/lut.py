@@ -68,7 +68,12 @@ def apply_tetrahedral(x: Tensor, table: Tensor) -> Tensor:
 
 
 def compose(first: Tensor, second: Tensor) -> Tensor:
-    """The table that renders with `first`, then with `second`; both (N, 3, D, D, D)."""
+    """The table that renders with `first`, then with `second`.
+
+    Args:
+        first: (N, 3, D, D, D).
+        second: (N, 3, E, E, E), or (3, E, E, E) for all.
+    """
     size = first.shape[-1]
     colours = first.reshape(first.shape[0], 3, size, size * size)
     return apply_trilinear(colours, second).reshape(first.shape)
@@ -76,8 +81,7 @@ def compose(first: Tensor, second: Tensor) -> Tensor:
 
 def resample(table: Tensor, size: int) -> Tensor:
     """The same look on another grid: (3, D, D, D) -> (3, size, size, size)."""
-    colours = identity_lut(size, table.device, table.dtype).reshape(1, 3, size, size * size)
-    return apply_trilinear(colours, table).reshape(3, size, size, size)
+    return compose(identity_lut(size, table.device, table.dtype)[None], table)[0]
 
 
 def fit_residual_lut(

@@ -52,8 +52,7 @@ def _extract(options: argparse.Namespace) -> None:
         fit = fit_rough_pair if options.robust else fit_pair
         look = extract_pair(options.before, options.template[0], fit).look
     else:
-        network = None if options.weights is None else load_network(options.weights)
-        look = extract(options.template, network).look
+        look = extract(options.template, load_network(options.weights)).look
     save_look(look, options.output, options.size, options.bits)
     print(f"{options.output}: covers {look.coverage:.0%} of the colours that photos have")
 
@@ -72,12 +71,11 @@ def _apply(options: argparse.Namespace) -> Rendered:
 
 
 def _remove(options: argparse.Namespace) -> Rendered:
-    network = None if options.weights is None else load_network(options.weights)
-    return remove_from_files(options.photo, options.output, network)
+    return remove_from_files(options.photo, options.output, load_network(options.weights))
 
 
 def _transfer(options: argparse.Namespace) -> Rendered:
-    network = None if options.weights is None else load_network(options.weights)
+    network = load_network(options.weights)
     return transfer(options.template, options.photo, options.output, options.strength, network)
 
 

@@ -19,7 +19,7 @@ from codec.mapping import (
     fit_least_squares,
 )
 from defilter.coverage import look_coverage
-from defilter.global_look import GlobalLook
+from defilter.global_look import GlobalLook, LookEstimate
 from defilter.look import Look
 from defilter.natural_colours import natural_pairs
 from defilter.sampling import (
@@ -90,7 +90,7 @@ def look_from_templates(
         if isinstance(network, GlobalLook):
             encoded = network.encode(squashed).mean(0, keepdim=True)
             estimate = network.estimate(encoded)
-            shared = type(estimate)(*(x.expand(len(squashed), *x.shape[1:]) for x in estimate))
+            shared = LookEstimate(*(x.expand(len(squashed), *x.shape[1:]) for x in estimate))
             removed = network.remove(squashed, shared)
         else:
             removed = network(squashed)
@@ -185,13 +185,18 @@ def look_from_pair(
         x if x.shape[1:] == side else F.interpolate(x[None], side, mode="area")[0]
         for x in (before, after)
     )
-    generator = torch.Generator().manual_seed(0)
     usable_pixels(before)  # a flat picture is no picture before
-    chosen = sample_balanced(before, usable_pixels(after), count, generator)
-    colours, filtered = before.flatten(1)[:, chosen].T, after.flatten(1)[:, chosen].T
+    colours, filtered = sample_pair(before, after, count)
     mapping, table = fit(colours, filtered)
     look = Look(mapping, table, look_coverage(colours), provenance or {})
     return Extraction(look, before[None], colours, filtered)
+
+
+def sample_pair(before: Tensor, after: Tensor, count: int = DEFAULT_COUNT) -> tuple[Tensor, Tensor]:
+    """Colour-balanced pairs of two matching (3, H, W) pictures, (P, 3) each."""
+    generator = torch.Generator().manual_seed(0)
+    chosen = sample_balanced(before, usable_pixels(after), count, generator)
+    return before.flatten(1)[:, chosen].T, after.flatten(1)[:, chosen].T
 
 
 def inverse_mapping(network: nn.Module, template: Tensor, degree: int = 4) -> ColourMapping:

@@ -81,20 +81,19 @@ class GlobalLookTask(nn.Module):
             result = evaluate(coefficients.to(batch.photo), batch.photo).clamp(0, 1)
             return psnr(result, batch.rendered)
 
-        def removed(x: Tensor) -> Tensor:
-            return x.clamp(0, 1)
-
         figures = {
             "template": psnr(template, truth),
-            "removed": psnr(removed(self.network.remove(template, estimate)), truth),
-            "removed_map_only": psnr(removed(apply_trilinear(template, estimate.inverse)), truth),
+            "removed": psnr(self.network.remove(template, estimate).clamp(0, 1), truth),
+            "removed_map_only": psnr(
+                apply_trilinear(template, estimate.inverse).clamp(0, 1), truth
+            ),
             "photo": psnr(batch.photo, batch.rendered),
             "rendered": psnr(
                 apply_trilinear(batch.photo, estimate.forward).clamp(0, 1), batch.rendered
             ),
             "rendered27": rendered27(estimate.forward),
             "pooled_rendered27": rendered27(pooled.forward),
-            "clean_kept": psnr(removed(self.network.remove(truth, clean)), truth),
+            "clean_kept": psnr(self.network.remove(truth, clean).clamp(0, 1), truth),
         }
         return _scored(figures, "removed", "rendered27", "pooled_rendered27")
 

@@ -156,7 +156,10 @@ def convert_files(
 
 
 def plan_outputs(
-    photos: Sequence[PathLike], out: PathLike, others: Sequence[PathLike] = ()
+    photos: Sequence[PathLike],
+    out: PathLike,
+    others: Sequence[PathLike] = (),
+    reserved: Sequence[str] = (),
 ) -> list[tuple[Path, Path]]:
     """(photo, rendering) for each picture among files and folders; see `convert_files`.
 
@@ -164,6 +167,7 @@ def plan_outputs(
 
     Args:
         others: further inputs that must not be overwritten.
+        reserved: names in the output folder that no rendering may take.
     """
     if not str(out):
         raise ValueError("expected an output folder, got an empty path")
@@ -181,6 +185,8 @@ def plan_outputs(
     origin: dict[Path, Path] = {}
     for path, relative in found:
         target = target_folder / relative
+        if str(relative) in reserved:
+            raise ValueError(f"{path}: this name is taken by an output; rename the photo")
         if target in inputs:
             raise ValueError(f"{target}: the output would overwrite it; choose another folder")
         if target in origin:

@@ -87,7 +87,9 @@ def test_many_photos_are_linked(tmp_path: Path) -> None:
 
 
 def test_template_and_pooling(photo_folder: Path, photo_path: Path, tmp_path: Path) -> None:
-    templates = [str(photo_path), str(photo_folder / "a.jpg")]
+    broken = tmp_path / "broken.jpg"
+    broken.write_text("no")  # is left out, and costs the others nothing
+    templates = [str(broken), str(photo_path), str(photo_folder / "a.jpg")]
     result = run_transfer(str(photo_folder), tmp_path / "out", template=templates)
     assert result.extraction.look.provenance["templates"] == [photo_path.name, "a.jpg"]
 

@@ -33,13 +33,16 @@ def _chosen(generator: torch.Generator, share: float, count: int) -> Tensor:
     return (_uniform(generator, 0, 1, count, 1, 1, 1) < share).float()
 
 
+def _axes(x: Tensor) -> tuple[Tensor, Tensor]:
+    """Position from -1 to 1 down and across the pictures, (1, 1, H, 1) and (1, 1, 1, W)."""
+    down, across = (torch.linspace(-1, 1, side, device=x.device) for side in x.shape[-2:])
+    return down.view(1, 1, -1, 1), across.view(1, 1, 1, -1)
+
+
 def add_vignettes(x: Tensor, generator: torch.Generator, share: float) -> Tensor:
     """Darken (now and then brighten) the corners of a share of the pictures."""
-    count, _, height, width = x.shape
-    down, across = (
-        torch.linspace(-1, 1, side, device=x.device).view(shape)
-        for side, shape in ((height, (1, 1, -1, 1)), (width, (1, 1, 1, -1)))
-    )
+    count = len(x)
+    down, across = _axes(x)
     centre = _uniform(generator, -0.15, 0.15, 2, count, 1, 1, 1)
     radius = ((across - centre[0]) ** 2 + (down - centre[1]) ** 2) / 2
     bend = _uniform(generator, 0.8, 2.5, count, 1, 1, 1)
@@ -50,11 +53,8 @@ def add_vignettes(x: Tensor, generator: torch.Generator, share: float) -> Tensor
 
 def add_light_leaks(x: Tensor, generator: torch.Generator, share: float) -> Tensor:
     """Screen a warm glow from one side over a share of the pictures."""
-    count, _, height, width = x.shape
-    down, across = (
-        torch.linspace(-1, 1, side, device=x.device).view(shape)
-        for side, shape in ((height, (1, 1, -1, 1)), (width, (1, 1, 1, -1)))
-    )
+    count = len(x)
+    down, across = _axes(x)
     angle = _uniform(generator, 0, math.tau, count, 1, 1, 1)
     along = across * torch.cos(angle) + down * torch.sin(angle)
     reach = _uniform(generator, 2, 6, count, 1, 1, 1)

@@ -171,8 +171,9 @@ class FolderPairs:
         pairs = match_names(Path(filtered), None if clean is None else Path(clean))
         photos = sorted({photo for _, photo, _, _ in pairs})
         held_out = set(photos[:: max(1, round(1 / validation_share))]) if len(photos) > 1 else set()
-        loaded: dict[bool, dict[str, list[Tensor]]] = {False: defaultdict(list), True: {}}
-        loaded[True] = defaultdict(list)
+        loaded: dict[bool, dict[str, list[Tensor]]] = {
+            held: defaultdict(list) for held in (False, True)
+        }
         for look, photo, filtered_path, clean_path in tqdm(pairs, desc="pairs", disable=None):
             try:
                 both = [
@@ -205,7 +206,7 @@ class FolderPairs:
     def _row(self, group: Tensor, generator: torch.Generator) -> Tensor:
         """(M + 1, 2, 3, S, S) of one look's pairs (P, 2, 3, S, S); different ones if it can."""
         count = self.photos_per_look + 1
-        order = torch.rand(max(len(group), 1), device=generator.device, generator=generator)
+        order = torch.rand(len(group), device=generator.device, generator=generator)
         index = order.argsort().repeat(count // len(group) + 1)[:count]
         return group[index].float() / 255
 

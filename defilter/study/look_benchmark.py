@@ -27,11 +27,10 @@ from codec.render import render_lut, render_mapping
 from defilter.data.effects import add_vignettes, round_to_eight_bits
 from defilter.data.instagram import CLOSED_SET, instafilter_look, pilgram_look, require
 from defilter.data.look_bank import load_looks
-from defilter.extract import fit_pair, look_from_templates
+from defilter.extract import fit_pair, look_from_templates, sample_pair
 from defilter.global_look import GlobalLook
-from defilter.sampling import DEFAULT_COUNT, sample_balanced, usable_pixels
 from defilter.study.classic import monge_kantorovich, reinhard
-from defilter.study.look_pairs import LookPair, load_pairs
+from defilter.study.look_pairs import PAIRS_A_LOOK, PHOTOS, LookPair, load_pairs
 from defilter.study.record import provenance
 from defilter.study.rows import Rows, rows_table
 from defilter.unet import squash
@@ -39,7 +38,6 @@ from defilter.weights import fingerprint, load_network
 
 PRESET, TRAINED = 256, 32  # sides of the squashed pictures
 TRACKS = ("B", "A", "C", "clean", "unet")
-GROUPS = ("film", "creative", "instafilter", "pilgram2")
 STRENGTHS = torch.arange(0, 2.55, 0.1).tolist()
 
 Look = Callable[[Tensor], Tensor]
@@ -115,15 +113,12 @@ class Photos:
     def __init__(self, folder: Path):
         self.folder = folder
         self.get = cache(self._read)
-        missing = [name for name in self.names() if not (folder / f"{name}.png").is_file()]
+        missing = [name for name in PHOTOS if not (folder / f"{name}.png").is_file()]
         if missing:
             raise ValueError(f"{folder}: expected kodim01.png to kodim24.png, no {missing[0]}")
 
     def _read(self, name: str) -> Tensor:
         return read_picture(self.folder / f"{name}.png").pixels.contiguous()
-
-    def names(self) -> list[str]:
-        return [f"kodim{number:02d}" for number in range(1, 25)]
 
 
 class LookFinder:
@@ -183,11 +178,12 @@ def _unseen(
             ("default, five templates", default, 5),
         ):
             mapping = look_from_templates(network, floats[:count]).look.mapping
-            rendered.add(row, pair, render_mapping(photo, mapping), truth)
-            if (row, count) == ("default", 1):
-                best = _oracle_strength(photo, render_mapping(photo, mapping), truth)
+            result = render_mapping(photo, mapping)
+            rendered.add(row, pair, result, truth)
+            if row == "default":
+                best = _oracle_strength(photo, result, truth)
                 rendered.add("default, oracle strength", pair, best, truth)
-        oracle = _fit_pair(clean, templates[0])
+        oracle = _matching_colours(clean, templates[0])
         rendered.add(
             "oracle template",
             pair,
@@ -208,22 +204,18 @@ def _oracle_strength(photo: Tensor, rendered: Tensor, truth: Tensor) -> Tensor:
     return min(blends, key=lambda blend: float((blend - z).square().mean()))
 
 
-def _fit_pair(clean: Tensor, filtered: Tensor) -> tuple[Tensor, Tensor]:
+def _matching_colours(clean: Tensor, filtered: Tensor) -> tuple[Tensor, Tensor]:
     """4096 colour-balanced pairs of two (3, H, W) uint8 pictures, (P, 3) each."""
-    before, after = clean.float() / 255, filtered.float() / 255
-    generator = torch.Generator().manual_seed(0)
-    chosen = sample_balanced(before, usable_pixels(after), DEFAULT_COUNT, generator)
-    return before.flatten(1)[:, chosen].T, after.flatten(1)[:, chosen].T
+    return sample_pair(clean.float() / 255, filtered.float() / 255)
 
 
 def _closed(kodak: Photos, network: nn.Module, pairs: int | None) -> dict[str, Rows]:
     """Track A: known looks, unseen photos, everything at 256 x 256."""
     removed, rendered = Rows(), Rows()
-    names = kodak.names()
     for name in tqdm(CLOSED_SET, desc="closed set", disable=None):
         look = instafilter_look(name)
-        for number in range(0, len(names), pairs or 1):
-            template, photo = names[number], names[(number + 7) % len(names)]
+        for number in range(0, len(PHOTOS), pairs or 1):
+            template, photo = PHOTOS[number], PHOTOS[(number + 7) % len(PHOTOS)]
             pair = LookPair("instafilter", name, [template], photo)
             small = [squash(kodak.get(n)[None].float() / 255, PRESET) for n in (template, photo)]
             clean, other = (quantise(x[0], torch.uint8) for x in small)
@@ -236,7 +228,7 @@ def _closed(kodak: Photos, network: nn.Module, pairs: int | None) -> dict[str, R
             rendered.add(
                 "default, trained on these looks", pair, render_mapping(other, mapping), truth
             )
-            oracle = fit_least_squares(*_fit_pair(clean, filtered), ridge=RIDGE_PAIRS)
+            oracle = fit_least_squares(*_matching_colours(clean, filtered), ridge=RIDGE_PAIRS)
             rendered.add("oracle template", pair, render_mapping(other, oracle), truth)
     return {"A de-filter": removed, "A render": rendered}
 
@@ -247,7 +239,7 @@ def _pair_mode(kodak: Photos, find: LookFinder, pairs: list[LookPair]) -> Rows:
     for pair in tqdm(pairs, desc="pair mode", disable=None):
         look = find.get(pair.group, pair.look)
         clean, photo = kodak.get(pair.templates[0]), kodak.get(pair.photo)
-        before, after = _fit_pair(clean, look(clean))
+        before, after = _matching_colours(clean, look(clean))
         truth = look(photo)
         ones = torch.ones(len(before), 1)
         matrix = torch.linalg.lstsq(torch.cat((before, ones), 1), after).solution
@@ -267,7 +259,7 @@ def _pair_mode(kodak: Photos, find: LookFinder, pairs: list[LookPair]) -> Rows:
 def _clean(kodak: Photos, networks: dict[str, nn.Module]) -> dict[str, Rows]:
     """Photos without any filter: they should stay as they are."""
     rows = Rows()
-    for name in kodak.names():
+    for name in PHOTOS:
         small = squash(kodak.get(name)[None].float() / 255, PRESET)
         for row, network in networks.items():
             rows.add(row, LookPair("none", name, [name], name), _shown(network(small)), small[0])
@@ -301,7 +293,7 @@ def _vignettes(
 def _save(out: Path, tracks: dict[str, Rows], record: dict[str, Any]) -> BenchmarkResult:
     tables = {title: rows.summary() for title, rows in tracks.items()}
     for title in sorted({"B de-filter", "B render", "C pair mode"} & tracks.keys()):
-        for group in GROUPS:
+        for group in PAIRS_A_LOOK:
             part = tracks[title].of_group(group).summary()
             if part:
                 tables[f"{title}, {group}"] = part

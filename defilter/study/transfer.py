@@ -28,7 +28,7 @@ from defilter.study.report import (
     write_report,
 )
 from defilter.transfer import apply_look, convert_planned, extract, plan_outputs, remove
-from defilter.weights import DEFAULT_WEIGHTS, fingerprint, load_network
+from defilter.weights import DEFAULT_WEIGHTS, load_network
 
 LOOK_NAMES = ("look.cube", "look.png", "look.json")
 OWN_NAMES = (*LOOK_NAMES, "contact_sheet.png", "report.html")
@@ -70,20 +70,20 @@ def run(
         raise ValueError(f"expected a strength from 0 to 1, got {strength!r}")
     target = Path(out)
     chosen = [str(path) for path in embedded_photos()] if photos is None else _as_list(photos)
-    _check_names(chosen)
-    plan = plan_outputs(chosen, target, [] if template is None else _as_list(template))
+    given = [] if template is None else _as_list(template)
+    plan = plan_outputs(chosen, target, given, OWN_NAMES)
     started = time.perf_counter()
     network = load_network(weights)
     loaded = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
-        chosen_templates = (
-            [str(_graded_template(Path(folder)))] if template is None else _as_list(template)
-        )
-        extraction = extract(chosen_templates, network=network)
+        sources = given or [str(_graded_template(Path(folder)))]
+        extraction = extract(sources, network=network)
         extracted = time.perf_counter()
+        used = extraction.look.provenance["templates"]
+        shown = [path for path, _ in list_pictures(sources) if path.name in used]
         templates = [
             _compare_template(read_picture(path), path.name, network)
-            for path, _ in list_pictures(chosen_templates)[:MOST_TEMPLATES]
+            for path in shown[:MOST_TEMPLATES]
         ]
     started_rendering = time.perf_counter()
     for name in LOOK_NAMES:
@@ -101,7 +101,9 @@ def run(
         "extract the look": extracted - loaded,
         f"render {len(rendered.written)} photos": finished - started_rendering,
     }
-    network_name = f"{Path(weights or DEFAULT_WEIGHTS).name} {fingerprint(network)}"
+    network_name = (
+        f"{Path(weights or DEFAULT_WEIGHTS).name} {extraction.look.provenance['network']}"
+    )
     write_contact_sheet(templates, comparisons, target / "contact_sheet.png")
     write_report(
         extraction.look, templates, comparisons, timings, network_name, target / "report.html"
@@ -117,13 +119,6 @@ def _as_list(paths: object) -> list[str]:
     if isinstance(paths, Iterable) and not isinstance(paths, str):
         return [str(path) for path in paths]
     return [str(paths)]
-
-
-def _check_names(photos: list[str]) -> None:
-    """Photos that would overwrite the study's own files, or be taken for them."""
-    for path, relative in list_pictures(photos):
-        if str(relative) in OWN_NAMES:
-            raise ValueError(f"{path}: this name is taken by an output; rename the photo")
 
 
 def _graded_template(folder: Path) -> Path:
