@@ -54,3 +54,46 @@ def rgb_to_lab(rgb: Tensor, axis: int = -3) -> Tensor:
     cube_root = relative.clamp(min=0.008856) ** (1 / 3)
     x, y, z = torch.where(relative > 0.008856, cube_root, 7.787 * relative + 16 / 116).unbind(axis)
     return torch.stack((116 * y - 16, 500 * (x - y), 200 * (y - z)), axis)
+
+
+# The codec's own integers: exact on every device, so that the same file gives the same pixels.
+_FIXED_BITS = 16
+SAMPLE_BITS = 4  # of YCbCr: 1/16 of a grey level
+
+
+def _fixed(matrix: Tensor, device: torch.device) -> Tensor:
+    return (matrix * 2**_FIXED_BITS).round().to(device)
+
+
+def rgb_to_fixed_ycbcr(rgb: Tensor) -> Tensor:
+    """(N, 3, H, W) integers 0 .. 255 -> int32 YCbCr in 1/16, centred: Y - 128, Cb and Cr about 0."""
+    x = torch.einsum("ij,njhw->nihw", _fixed(_YCBCR, rgb.device), rgb.double())
+    x = torch.floor(x * 2.0 ** (SAMPLE_BITS - _FIXED_BITS) + 0.5).int()
+    x[:, 0] -= 128 << SAMPLE_BITS
+    return x
+
+
+def fixed_ycbcr_to_rgb(ycbcr: Tensor) -> Tensor:
+    """Inverse of `rgb_to_fixed_ycbcr`, rounded and clamped to uint8."""
+    x = ycbcr.double()
+    x[:, 0] += 128 << SAMPLE_BITS
+    x = torch.einsum("ij,njhw->nihw", _fixed(torch.linalg.inv(_YCBCR), x.device), x)
+    x = torch.floor(x * 2.0 ** -(SAMPLE_BITS + _FIXED_BITS) + 0.5)
+    return x.clamp(0, 255).to(torch.uint8)
+
+
+def rgb_to_ycocg(rgb: Tensor) -> Tensor:
+    """Reversible YCoCg-R of int32 (N, 3, H, W): Y in the range of RGB, Co and Cg one bit more."""
+    red, green, blue = rgb.unbind(1)
+    orange = red - blue
+    middle = blue + (orange >> 1)
+    violet = green - middle
+    return torch.stack((middle + (violet >> 1), orange, violet), 1)
+
+
+def ycocg_to_rgb(ycocg: Tensor) -> Tensor:
+    """Inverse of `rgb_to_ycocg`."""
+    grey, orange, violet = ycocg.unbind(1)
+    middle = grey - (violet >> 1)
+    blue = middle - (orange >> 1)
+    return torch.stack((orange + blue, violet + middle, blue), 1)

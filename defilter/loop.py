@@ -1,6 +1,6 @@
 """The training loop.
 
-Progress is counted in templates seen. The data of a step depend on (seed, step, shard) alone, never
+Progress is counted in pictures seen. The data of a step depend on (seed, step, shard) alone, never
 on iterator state: a resumed run repeats an uninterrupted one bit for bit on a CPU, and with equal
 `shards` two processes train what one trains.
 """
@@ -9,7 +9,7 @@ import io
 import json
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, cast
@@ -22,7 +22,6 @@ from torchvision.utils import make_grid
 from tqdm import tqdm
 
 from codec.image_io import write_atomically
-from defilter.data.pairs import Batch, Pairs
 from defilter.runtime import Runtime, seeded_generator
 from defilter.weights import save_weights
 
@@ -30,8 +29,28 @@ CHECKPOINT, WEIGHTS, BEST_WEIGHTS = "checkpoint.pt", "weights.safetensors", "bes
 CHECKPOINT_SECONDS = 300
 
 
+class Batch(Protocol):
+    """A NamedTuple of tensors whose first axis is the same."""
+
+    @property
+    def pictures(self) -> int:
+        """Pictures that this batch counts for."""
+
+    def to(self, device: torch.device) -> "Batch": ...
+
+
+class Data(Protocol):
+    """What the loop asks of its data. A batch depends on the generator alone."""
+
+    def to(self, device: torch.device) -> "Data": ...
+
+    def batch(self, size: int, generator: torch.Generator) -> Batch: ...
+
+    def validation(self, size: int) -> list[Batch]: ...
+
+
 class Task(Protocol):
-    """See `defilter.task`."""
+    """See `defilter.task` and `codec.learn.context_task`."""
 
     def evaluate(self, batch: Batch) -> dict[str, Tensor]: ...
 
@@ -43,21 +62,21 @@ class Plan:
     """How long and how to train.
 
     Attributes:
-        pictures: templates to see in all.
-        looks: looks in one step, over all processes.
+        pictures: pictures to see in all.
+        batch: looks or tiles in one step, over all processes.
         shards: parts that a step's data are made in, a multiple of the number of processes. None is
             that number; set it to get the same data from any number.
         warmup: share of the training over which the learning rate rises.
         ema: decay of the moving average of the weights, in steps.
         clip: largest norm of the gradient.
-        validate_every: templates between validations.
+        validate_every: pictures between validations.
         monitor: figure of the task's `evaluate` whose best weights are kept.
         bf16: compute in bfloat16 where that is safe.
         seed: of weights, data and everything else.
     """
 
     pictures: int
-    looks: int
+    batch: int
     shards: int | None
     warmup: float
     ema: float
@@ -68,7 +87,7 @@ class Plan:
     seed: int
 
     def __post_init__(self) -> None:
-        for name in ("pictures", "looks", "validate_every"):
+        for name in ("pictures", "batch", "validate_every"):
             value = getattr(self, name)
             if not isinstance(value, int) or value < 1:
                 raise ValueError(f"expected plan.{name} to be a whole number from 1, got {value!r}")
@@ -85,7 +104,7 @@ class Plan:
 
 
 class Result(NamedTuple):
-    """Where training ended: templates seen, best value of the monitored figure, last figures."""
+    """Where training ended: pictures seen, best value of the monitored figure, last figures."""
 
     pictures: int
     best: float
@@ -94,7 +113,7 @@ class Result(NamedTuple):
 
 def fit(  # noqa: C901, PLR0915 - one loop, to be read top to bottom
     task: nn.Module,
-    data: Pairs,
+    data: Data,
     optimiser: Callable[..., torch.optim.Optimizer],
     plan: Plan,
     run: Path,
@@ -105,7 +124,7 @@ def fit(  # noqa: C901, PLR0915 - one loop, to be read top to bottom
 
     Args:
         task: see `defilter.task`; its parameters are trained in place.
-        data: see `defilter.data.pairs`.
+        data: see `Data`.
         optimiser: called with the parameters.
         plan: see `Plan`.
         run: folder for checkpoint, weights and TensorBoard logs.
@@ -118,9 +137,9 @@ def fit(  # noqa: C901, PLR0915 - one loop, to be read top to bottom
             training with another config.
     """
     shards = plan.shards or runtime.world
-    if shards % runtime.world or plan.looks % shards:
+    if shards % runtime.world or plan.batch % shards:
         raise ValueError(
-            f"expected looks ({plan.looks}) in equal shards ({shards}) over "
+            f"expected plan.batch ({plan.batch}) in equal shards ({shards}) over "
             f"{runtime.world} processes"
         )
     device = runtime.device
@@ -133,7 +152,7 @@ def fit(  # noqa: C901, PLR0915 - one loop, to be read top to bottom
     settings = json.dumps(_lasting(config) | {"shards": shards}, sort_keys=True)
     step, seen, best = _resume(run / CHECKPOINT, task, average, stepper, device, settings)
 
-    validation = data.validation(plan.looks)
+    validation = data.validation(plan.batch)
     _check_monitor(task, validation[0], plan, runtime)
     writer = SummaryWriter(str(run)) if runtime.is_main else None
     progress = tqdm(
@@ -157,7 +176,7 @@ def fit(  # noqa: C901, PLR0915 - one loop, to be read top to bottom
         stepper.step()
         step += 1
         _update_average(average, task, min(plan.ema, (1 + step) / (10 + step)))
-        new = plan.looks * batch.filtered.shape[1]
+        new = batch.pictures * runtime.world
         seen += new
         progress.update(new)
         if step % 50 == 0 and writer:
@@ -195,18 +214,30 @@ def _lasting(config: dict[str, Any]) -> dict[str, Any]:
 
 def _check_monitor(task: nn.Module, batch: Batch, plan: Plan, runtime: Runtime) -> None:
     """Refuse a misspelt `monitor` before the first step, not after the first validation."""
-    figures = cast(Task, task).evaluate(Batch(*(x[:1] for x in batch)).to(runtime.device))
+    figures = cast(Task, task).evaluate(_first(batch, 1).to(runtime.device))
     if plan.monitor not in figures:
         raise ValueError(f"expected plan.monitor out of {', '.join(figures)}, got {plan.monitor!r}")
 
 
-def _step_batch(data: Pairs, plan: Plan, step: int, shards: int, runtime: Runtime) -> Batch:
+def _step_batch(data: Data, plan: Plan, step: int, shards: int, runtime: Runtime) -> Batch:
     """This process's shards of one step, one after the other."""
     parts = [
-        data.batch(plan.looks // shards, seeded_generator(runtime.device, plan.seed, step, shard))
+        data.batch(plan.batch // shards, seeded_generator(runtime.device, plan.seed, step, shard))
         for shard in range(runtime.rank, shards, runtime.world)
     ]
-    return Batch(*(torch.cat(group) for group in zip(*parts, strict=True)))
+    return _built_like(parts[0], (torch.cat(group) for group in _tensors(*parts)))
+
+
+def _tensors(*batches: Batch) -> Iterator[tuple[Tensor, ...]]:
+    return zip(*cast(tuple[tuple[Tensor, ...], ...], batches), strict=True)
+
+
+def _built_like(batch: Batch, tensors: Iterable[Tensor]) -> Batch:
+    return cast(Callable[..., Batch], type(batch))(*tensors)
+
+
+def _first(batch: Batch, count: int) -> Batch:
+    return _built_like(batch, (x[:count] for (x,) in _tensors(batch)))
 
 
 def _rate(done: float, warmup: float) -> float:
@@ -234,7 +265,7 @@ def _validate(
     with torch.autocast(runtime.device.type, torch.bfloat16, enabled=plan.bf16):
         judge = cast(Task, task)
         parts = [judge.evaluate(batch.to(runtime.device)) for batch in batches]
-        preview = judge.preview(Batch(*(x[:8] for x in batches[0])).to(runtime.device))
+        preview = judge.preview(_first(batches[0], 8).to(runtime.device))
     task.train()
     task.load_state_dict(trained)
     figures = {name: torch.cat([part[name] for part in parts]).mean() for name in parts[0]}

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from codec.image_io import Picture, write_picture
-from defilter.data.photos import embedded_photos
+from codec.photos import embedded_photos
 from defilter.global_look import GlobalLook, LookEncoder
 from defilter.unet import DefilterUNet
 

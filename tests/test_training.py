@@ -31,7 +31,7 @@ NETWORKS = sorted(p.stem for p in (ROOT / "configs" / "network").glob("*.yaml"))
 STUDIES = sorted(p.stem for p in (ROOT / "configs" / "study").glob("*.yaml"))
 CPU = Runtime(torch.device("cpu"))
 PLAN = Plan(
-    pictures=48, looks=4, shards=2, warmup=0.1, ema=0.9, clip=1.0, validate_every=16,
+    pictures=48, batch=4, shards=2, warmup=0.1, ema=0.9, clip=1.0, validate_every=16,
     monitor="removed", bf16=True, seed=0,
 )  # fmt: skip
 CONFIG = {"task": {"network": {"_target_": "defilter.unet.DefilterUNet"}}}
@@ -182,7 +182,7 @@ def test_every_experiment_takes_a_step(experiment: str, tmp_path: Path) -> None:
         config = compose("train", [f"experiment={experiment}", "data.photos.crops=1"])
     task = hydra.utils.instantiate(config.task)
     data = hydra.utils.instantiate(config.data)
-    plan = replace(hydra.utils.instantiate(config.plan), pictures=4, looks=1)
+    plan = replace(hydra.utils.instantiate(config.plan), pictures=4, batch=1)
     saved = OmegaConf.to_container(config, resolve=True)
     optimiser = hydra.utils.instantiate(config.optim)
     result = fit(task, data, optimiser, plan, tmp_path, CPU, saved)
@@ -252,7 +252,7 @@ def command(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
 @pytest.mark.slow
 def test_two_processes_train_what_one_trains(tmp_path: Path) -> None:
     overrides = [
-        str(ROOT / "train.py"), "experiment=debug", "plan.pictures=96", "plan.looks=4",
+        str(ROOT / "train.py"), "experiment=debug", "plan.pictures=96", "plan.batch=4",
         "plan.shards=2", "plan.validate_every=48", "plan.bf16=false", "device=cpu",
     ]  # fmt: skip
     one = command(*overrides, f"run={tmp_path / 'one'}", cwd=tmp_path)
@@ -291,7 +291,7 @@ def test_the_debug_command_finishes_and_its_weights_work(tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("script", "arguments", "expected"),
     [
-        ("train.py", ["plan.looks=many"], "plan.looks"),
+        ("train.py", ["plan.batch=many"], "plan.batch"),
         ("train.py", ["folders.photos=/nowhere"], "/nowhere"),
         ("train.py", ["experiment=debug", "device=tpu"], "tpu"),
         ("train.py", ["experiment=debug", "optim.lr=abc"], "str"),

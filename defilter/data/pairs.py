@@ -7,7 +7,7 @@ import logging
 import re
 from collections import defaultdict
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -30,18 +30,12 @@ class Batch(NamedTuple):
     photo: Tensor  # (L, 3, H, W)
     rendered: Tensor  # (L, 3, H, W)
 
+    @property
+    def pictures(self) -> int:
+        return self.filtered.shape[0] * self.filtered.shape[1]
+
     def to(self, device: torch.device) -> "Batch":
         return Batch(*(x.to(device) for x in self))
-
-
-class Pairs(Protocol):
-    """What the training loop asks of its data. A batch depends on the generator alone."""
-
-    def to(self, device: torch.device) -> "Pairs": ...
-
-    def batch(self, looks: int, generator: torch.Generator) -> Batch: ...
-
-    def validation(self, looks: int) -> list[Batch]: ...
 
 
 class EffectShares(NamedTuple):
@@ -87,12 +81,12 @@ class MadePairs:
         self.looks = self.looks.to(device)
         return self
 
-    def batch(self, looks: int, generator: torch.Generator) -> Batch:
-        tables = self.looks.draw(looks, generator)
+    def batch(self, size: int, generator: torch.Generator) -> Batch:
+        tables = self.looks.draw(size, generator)
         count = self.photos_per_look + 1
-        clean = _pick_photos(self.photos, looks * count, generator)
-        rendered = _render(clean.unflatten(0, (looks, count)), tables)
-        clean = clean.unflatten(0, (looks, count))
+        clean = _pick_photos(self.photos, size * count, generator)
+        rendered = _render(clean.unflatten(0, (size, count)), tables)
+        clean = clean.unflatten(0, (size, count))
         photo, rendered_photo = clean[:, -1], rendered[:, -1]
         templates = rendered[:, :-1].flatten(0, 1)
         templates = effects.add_light_leaks(templates, generator, self.effects.light_leak)
@@ -100,10 +94,10 @@ class MadePairs:
         templates = effects.add_grain(templates, generator, self.effects.grain)
         templates = effects.round_to_eight_bits(templates)
         templates = effects.add_jpeg_noise(templates, generator, self.effects.jpeg).clamp(0, 1)
-        filtered = templates.unflatten(0, (looks, count - 1))
+        filtered = templates.unflatten(0, (size, count - 1))
         return Batch(filtered, clean[:, :-1], photo, rendered_photo)
 
-    def validation(self, looks: int) -> list[Batch]:
+    def validation(self, size: int) -> list[Batch]:
         """The same looks and photos each time, no effects but 8-bit rounding, M templates."""
         generator = torch.Generator().manual_seed(0)
         if self.validation_looks is None:
@@ -114,7 +108,7 @@ class MadePairs:
             tables = self.validation_looks.tables
         tables = tables.repeat(self.validation_draws, 1, 1, 1, 1)
         batches = []
-        for part in tables.split(looks):
+        for part in tables.split(size):
             count = self.photos_per_look + 1
             clean = _pick_photos(self.validation_photos, len(part) * count, generator)
             clean = clean.unflatten(0, (len(part), count))
@@ -193,15 +187,15 @@ class FolderPairs:
         self.training = [group.to(device) for group in self.training]
         return self
 
-    def batch(self, looks: int, generator: torch.Generator) -> Batch:
-        rows = torch.randint(len(self.training), (looks,), device=generator.device,
+    def batch(self, size: int, generator: torch.Generator) -> Batch:
+        rows = torch.randint(len(self.training), (size,), device=generator.device,
                              generator=generator).tolist()  # fmt: skip
         return _stack_rows([self._row(self.training[row], generator) for row in rows])
 
-    def validation(self, looks: int) -> list[Batch]:
+    def validation(self, size: int) -> list[Batch]:
         generator = torch.Generator().manual_seed(0)
         rows = [self._row(group, generator) for group in self.held_out]
-        return [_stack_rows(rows[i : i + looks]) for i in range(0, len(rows), looks)]
+        return [_stack_rows(rows[i : i + size]) for i in range(0, len(rows), size)]
 
     def _row(self, group: Tensor, generator: torch.Generator) -> Tensor:
         """(M + 1, 2, 3, S, S) of one look's pairs (P, 2, 3, S, S); different ones if it can."""

@@ -16,7 +16,7 @@ from codec.image_io import (
     write_picture,
 )
 from defilter.coverage import photo_coverage
-from defilter.data.photos import embedded_photos
+from codec.photos import embedded_photos
 from defilter.extract import Extraction
 from defilter.look import save_look
 from defilter.study.demonstration import demonstration_look

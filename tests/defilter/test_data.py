@@ -16,7 +16,8 @@ from defilter.data.grades import apply_random_grades
 from defilter.data.look_bank import LookBank, LookRecipe, Looks, load_looks
 from defilter.data.look_split import SPLIT_FILE, family, in_split, split_table
 from defilter.data.pairs import EffectShares, FolderPairs, MadePairs, match_names
-from defilter.data.photos import embedded_photos, list_photos, load_photos
+from codec.photos import embedded_photos, list_photos
+from defilter.data.photos import load_photos
 from defilter.runtime import seeded_generator
 from defilter.study import look_pairs
 from tests.conftest import colourful

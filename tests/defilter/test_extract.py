@@ -8,7 +8,7 @@ from codec.image_io import read_picture
 from codec.lut import apply_trilinear
 from codec.mapping import ColourMapping, identity_coefficients
 from codec.metrics import psnr
-from defilter.data.photos import embedded_photos
+from codec.photos import embedded_photos
 from defilter.extract import (
     fit_pair,
     fit_rough_pair,

@@ -1,0 +1,182 @@
+"""Train the context networks: the loss is the number of bits that the symbols would take.
+
+Axes: N tile, P row, I J cells, K frequency.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from codec.learn.networks import ContextNetworks
+from codec.learn.symbols import Tiles, tile_symbols
+from codec.residual.adaptive import code_adaptive
+from codec.residual.alphabet import LOGIT_STEPS
+from codec.residual.context import step_feature
+from codec.residual.passes import CHROMA, LUMA, Before, code_cells
+from codec.residual.pyramid import COARSEST, Guess, code_plane
+from codec.residual.quantise import AQ_LARGEST, MATRICES
+from codec.residual.sizes import code_sizes, split_flags
+
+BITS = 1.4427  # a natural unit in bits
+
+
+def value_loss(logits: Tensor, values: Tensor) -> Tensor:
+    """Natural units that each value (n,) takes under logits (n, 4), as `alphabet` codes it."""
+    zero, positive, one, stop = logits.float().unbind(-1)
+    size = values.abs()
+    excess = (size - 2).clamp(min=0)
+    loss = F.softplus(torch.where(size == 0, -zero, zero))
+    busy = F.softplus(torch.where(values > 0, -positive, positive))
+    busy = busy + F.softplus(torch.where(size == 1, -one, one))
+    tail = excess * F.softplus(stop) + F.softplus(-stop)
+    return loss + (size > 0) * busy + (size > 1) * tail
+
+
+def class_loss(logits: Tensor, classes: Tensor) -> Tensor:
+    """Natural units that each class (n,) takes under k logits of 'it ends here'."""
+    logits = logits.float()
+    number = torch.arange(logits.shape[1], device=logits.device)
+    passed, ends = number < classes[:, None], number == classes[:, None]
+    return (passed * F.softplus(logits) + ends * F.softplus(-logits)).sum(-1)
+
+
+class _Known:
+    """A source that knows the answers and sums their cost."""
+
+    def __init__(self, classes: Tensor, values: Tensor | None = None):
+        self.known, self.known_values = classes, values
+        self.loss: Tensor | float = 0.0
+
+    def classes(self, logits: Tensor, chosen: Tensor) -> Tensor:
+        found = self.known[chosen]
+        self.loss = self.loss + class_loss(logits, found).sum()
+        return found
+
+    def values(self, logits: Tensor, chosen: Tensor, group: tuple[int, int]) -> Tensor:
+        assert self.known_values is not None
+        found = self.known_values[..., slice(*group)][chosen]
+        self.loss = self.loss + value_loss(logits.flatten(0, -2), found.flatten()).sum()
+        return found
+
+
+class _KnownPlane:
+    """The same for `pyramid`: the guess is trained as a median, the logits as they are used."""
+
+    def __init__(self, plane: Tensor):
+        self.plane = plane
+        self.loss: Tensor | float = 0.0
+        self.guessing: Tensor | float = 0.0
+
+    def coarsest(self, shape: tuple[int, int, int]) -> Tensor:
+        return self.plane[:, ::COARSEST, ::COARSEST]
+
+    def refine(self, guess: Guess, where: tuple[tuple[slice, slice], ...]) -> Tensor:
+        values = torch.cat([self.plane[(slice(None), *at)].flatten(1) for at in where], 1)
+        offset = guess.outputs[:, 0].float() * LOGIT_STEPS / 64
+        wanted = (values.flatten() - guess.base) / guess.spread
+        self.guessing = self.guessing + (offset - wanted).abs().sum()
+        with torch.no_grad():
+            whole = (offset.detach() * 64).round().clamp(-128, 127).int()
+            middle = guess.base + ((whole * guess.spread + 32) >> 6)
+        self.loss = self.loss + value_loss(guess.outputs[:, 1:], values.flatten() - middle).sum()
+        return values
+
+
+class ContextTask(nn.Module):
+    """Bits per pixel of the tiles' symbols.
+
+    Args:
+        network: the networks to train.
+        start: weights to start from, as `train.py` saves them; None starts afresh.
+        guess_weight: weight of the pyramid's guess against bits.
+    """
+
+    def __init__(self, network: ContextNetworks, start: str | None, guess_weight: float):
+        super().__init__()
+        self.network, self.guess_weight = network, guess_weight
+        if start is not None:
+            from codec.learn.symbols import load_float_networks
+
+            self.network.load_state_dict(load_float_networks(start).state_dict())
+
+    def forward(self, batch: Tiles) -> tuple[Tensor, dict[str, Tensor]]:
+        parts, guessing = self._bits(batch)
+        loss = sum(parts.values()) + self.guess_weight * guessing
+        return loss, {name: part.detach() for name, part in parts.items()}
+
+    def _bits(self, batch: Tiles) -> tuple[dict[str, Tensor], Tensor]:
+        """Bits per pixel of each part over the batch, and the error of the guesses."""
+        networks = self.network
+        symbols, cells = tile_symbols(batch)
+        pixels = batch.pixels.shape[0] * batch.pixels.shape[2] * batch.pixels.shape[3]
+        means = symbols.means
+        matrix = cells.matrix
+        single = torch.stack((step_feature(symbols.step), matrix.to(torch.int8) * 64), 1)
+        planes = [_KnownPlane(mean) for mean in means]
+        for number, plane in enumerate(planes):
+            code_plane(
+                networks["means"], plane, tuple(means[0].shape), means[:number][::-1], single
+            )
+        splits = [_Known(flags) for flags in split_flags(symbols.sizes)]
+        code_sizes(
+            {"region_split": networks["region_split"], "quarter_split": networks["quarter_split"]},
+            _Both(splits), means[0], symbols.step, matrix,
+        )  # fmt: skip
+        perceptual = matrix == MATRICES["perceptual"].number
+        adaptive = _Known(symbols.adaptive[perceptual] + AQ_LARGEST)
+        if perceptual.any():
+            code_adaptive(
+                networks, adaptive, means[0][perceptual], symbols.step[perceptual]
+            )
+        luma = _Known(symbols.classes[0], symbols.values[0])
+        code_cells(LUMA, networks, luma, cells, means[:1])
+        before = Before(symbols.classes[0], symbols.values[0][..., 0, :], means[0])
+        chroma = _Known(symbols.classes[1], symbols.values[1])
+        code_cells(CHROMA, networks, chroma, cells, means[1:], before)
+        exact = batch.exact[:: max(1, len(batch.exact) // 2)]
+        lossless = [_KnownPlane(plane) for plane in exact.int().unbind(1)]
+        none = torch.zeros(len(exact), 2, dtype=torch.int8, device=exact.device)
+        for number, plane in enumerate(lossless):
+            known = [p.plane for p in lossless[:number]][::-1]
+            code_plane(networks["lossless"], plane, tuple(exact[:, 0].shape), known, none)
+        of = BITS / pixels
+        exact_of = BITS / exact[:, 0].numel() / 8  # weighs an eighth beside the lossy bits
+        parts = {
+            "means": sum(p.loss for p in planes) * of,
+            "sizes": sum(s.loss for s in splits) * of,
+            "adaptive": adaptive.loss * torch.tensor(of, device=pixels_device(batch)),
+            "luma": luma.loss * of,
+            "chroma": chroma.loss * of,
+            "lossless": sum(p.loss for p in lossless) * exact_of,
+        }
+        guessing = sum(p.guessing for p in planes) * of + sum(p.guessing for p in lossless) * exact_of
+        return parts, guessing
+
+    @torch.no_grad()
+    def evaluate(self, batch: Tiles) -> dict[str, Tensor]:
+        """Bits per pixel, (1,) each; `score` is their negative sum."""
+        parts, _ = self._bits(batch)
+        parts = {name: torch.as_tensor(part).reshape(1).float() for name, part in parts.items()}
+        return parts | {"score": -sum(parts.values())}
+
+    @torch.no_grad()
+    def preview(self, batch: Tiles) -> Tensor:
+        """(N, 3, H, 2 W): the tiles, and the classes of their cells."""
+        picture = batch.pixels.float() / 255
+        classes = batch.luma_classes[:, None].float() / (LUMA.classes - 1)
+        classes = F.interpolate(classes, picture.shape[2:]).expand_as(picture)
+        return torch.cat((picture, classes), 3)
+
+
+def pixels_device(batch: Tiles) -> torch.device:
+    return batch.pixels.device
+
+
+class _Both:
+    """Regions, then quarters: each question goes to the flags of its own grid."""
+
+    def __init__(self, parts: list[_Known]):
+        self.parts = {tuple(part.known.shape): part for part in parts}
+
+    def classes(self, logits: Tensor, chosen: Tensor) -> Tensor:
+        return self.parts[tuple(chosen.shape)].classes(logits, chosen)

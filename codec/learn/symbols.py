@@ -1,0 +1,239 @@
+"""Tiles of photos as the encoder's own symbols, to train the context networks on.
+
+Photos that were JPEG have an 8 x 8 grid and no fine chroma: they are reduced to 0.5 - 0.72 first.
+
+Axes: N tile, H W = TILE pixels, I J cells, K frequency, S T regions.
+"""
+
+import random
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from tqdm import tqdm
+
+from codec.colour import rgb_to_fixed_ycbcr, rgb_to_ycocg
+from codec.image_io import read_picture
+from codec.photos import list_photos
+from codec.residual.analyse import Symbols, analyse, cells_of
+from codec.residual.context import Cells
+from codec.residual.quantise import MATRICES
+
+TILE = 256
+_AT_ONCE = 16  # tiles analysed together
+_STEPS = ((0.75, 124, 196), (0.25, 48, 124))  # share, lowest and highest step index
+
+
+class Tiles(NamedTuple):
+    """A batch of tiles: pixels, and what `analyse` made of them.
+
+    Attributes:
+        pixels: (N, 3, H, W) uint8.
+        exact: (N, 3, 128, 128) int16 YCoCg-R of their top left quarter.
+        step, matrix: (N,) int64.
+        adaptive: (N, S, T) int8; zeros where the matrix is not perceptual.
+        sizes: (N, I, J) int8.
+        means: (N, 3, I, J) int16.
+        luma_classes, chroma_classes: (N, I, J) int8.
+        luma_values: (N, I, J, 1, K) int16.
+        chroma_values: (N, I, J, 2, K) int16.
+    """
+
+    pixels: Tensor
+    exact: Tensor
+    step: Tensor
+    matrix: Tensor
+    adaptive: Tensor
+    sizes: Tensor
+    means: Tensor
+    luma_classes: Tensor
+    chroma_classes: Tensor
+    luma_values: Tensor
+    chroma_values: Tensor
+
+    @property
+    def pictures(self) -> int:
+        return len(self.pixels)
+
+    def to(self, device: torch.device) -> "Tiles":
+        return Tiles(*(x.to(device) for x in self))
+
+
+def tile_symbols(batch: Tiles) -> tuple[Symbols, Cells]:
+    """The symbols of a batch in their working types, and what contexts know of the cells."""
+    symbols = Symbols(
+        batch.step,
+        batch.adaptive.int(),
+        batch.sizes.int(),
+        [mean.int() for mean in batch.means.unbind(1)],
+        [batch.luma_classes.int(), batch.chroma_classes.int()],
+        [batch.luma_values.int(), batch.chroma_values.int()],
+    )
+    cells = cells_of(batch.step, symbols.adaptive, symbols.sizes, MATRICES["mse"])
+    return symbols, cells._replace(matrix=batch.matrix.int())
+
+
+class SymbolTiles:
+    """Tiles of training and of validation photos, analysed once at the start.
+
+    Args:
+        clean: folder of photos without JPEG traces, or None.
+        photos: folder of photos that were JPEG, or None. With neither, scikit-image's photos.
+        tiles: training tiles; validation has a sixteenth of it, from other photos.
+        networks: trained networks whose costs choose the symbols, or None to quantise plainly.
+        seed: of crops and steps.
+    """
+
+    def __init__(
+        self, clean: str | None, photos: str | None, tiles: int, networks: str | None, seed: int
+    ):
+        coder = None if networks is None else load_networks(networks)
+        self.training = _make(clean, photos, "train", tiles, coder, seed)
+        self.held_out = _make(clean, photos, "val", max(16, tiles // 16), coder, seed)
+
+    def to(self, device: torch.device) -> "SymbolTiles":
+        self.training = self.training.to(device)
+        self.held_out = self.held_out.to(device)
+        return self
+
+    def batch(self, size: int, generator: torch.Generator) -> Tiles:
+        """Random tiles, turned and mirrored only as they were made."""
+        index = torch.randint(
+            self.training.pictures, (size,), generator=generator, device=generator.device
+        )
+        return Tiles(*(x[index.to(x.device)] for x in self.training))
+
+    def validation(self, size: int) -> list[Tiles]:
+        parts = zip(*(x.split(size) for x in self.held_out), strict=True)
+        return [Tiles(*part) for part in parts]
+
+
+def _make(clean, photos, split: str, tiles: int, networks, seed: int) -> Tiles:
+    chance = random.Random(f"{seed} {split}")
+    pixels = torch.stack(list(_crops(clean, photos, split, tiles, chance)))
+    parts = []
+    for start in tqdm(range(0, tiles, _AT_ONCE), desc=f"{split} symbols", disable=None):
+        name = "mse" if start // _AT_ONCE % 2 == 0 else "perceptual"
+        parts.append(_symbols(pixels[start : start + _AT_ONCE], name, networks, chance))
+    return Tiles(*(torch.cat(group) for group in zip(*parts, strict=True)))
+
+
+def _symbols(pixels: Tensor, name: str, networks, chance: random.Random) -> Tiles:
+    ranges = chance.choices(_STEPS, [share for share, _, _ in _STEPS], k=len(pixels))
+    step = torch.tensor([chance.randint(low, high) for _, low, high in ranges])
+    matrix = MATRICES[name]
+    found = analyse(rgb_to_fixed_ycbcr(pixels), step, matrix, networks, None)
+    adaptive = found.adaptive
+    if adaptive is None:
+        side = TILE // 32
+        adaptive = torch.zeros(len(pixels), side, side)
+    exact = rgb_to_ycocg(pixels[..., : TILE // 2, : TILE // 2].int())
+    return Tiles(
+        pixels,
+        exact.short(),
+        step,
+        torch.full_like(step, matrix.number),
+        adaptive.to(torch.int8),
+        found.sizes.to(torch.int8),
+        torch.stack(found.means, 1).short(),
+        found.classes[0].to(torch.int8),
+        found.classes[1].to(torch.int8),
+        found.values[0].short(),
+        found.values[1].short(),
+    )
+
+
+def _crops(
+    clean: str | None, photos: str | None, split: str, tiles: int, chance: random.Random
+) -> Iterator[Tensor]:
+    """uint8 (3, TILE, TILE) crops, from clean photos and from mosaics of reduced ones in turn."""
+    whole = list_photos(clean, split) if clean or not photos else []
+    reduced = list_photos(photos, split) if photos else []
+    opened = {path: read_picture(path).pixels for path in whole}
+    for number in range(tiles):
+        from_clean = bool(whole) and (not reduced or number % 5 < 3)
+        if from_clean:
+            yield _clean_crop(opened[chance.choice(whole)], chance)
+        else:
+            yield _mosaic([read_picture(chance.choice(reduced)).pixels for _ in range(4)], chance)
+
+
+def _clean_crop(picture: Tensor, chance: random.Random) -> Tensor:
+    shortest = min(picture.shape[1:])
+    lowest = min(1.0, (TILE + 8) / shortest)
+    scale = chance.choice([1.0, 1.0, chance.uniform(lowest, 1.0)])
+    return _turned(_crop(_resized(picture, scale), TILE, chance), chance)
+
+
+def _mosaic(pictures: list[Tensor], chance: random.Random) -> Tensor:
+    """Four photos beside each other, on seams between regions."""
+    half = TILE // 2
+    parts = []
+    for picture in pictures:
+        least = (half + 1) / min(picture.shape[1:])
+        scale = max(least, chance.uniform(0.5, 0.72))
+        parts.append(_turned(_crop(_resized(picture, scale), half, chance), chance))
+    rows = [torch.cat(parts[:2], 2), torch.cat(parts[2:], 2)]
+    return torch.cat(rows, 1)
+
+
+def _resized(picture: Tensor, scale: float) -> Tensor:
+    if scale == 1:
+        return picture
+    size = [max(1, round(n * scale)) for n in picture.shape[1:]]
+    x = picture[None].float()
+    x = F.interpolate(x, size, mode="bicubic", antialias=True, align_corners=False)
+    return x[0].round().clamp(0, 255).to(torch.uint8)
+
+
+def _crop(picture: Tensor, side: int, chance: random.Random) -> Tensor:
+    height, width = picture.shape[1:]
+    if min(height, width) < side:
+        picture = F.pad(
+            picture[None].float(),
+            (0, max(0, side - width), 0, max(0, side - height)),
+            mode="replicate",
+        )[0].to(torch.uint8)
+        height, width = picture.shape[1:]
+    top, left = chance.randint(0, height - side), chance.randint(0, width - side)
+    return picture[:, top : top + side, left : left + side]
+
+
+def _turned(tile: Tensor, chance: random.Random) -> Tensor:
+    if chance.random() < 0.5:
+        tile = tile.flip(2)
+    return tile.mT if chance.random() < 0.5 else tile
+
+
+def load_float_networks(path: str | Path):  # noqa: ANN201
+    """Trained networks as `train.py` saved them."""
+    import json
+
+    from safetensors import safe_open
+
+    from codec.learn.networks import ContextNetworks
+
+    with safe_open(str(path), framework="pt") as file:
+        settings = json.loads(file.metadata()["network"])
+        networks = ContextNetworks(settings["hidden"], settings["small"])
+        networks.load_state_dict({key: file.get_tensor(key) for key in file.keys()})
+    return networks.eval()
+
+
+def load_networks(path: str | Path) -> dict:
+    """The same, answering in int8 steps as the integer networks will."""
+    networks = load_float_networks(path)
+
+    def steps(name: str):  # noqa: ANN202
+        network = networks[name].bfloat16()
+
+        @torch.no_grad()
+        def answer(rows: Tensor) -> Tensor:
+            return (network(rows).float() * 16).round().clamp(-128, 127).to(torch.int8)
+
+        return answer
+
+    return {name: steps(name) for name in networks}

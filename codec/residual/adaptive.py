@@ -1,0 +1,69 @@
+"""Adaptive quantisation: busy regions hide more, so their step grows. Choice and coding.
+
+Axes: N picture, I J cells of 8 pixels, S T regions of 32 pixels.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from codec.residual.context import ONE, checkerboard, log_size, signed_log, step_feature
+from codec.residual.passes import Networks, Source
+from codec.residual.quantise import AQ_LARGEST
+from codec.residual.sizes import _activity, _around
+from codec.residual.transform import CELL, REGION
+
+_EIGHTH_OCTAVES = [round(2 ** (i / 8)) for i in range(8 * 40)]  # of a sum of squares
+_DIVISOR = 10  # 16 log2 units of amplitude to an octave: alpha = 4 / 10 of it, in quarter octaves
+
+
+def choose_adaptive(coefficients: Tensor) -> Tensor:
+    """Values that follow the logarithm of a region's activity, about the picture's mean.
+
+    Args:
+        coefficients: (N, I, J, K) float64 integers of luma, all blocks of 8 pixels.
+
+    Returns:
+        (N, S, T) int32 in -AQ_LARGEST .. AQ_LARGEST, quarter octaves of the step.
+    """
+    energy = torch.floor(coefficients[..., 1:].square().sum(-1) / 4096)
+    factor = REGION // CELL
+    energy = F.avg_pool2d(energy[:, None], factor, divisor_override=1)[:, 0] + 16
+    bounds = torch.tensor(_EIGHTH_OCTAVES, dtype=torch.float64, device=energy.device)
+    level = torch.bucketize(energy.contiguous(), bounds, right=True).double()
+    mean = torch.floor(level.flatten(1).sum(1) / level[0].numel() + 0.5)
+    value = torch.floor((level - mean[:, None, None]) / _DIVISOR + 0.5)
+    return value.clamp(-AQ_LARGEST, AQ_LARGEST).int()
+
+
+def code_adaptive(
+    networks: Networks, source: Source, means: Tensor, step: Tensor
+) -> Tensor:
+    """Run through the map in two phases.
+
+    Args:
+        networks: by name, `adaptive`: 32 inputs, classes 0 .. 2 AQ_LARGEST.
+        source: answers with classes, the value plus AQ_LARGEST.
+        means: (N, I, J) quantised luma means.
+        step: (N,) step index.
+
+    Returns:
+        (N, S, T) int32.
+    """
+    factor = REGION // CELL
+    activity = _activity(means, factor)
+    shape = activity.shape[:3]
+    values = torch.zeros(shape, dtype=torch.int32, device=means.device)
+    known = torch.zeros(shape, dtype=torch.int8, device=means.device)
+    black = checkerboard(*shape[1:], means.device)
+    for phase in (0, 1):
+        chosen = (black == (phase == 0)).expand(shape)
+        nearby = _around(values * known)
+        rows = torch.cat(((nearby * 8).to(torch.int8), _around(known) * ONE, activity), -1)[chosen]
+        picture = torch.arange(shape[0], device=means.device)[:, None, None].expand(shape)[chosen]
+        rows = torch.cat((rows, step_feature(step)[picture][:, None]), -1)
+        rows = F.pad(rows, (0, 32 - rows.shape[1]))
+        found = source.classes(networks["adaptive"](rows), chosen)
+        values[chosen] = found - AQ_LARGEST
+        known[chosen] = 1
+    return values

@@ -1,0 +1,177 @@
+"""From planes to the integers that are coded, and back: everything between pixels and entropy.
+
+Axes: N picture, C plane, H W pixels (multiples of 32), I J cells, K frequency, S T regions.
+"""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from codec.residual.adaptive import choose_adaptive
+from codec.residual.alphabet import COST_UNIT
+from codec.residual.choose import COST_WEIGHT, Chooser, classes_of
+from codec.residual.chroma import predict, slopes
+from codec.residual.context import Cells, octave_steps
+from codec.residual.passes import CHROMA, LUMA, Before, Networks, code_cells
+from codec.residual.quantise import (
+    AQ_PER_OCTAVE,
+    Matrix,
+    dequantise,
+    quantise,
+    step_map,
+)
+from codec.residual.sizes import choose_sizes
+from codec.residual.transform import REGION, SIZES, forward, inverse
+
+_ROUND = 16  # of 32: means are rounded to the nearest
+
+
+class Symbols(NamedTuple):
+    """All that is coded of a batch of pictures of one shape.
+
+    Attributes:
+        step: (N,) step index.
+        adaptive: (N, S, T) int32, or None.
+        sizes: (N, I, J) int32 index into transform.SIZES.
+        means: C of (N, I, J) int32.
+        classes: luma's and, with three planes, chroma's (N, I, J) int32.
+        values: luma's (N, I, J, 1, K) and, with three planes, chroma's (N, I, J, 2, K) int32.
+    """
+
+    step: Tensor
+    adaptive: Tensor | None
+    sizes: Tensor
+    means: list[Tensor]
+    classes: list[Tensor]
+    values: list[Tensor]
+
+
+def cells_of(step: Tensor, adaptive: Tensor | None, sizes: Tensor, matrix: Matrix) -> Cells:
+    """What the contexts know of the cells."""
+    index = step.int()[:, None, None].expand(sizes.shape)
+    if adaptive is not None:
+        index = index + octave_steps(_to_cells(adaptive), AQ_PER_OCTAVE)
+    return Cells(sizes, index, torch.full_like(step, matrix.number, dtype=torch.int32))
+
+
+def _to_cells(x: Tensor) -> Tensor:
+    return x.repeat_interleave(4, 1).repeat_interleave(4, 2)
+
+
+def analyse(
+    planes: Tensor, step: Tensor, matrix: Matrix, networks: Networks | None, sizes: Tensor | None
+) -> Symbols:
+    """Choose sizes and values.
+
+    Args:
+        planes: (N, C, H, W) integers in 1/16 grey level, C 1 or 3.
+        step: (N,) int64 step index.
+        matrix: see `quantise.MATRICES`.
+        networks: the context networks; None quantises plainly, for their first training.
+        sizes: (N, I, J) if they are given; None chooses them by the cost of luma.
+    """
+    luma = [forward(planes[:, 0], n) for n in SIZES]
+    adaptive = choose_adaptive(luma[0]) if matrix.slope else None
+    spread = _to_cells(adaptive) if adaptive is not None else None
+    if sizes is None:
+        weights = [
+            _weight(x, index, step, matrix, adaptive, networks) for index, x in enumerate(luma)
+        ]
+        sizes = choose_sizes(weights)
+    chosen = _select(luma, sizes)[..., None, :]
+    del luma
+    cells = cells_of(step, adaptive, sizes, matrix)
+    luma_step = step_map(step, matrix, False, sizes, spread)[..., None, :]
+    mean = quantise(chosen[..., 0, 0], luma_step[..., 0, 0], _ROUND)
+    classes, values = _choose(LUMA, networks, chosen, luma_step, cells, [mean], None)
+    means, all_classes, all_values = [mean], [classes], [values]
+    if planes.shape[1] == 3:
+        chroma_step = step_map(step, matrix, True, sizes, spread)
+        colour = [_select([forward(p, n) for n in SIZES], sizes) for p in planes[:, 1:].unbind(1)]
+        colour_means = [quantise(c[..., 0], chroma_step[..., 0], _ROUND) for c in colour]
+        guesses = _follow_luma(mean, colour_means, values, luma_step, chroma_step, sizes)
+        rest = torch.stack([c - g for c, g in zip(colour, guesses, strict=True)], -2)
+        before = Before(classes, values[..., 0, :], mean)
+        chroma = _choose(
+            CHROMA, networks, rest, chroma_step[..., None, :], cells, colour_means, before
+        )
+        means += colour_means
+        all_classes.append(chroma[0])
+        all_values.append(chroma[1])
+    return Symbols(step, adaptive, sizes, means, all_classes, all_values)
+
+
+def reconstruct(symbols: Symbols, matrix: Matrix) -> Tensor:
+    """(N, C, H, W) int32 planes in 1/16 grey level."""
+    spread = None if symbols.adaptive is None else _to_cells(symbols.adaptive)
+    sizes = symbols.sizes
+    luma_step = step_map(symbols.step, matrix, False, sizes, spread)
+    luma = dequantise(symbols.values[0][..., 0, :], luma_step)
+    luma[..., 0] = dequantise_means(symbols.means[0], luma_step[..., 0])
+    planes = [inverse(luma, sizes)]
+    if len(symbols.means) > 1:
+        chroma_step = step_map(symbols.step, matrix, True, sizes, spread)
+        guesses = _follow_luma(
+            symbols.means[0], symbols.means[1:], symbols.values[0], luma_step[..., None, :],
+            chroma_step, sizes,
+        )  # fmt: skip
+        for number, guess in enumerate(guesses):
+            x = dequantise(symbols.values[1][..., number, :], chroma_step) + guess
+            x[..., 0] = dequantise_means(symbols.means[1 + number], chroma_step[..., 0])
+            planes.append(inverse(x, sizes))
+    return torch.stack(planes, 1).int()
+
+
+def dequantise_means(means: Tensor, step: Tensor) -> Tensor:
+    """Means are put at the middle of their interval: float64 integers."""
+    return means * step
+
+
+def _weight(
+    coefficients: Tensor, index: int, step: Tensor, matrix: Matrix, adaptive: Tensor | None,
+    networks: Networks | None,
+) -> Tensor:  # fmt: skip
+    """J (N, I, J) of luma if every block has this size."""
+    sizes = torch.full(coefficients.shape[:3], index, dtype=torch.int32, device=coefficients.device)
+    spread = None if adaptive is None else _to_cells(adaptive)
+    stepped = step_map(step, matrix, False, sizes, spread)
+    if networks is None:
+        ratio = (coefficients / stepped)[..., 1:]
+        return (1 + ratio.square()).log2().sum(-1) * (COST_UNIT * COST_WEIGHT)
+    mean = quantise(coefficients[..., 0], stepped[..., 0], _ROUND)
+    cells = cells_of(step, adaptive, sizes, matrix)
+    chooser = Chooser(LUMA, coefficients[..., None, :], stepped[..., None, :], optimise=False)
+    classes, values = code_cells(LUMA, networks, chooser, cells, [mean])
+    return chooser.trim(classes, values)[2]
+
+
+def _choose(kind, networks, coefficients, step, cells, means, before):  # noqa: ANN
+    if networks is None:
+        values = quantise(coefficients, step)
+        values[..., 0] = 0
+        return classes_of(values, kind), values
+    chooser = Chooser(kind, coefficients, step, optimise=True)
+    classes, values = code_cells(kind, networks, chooser, cells, means, before)
+    classes, values, _ = chooser.trim(classes, values)
+    return classes, values
+
+
+def _select(every: list[Tensor], sizes: Tensor) -> Tensor:
+    """Coefficients of the chosen sizes from those of uniform ones."""
+    index = sizes[..., None]
+    return torch.where(index == 0, every[0], torch.where(index == 1, every[1], every[2]))
+
+
+def _follow_luma(
+    luma_mean: Tensor, chroma_means: list[Tensor], luma_values: Tensor, luma_step: Tensor,
+    chroma_step: Tensor, sizes: Tensor,
+) -> list[Tensor]:  # fmt: skip
+    """What each chroma plane's frequencies are guessed to be, float64 integers (N, I, J, K)."""
+    luma = dequantise(luma_values[..., 0, :], luma_step[..., 0, :])
+    base = dequantise_means(luma_mean, luma_step[..., 0, 0])
+    step = chroma_step[..., 0]
+    return [
+        predict(slopes(base, dequantise_means(mean, step), step, sizes), luma)
+        for mean in chroma_means
+    ]

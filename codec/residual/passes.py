@@ -1,0 +1,140 @@
+"""The order in which a plane's frequencies are coded, written once for all who follow it.
+
+First the class of every cell: how many leading groups of frequencies are not all zero. Then the
+groups, from low to high, in those cells only. A `Source` answers with the values: the writer's
+knows them, the reader's reads them, the encoder's chooses them, the trainer's sums their cost.
+
+Axes: N picture, I J cells, K frequency, P cell of one phase, planes coded together.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import NamedTuple, Protocol
+
+import torch
+from torch import Tensor
+
+from codec.residual.alphabet import LOGITS
+from codec.residual.context import (
+    CHROMA_GROUPS,
+    HINTS,
+    LUMA_GROUPS,
+    Board,
+    Cells,
+    fixed_features,
+    luma_features,
+)
+
+Networks = Mapping[str, Callable[[Tensor], Tensor]]
+
+
+class Kind(NamedTuple):
+    """What planes are coded together, and how: luma alone, or two chroma planes after luma."""
+
+    name: str
+    planes: int
+    groups: tuple[int, ...]
+
+    @property
+    def classes(self) -> int:
+        return len(self.groups)
+
+
+LUMA = Kind("luma", 1, LUMA_GROUPS)
+CHROMA = Kind("chroma", 2, CHROMA_GROUPS)
+
+
+class Source(Protocol):
+    """Where classes and values come from, or go to."""
+
+    def classes(self, logits: Tensor, chosen: Tensor) -> Tensor:
+        """(P,) int32 classes of the chosen cells, from (P, classes - 1) logits."""
+
+    def values(self, logits: Tensor, chosen: Tensor, group: tuple[int, int]) -> Tensor:
+        """(P, planes, k) int32 values of the chosen cells, from (P, planes, k, LOGITS) logits."""
+
+
+class Before(NamedTuple):
+    """What chroma knows of luma: its classes (N, I, J), values (N, I, J, K) and means (N, I, J)."""
+
+    classes: Tensor
+    values: Tensor
+    means: Tensor
+
+
+def code_cells(
+    kind: Kind,
+    networks: Networks,
+    source: Source,
+    cells: Cells,
+    means: list[Tensor],
+    before: Before | None = None,
+) -> tuple[Tensor, Tensor]:
+    """Run through the frequencies of one kind of planes.
+
+    Args:
+        kind: LUMA or CHROMA.
+        networks: by name: `luma_class`, `luma1` ... `luma7`, `chroma_class`, `chroma1` ...
+        source: see `Source`.
+        cells: see `Cells`.
+        means: quantised means of the planes, (N, I, J) each.
+        before: for CHROMA, what is known of luma.
+
+    Returns:
+        classes (N, I, J) int32 and values (N, I, J, planes, K) int32, frequency 0 left zero.
+    """
+    seen = [*means, before.means] if before else means
+    none = cells.sizes[..., None][..., :0]
+    above = before.classes[..., None] if before else none
+    classes = _code_classes(networks[f"{kind.name}_class"], source, cells, above, seen)
+    own = torch.cat((classes[..., None], above), -1)
+    fixed = fixed_features(cells, own, seen)
+    if before:
+        fixed = torch.cat((fixed, luma_features(before.values)), -1)
+    last = kind.groups[-1]
+    board = Board(fixed, kind.planes, last - kind.groups[0])
+    values = torch.zeros(
+        *classes.shape, kind.planes, last, dtype=torch.int32, device=classes.device
+    )
+    for number in range(1, len(kind.groups)):
+        start, stop = kind.groups[number - 1 : number + 1]
+        network = networks[f"{kind.name}{number}"]
+        for phase in (0, 1):
+            chosen = (classes >= number) & (board.black == (phase == 0))
+            rows = board.rows(chosen, stop - kind.groups[0], phase)
+            logits = network(rows).reshape(len(rows), kind.planes, stop - start, LOGITS)
+            found = source.values(logits, chosen, (start, stop))
+            board.write(found, chosen, start - kind.groups[0])
+            values[..., start:stop][chosen] = found
+    return classes, values
+
+
+def _code_classes(
+    network: Callable[[Tensor], Tensor],
+    source: Source,
+    cells: Cells,
+    above: Tensor,
+    means: list[Tensor],
+) -> Tensor:
+    board = Board(fixed_features(cells, above, means), 1, 1)
+    classes = torch.zeros(cells.sizes.shape, dtype=torch.int32, device=cells.sizes.device)
+    for phase in (0, 1):
+        chosen = (board.black == (phase == 0)).expand_as(classes)
+        rows = board.rows(chosen, 1, phase)
+        found = source.classes(network(rows), chosen)
+        board.write(found[:, None, None] * 2 + 1, chosen, 0)
+        classes[chosen] = found
+    return classes
+
+
+def network_shapes() -> dict[str, tuple[int, int]]:
+    """Inputs and outputs of every network of cells, by name."""
+    shapes = {}
+    for kind, above, gradients, extra in ((LUMA, 0, 10, 0), (CHROMA, 1, 30, 55)):
+        basic = 3 + 3 + 4 + above + HINTS + gradients
+        shapes[f"{kind.name}_class"] = (9 * (basic + 1 + 2), kind.classes - 1)
+        for number in range(1, len(kind.groups)):
+            start, stop = kind.groups[number - 1 : number + 1]
+            known = 2 * kind.planes * (stop - kind.groups[0])
+            columns = basic + 1 + extra + 1 + known
+            shapes[f"{kind.name}{number}"] = (9 * columns, LOGITS * kind.planes * (stop - start))
+    return shapes
