@@ -118,10 +118,7 @@ class ContextTask(nn.Module):
                 networks["means"], plane, tuple(means[0].shape), means[:number][::-1], single
             )
         splits = [_Known(flags) for flags in split_flags(symbols.sizes)]
-        code_sizes(
-            {"region_split": networks["region_split"], "quarter_split": networks["quarter_split"]},
-            _Both(splits), means[0], symbols.step, matrix,
-        )  # fmt: skip
+        code_sizes(networks, *splits, means[0], symbols.step, matrix)
         perceptual = matrix == MATRICES["perceptual"].number
         adaptive = _Known(symbols.adaptive[perceptual] + AQ_LARGEST)
         if perceptual.any():
@@ -144,7 +141,7 @@ class ContextTask(nn.Module):
         parts = {
             "means": sum(p.loss for p in planes) * of,
             "sizes": sum(s.loss for s in splits) * of,
-            "adaptive": adaptive.loss * torch.tensor(of, device=pixels_device(batch)),
+            "adaptive": adaptive.loss * torch.tensor(of, device=batch.pixels.device),
             "luma": luma.loss * of,
             "chroma": chroma.loss * of,
             "lossless": sum(p.loss for p in lossless) * exact_of,
@@ -166,17 +163,3 @@ class ContextTask(nn.Module):
         classes = batch.luma_classes[:, None].float() / (LUMA.classes - 1)
         classes = F.interpolate(classes, picture.shape[2:]).expand_as(picture)
         return torch.cat((picture, classes), 3)
-
-
-def pixels_device(batch: Tiles) -> torch.device:
-    return batch.pixels.device
-
-
-class _Both:
-    """Regions, then quarters: each question goes to the flags of its own grid."""
-
-    def __init__(self, parts: list[_Known]):
-        self.parts = {tuple(part.known.shape): part for part in parts}
-
-    def classes(self, logits: Tensor, chosen: Tensor) -> Tensor:
-        return self.parts[tuple(chosen.shape)].classes(logits, chosen)

@@ -20,6 +20,7 @@ from codec.image_io import read_picture
 from codec.photos import list_photos
 from codec.residual.analyse import Symbols, analyse, cells_of
 from codec.residual.context import Cells
+from codec.residual.passes import Networks
 from codec.residual.quantise import MATRICES
 
 TILE = 256
@@ -91,8 +92,9 @@ class SymbolTiles:
         self, clean: str | None, photos: str | None, tiles: int, networks: str | None, seed: int
     ):
         coder = None if networks is None else load_networks(networks)
-        self.training = _make(clean, photos, "train", tiles, coder, seed)
-        self.held_out = _make(clean, photos, "val", max(16, tiles // 16), coder, seed)
+        names = tuple(MATRICES)
+        self.training = make_tiles(clean, photos, "train", tiles, coder, names, seed)
+        self.held_out = make_tiles(clean, photos, "val", max(16, tiles // 16), coder, names, seed)
 
     def to(self, device: torch.device) -> "SymbolTiles":
         self.training = self.training.to(device)
@@ -111,12 +113,21 @@ class SymbolTiles:
         return [Tiles(*part) for part in parts]
 
 
-def _make(clean, photos, split: str, tiles: int, networks, seed: int) -> Tiles:
+def make_tiles(
+    clean: str | None,
+    photos: str | None,
+    split: str,
+    tiles: int,
+    networks: Networks | None,
+    matrices: tuple[str, ...],
+    seed: int,
+) -> Tiles:
+    """Analysed tiles of one split; the matrices take turns."""
     chance = random.Random(f"{seed} {split}")
     pixels = torch.stack(list(_crops(clean, photos, split, tiles, chance)))
     parts = []
     for start in tqdm(range(0, tiles, _AT_ONCE), desc=f"{split} symbols", disable=None):
-        name = "mse" if start // _AT_ONCE % 2 == 0 else "perceptual"
+        name = matrices[start // _AT_ONCE % len(matrices)]
         parts.append(_symbols(pixels[start : start + _AT_ONCE], name, networks, chance))
     return Tiles(*(torch.cat(group) for group in zip(*parts, strict=True)))
 

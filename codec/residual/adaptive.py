@@ -67,3 +67,9 @@ def code_adaptive(
         values[chosen] = found - AQ_LARGEST
         known[chosen] = 1
     return values
+
+
+def spread_over_cells(adaptive: Tensor) -> Tensor:
+    """(N, S, T) of regions -> (N, I, J) of cells."""
+    factor = REGION // CELL
+    return adaptive.repeat_interleave(factor, 1).repeat_interleave(factor, 2)

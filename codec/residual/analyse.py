@@ -8,7 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from codec.residual.adaptive import choose_adaptive
+from codec.residual.adaptive import choose_adaptive, spread_over_cells
 from codec.residual.alphabet import COST_UNIT
 from codec.residual.choose import COST_WEIGHT, Chooser, classes_of
 from codec.residual.chroma import predict, slopes
@@ -51,12 +51,8 @@ def cells_of(step: Tensor, adaptive: Tensor | None, sizes: Tensor, matrix: Matri
     """What the contexts know of the cells."""
     index = step.int()[:, None, None].expand(sizes.shape)
     if adaptive is not None:
-        index = index + octave_steps(_to_cells(adaptive), AQ_PER_OCTAVE)
+        index = index + octave_steps(spread_over_cells(adaptive), AQ_PER_OCTAVE)
     return Cells(sizes, index, torch.full_like(step, matrix.number, dtype=torch.int32))
-
-
-def _to_cells(x: Tensor) -> Tensor:
-    return x.repeat_interleave(4, 1).repeat_interleave(4, 2)
 
 
 def analyse(
@@ -73,7 +69,7 @@ def analyse(
     """
     luma = [forward(planes[:, 0], n) for n in SIZES]
     adaptive = choose_adaptive(luma[0]) if matrix.slope else None
-    spread = _to_cells(adaptive) if adaptive is not None else None
+    spread = spread_over_cells(adaptive) if adaptive is not None else None
     if sizes is None:
         weights = [
             _weight(x, index, step, matrix, adaptive, networks) for index, x in enumerate(luma)
@@ -104,7 +100,7 @@ def analyse(
 
 def reconstruct(symbols: Symbols, matrix: Matrix) -> Tensor:
     """(N, C, H, W) int32 planes in 1/16 grey level."""
-    spread = None if symbols.adaptive is None else _to_cells(symbols.adaptive)
+    spread = None if symbols.adaptive is None else spread_over_cells(symbols.adaptive)
     sizes = symbols.sizes
     luma_step = step_map(symbols.step, matrix, False, sizes, spread)
     luma = dequantise(symbols.values[0][..., 0, :], luma_step)
@@ -134,7 +130,7 @@ def _weight(
 ) -> Tensor:  # fmt: skip
     """J (N, I, J) of luma if every block has this size."""
     sizes = torch.full(coefficients.shape[:3], index, dtype=torch.int32, device=coefficients.device)
-    spread = None if adaptive is None else _to_cells(adaptive)
+    spread = None if adaptive is None else spread_over_cells(adaptive)
     stepped = step_map(step, matrix, False, sizes, spread)
     if networks is None:
         ratio = (coefficients / stepped)[..., 1:]

@@ -100,6 +100,15 @@ def step_map(
     return torch.floor(base * weight * scale / WEIGHT_ONE**2 + 0.5).clamp_(min=1)
 
 
+def plane_steps(
+    index: Tensor, matrix: Matrix, planes: int, sizes: Tensor, adaptive: Tensor | None
+) -> Tensor:
+    """(N, planes, I, J) or (N, planes, 1, 1) float64: the step of a cell before any weight."""
+    flat = Matrix(matrix.number, 0.0, 1.0, matrix.chroma)
+    maps = [step_map(index, flat, plane > 0, sizes, adaptive) for plane in range(planes)]
+    return torch.stack([m[..., -1] for m in maps], 1)
+
+
 def quantise(coefficients: Tensor, step: Tensor, dead_zone: int = DEAD_ZONE) -> Tensor:
     """Integers -> int32 multiples of the step, (|c| / step + dead_zone / 32) rounded down."""
     size = torch.floor((coefficients.abs() * 32 + dead_zone * step) / (32 * step))

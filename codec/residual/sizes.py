@@ -38,7 +38,8 @@ def choose_sizes(weights: list[Tensor]) -> Tensor:
 
 def code_sizes(
     networks: Networks,
-    source: Source,
+    regions: Source,
+    quarters: Source,
     means: Tensor,
     step: Tensor,
     matrix: Tensor,
@@ -47,7 +48,7 @@ def code_sizes(
 
     Args:
         networks: by name, `region_split` and `quarter_split`.
-        source: answers with classes: 0 whole, 1 split.
+        regions, quarters: answer with classes: 0 whole, 1 split.
         means: (N, I, J) quantised luma means.
         step: (N,) step index.
         matrix: (N,) number of the quantisation matrix.
@@ -57,11 +58,10 @@ def code_sizes(
     """
     shape = [n * CELL // REGION for n in means.shape[1:]]
     every = torch.ones(len(means), *shape, dtype=torch.bool, device=means.device)
-    regions = _code_flags(networks["region_split"], source, means, step, matrix, every)
-    every = _enlarge(every, 2)
-    may = _enlarge(regions, 2) == 1
-    quarters = _code_flags(networks["quarter_split"], source, means, step, matrix, may)
-    index = torch.where(may, 1 - quarters, 2)
+    split = _code_flags(networks["region_split"], regions, means, step, matrix, every)
+    may = _enlarge(split, 2) == 1
+    small = _code_flags(networks["quarter_split"], quarters, means, step, matrix, may)
+    index = torch.where(may, 1 - small, 2)
     return _enlarge(index, 2).int()
 
 

@@ -1,0 +1,183 @@
+"""Train the post-filter on what the codec made of photos.
+
+Axes: N tile, H W pixels.
+"""
+
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from codec.colour import ycbcr_to_rgb
+from codec.learn.symbols import Tiles, load_networks, make_tiles, tile_symbols
+from codec.metrics import psnr, ssim
+from codec.residual.adaptive import spread_over_cells
+from codec.residual.analyse import reconstruct
+from codec.residual.edge_filter import smooth
+from codec.residual.postfilter import GREY, PostFilter
+from codec.residual.quantise import FRACTION, MATRICES, plane_steps
+
+
+class Decoded(NamedTuple):
+    """Tiles before and after the codec.
+
+    Attributes:
+        pixels: (N, 3, H, W) uint8, the original.
+        planes, smoothed: (N, 3, H, W) int16, decoded YCbCr in 1/16, without and with edge filter.
+        step: (N, 1, I, J) float32 luma step in grey levels.
+        sizes: (N, I, J) int8.
+    """
+
+    pixels: Tensor
+    planes: Tensor
+    smoothed: Tensor
+    step: Tensor
+    sizes: Tensor
+
+    @property
+    def pictures(self) -> int:
+        return len(self.pixels)
+
+    def to(self, device: torch.device) -> "Decoded":
+        return Decoded(*(x.to(device) for x in self))
+
+
+class DecodedTiles:
+    """Tiles of training and of validation photos, through the codec once at the start.
+
+    Args:
+        clean, photos, tiles, networks, seed: see `codec.learn.symbols.SymbolTiles`.
+        matrix: the quantisation matrix, `mse` or `perceptual`.
+    """
+
+    def __init__(
+        self,
+        clean: str | None,
+        photos: str | None,
+        tiles: int,
+        networks: str | None,
+        matrix: str,
+        seed: int,
+    ):
+        coder = None if networks is None else load_networks(networks)
+        names = (matrix,)
+        held_out = max(16, tiles // 16)
+        self.training = _decode(make_tiles(clean, photos, "train", tiles, coder, names, seed))
+        self.held_out = _decode(make_tiles(clean, photos, "val", held_out, coder, names, seed))
+
+    def to(self, device: torch.device) -> "DecodedTiles":
+        self.training = self.training.to(device)
+        self.held_out = self.held_out.to(device)
+        return self
+
+    def batch(self, size: int, generator: torch.Generator) -> Decoded:
+        index = torch.randint(
+            self.training.pictures, (size,), generator=generator, device=generator.device
+        )
+        return Decoded(*(x[index] for x in self.training))
+
+    def validation(self, size: int) -> list[Decoded]:
+        parts = zip(*(x.split(size) for x in self.held_out), strict=True)
+        return [Decoded(*part) for part in parts]
+
+
+def _decode(tiles: Tiles) -> Decoded:
+    parts = []
+    for start in range(0, tiles.pictures, 16):
+        batch = Tiles(*(x[start : start + 16] for x in tiles))
+        symbols, _ = tile_symbols(batch)
+        name = next(n for n, m in MATRICES.items() if m.number == int(batch.matrix[0]))
+        matrix = MATRICES[name]
+        planes = reconstruct(symbols, matrix)
+        cells = spread_over_cells(symbols.adaptive)
+        steps = plane_steps(batch.step, matrix, 3, symbols.sizes, cells)
+        parts.append(
+            Decoded(
+                batch.pixels,
+                planes.short(),
+                smooth(planes, steps).short(),
+                (steps[:, :1] / 2**FRACTION).float(),
+                batch.sizes,
+            )
+        )
+    return Decoded(*(torch.cat(group) for group in zip(*parts, strict=True)))
+
+
+def _to_rgb(planes: Tensor) -> Tensor:
+    """Decoded planes as floats about [0, 1], not clamped."""
+    x = planes.float() / (GREY * 255)
+    offset = torch.tensor([128 / 255, 0, 0], device=x.device)[:, None, None]
+    return ycbcr_to_rgb(x + offset)
+
+
+class PostFilterTask(nn.Module):
+    """Bring decoded tiles nearer to the originals.
+
+    The squared error of each tile counts in units of what the decoded tile has, so that all rates
+    weigh alike.
+
+    Args:
+        network: the filter to train.
+        similarity_weight: weight of 1 - SSIM over three scales, for the perceptual matrix.
+    """
+
+    def __init__(self, network: PostFilter, similarity_weight: float):
+        super().__init__()
+        self.network, self.similarity_weight = network, similarity_weight
+
+    def _restored(self, batch: Decoded) -> Tensor:
+        planes = self.network(
+            batch.planes.float(), batch.smoothed.float(), batch.step, batch.sizes.int()
+        )
+        return _to_rgb(planes)
+
+    def forward(self, batch: Decoded) -> tuple[Tensor, dict[str, Tensor]]:
+        truth = batch.pixels.float() / 255
+        restored = self._restored(batch)
+        before = (_to_rgb(batch.planes) - truth).square().flatten(1).mean(1)
+        after = (restored - truth).square().flatten(1).mean(1)
+        loss = (after / (before + 1e-6)).mean()
+        logs = {"error": loss.detach()}
+        if self.similarity_weight:
+            apart = sum(1 - ssim(x, y).mean() for x, y in _scales(restored, truth))
+            logs["dissimilarity"] = apart.detach()
+            loss = loss + self.similarity_weight * apart
+        return loss, logs
+
+    @torch.no_grad()
+    def evaluate(self, batch: Decoded) -> dict[str, Tensor]:
+        """PSNR-RGB and luma SSIM, (N,) each, before and after; `score` is the mean gain in dB."""
+        truth = batch.pixels.float() / 255
+        before, restored = (x.clamp(0, 1) for x in (_to_rgb(batch.planes), self._restored(batch)))
+        smoothed = _to_rgb(batch.smoothed).clamp(0, 1)
+        figures = {
+            "decoded": psnr(before, truth),
+            "smoothed": psnr(smoothed, truth),
+            "restored": psnr(restored, truth),
+            "luma_gain": _luma_psnr(restored, truth) - _luma_psnr(before, truth),
+            "ssim_decoded": 100 * ssim(before, truth),
+            "ssim_restored": 100 * ssim(restored, truth),
+        }
+        gain = figures["restored"] - figures["decoded"]
+        closer = figures["ssim_restored"] - figures["ssim_decoded"]
+        return figures | {"score": gain + self.similarity_weight * closer}
+
+    @torch.no_grad()
+    def preview(self, batch: Decoded) -> Tensor:
+        """(N, 3, H, 3 W): decoded, restored, original."""
+        truth = batch.pixels.float() / 255
+        return torch.cat((_to_rgb(batch.planes), self._restored(batch), truth), 3).clamp(0, 1)
+
+
+def _scales(x: Tensor, y: Tensor) -> list[tuple[Tensor, Tensor]]:
+    pairs = [(x, y)]
+    for _ in range(2):
+        pairs.append((F.avg_pool2d(pairs[-1][0], 2), F.avg_pool2d(pairs[-1][1], 2)))
+    return pairs
+
+
+def _luma_psnr(x: Tensor, y: Tensor) -> Tensor:
+    from codec.colour import luma
+
+    return psnr(luma(x), luma(y))

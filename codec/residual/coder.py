@@ -1,0 +1,159 @@
+"""The residual coder: signed integer planes to entropy-coded data and back.
+
+It knows nothing of files, of colours or of what the planes mean: photos come as luma and chroma,
+residuals as what a prediction left over. Two streams a picture: the means of the 8 x 8 cells, from
+which alone a thumbnail can be made, and everything else.
+
+Axes: N picture, C plane, H W pixels, I J cells, K frequency.
+"""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from codec.residual.adaptive import code_adaptive
+from codec.residual.analyse import Symbols, cells_of
+from codec.residual.context import ONE, step_feature
+from codec.residual.passes import CHROMA, LUMA, Before, Networks, code_cells
+from codec.residual.pyramid import code_plane
+from codec.residual.quantise import AQ_LARGEST, FRACTION, Matrix, steps
+from codec.residual.rans import RansReader, RansWriter
+from codec.residual.sizes import code_sizes, split_flags
+from codec.residual.streams import CellReader, CellWriter, PlaneReader, PlaneWriter
+from codec.residual.transform import CELL, REGION
+
+Stream = tuple[int, bytes]  # lanes and words
+
+
+class Coded(NamedTuple):
+    """The two streams of one picture."""
+
+    means: Stream
+    cells: Stream
+
+
+def write(symbols: Symbols, matrix: Matrix, networks: Networks, bits: int) -> list[Coded]:
+    """Entropy-code symbols.
+
+    Args:
+        symbols: see `analyse.Symbols`.
+        matrix: the quantisation matrix they were made with.
+        networks: integer networks by name.
+        bits: of a sample of the planes, its sign included.
+    """
+    pictures, device = len(symbols.step), symbols.sizes.device
+    largest = _largest(symbols.step, bits)
+    means_writer, writer = RansWriter(pictures, device), RansWriter(pictures, device)
+    for number, plane in enumerate(symbols.means):
+        _means(PlaneWriter(means_writer, plane, largest), number, symbols.means, symbols.step,
+               matrix, networks)  # fmt: skip
+    step, mean = symbols.step, symbols.means[0]
+    number = torch.full_like(step, matrix.number)
+    if symbols.adaptive is not None:
+        source = CellWriter(writer, symbols.adaptive + AQ_LARGEST)
+        code_adaptive(networks, source, mean, step)
+    regions, quarters = (CellWriter(writer, flags) for flags in split_flags(symbols.sizes))
+    code_sizes(networks, regions, quarters, mean, step, number)
+    cells = cells_of(step, symbols.adaptive, symbols.sizes, matrix)
+    luma = CellWriter(writer, symbols.classes[0], symbols.values[0])
+    code_cells(LUMA, networks, luma, cells, symbols.means[:1])
+    if len(symbols.means) > 1:
+        before = Before(symbols.classes[0], symbols.values[0][..., 0, :], mean)
+        chroma = CellWriter(writer, symbols.classes[1], symbols.values[1])
+        code_cells(CHROMA, networks, chroma, cells, symbols.means[1:], before)
+    finished = zip(means_writer.finish(), writer.finish(), strict=True)
+    return [Coded(*streams) for streams in finished]
+
+
+def read_means(
+    streams: list[Stream], shape: tuple[int, int, int], step: Tensor, matrix: Matrix,
+    networks: Networks, bits: int,
+) -> list[Tensor]:  # fmt: skip
+    """The quantised means of the cells: C of (N, I, J) int32, from their streams alone.
+
+    Args:
+        streams: of N pictures.
+        shape: C, H and W, multiples of 32.
+        step: (N,) step index.
+
+    Raises:
+        CorruptStream: not what `write` made.
+    """
+    planes, height, width = shape
+    reader = RansReader(streams, step.device)
+    largest = _largest(step, bits)
+    cells = (len(streams), height // CELL, width // CELL)
+    means: list[Tensor] = []
+    for number in range(planes):
+        source = PlaneReader(reader, largest)
+        means.append(_means(source, number, means, step, matrix, networks, cells))
+    reader.close()
+    return means
+
+
+def read(
+    streams: list[Coded], shape: tuple[int, int, int], step: Tensor, matrix: Matrix,
+    networks: Networks, bits: int,
+) -> Symbols:  # fmt: skip
+    """Inverse of `write`; arguments and errors as for `read_means`."""
+    means = read_means([s.means for s in streams], shape, step, matrix, networks, bits)
+    reader = RansReader([s.cells for s in streams], step.device)
+    source = CellReader(reader, max(_largest(step, bits)))
+    adaptive = None
+    if matrix.slope:
+        adaptive = code_adaptive(networks, source, means[0], step)
+    number = torch.full_like(step, matrix.number)
+    sizes = code_sizes(networks, source, source, means[0], step, number)
+    cells = cells_of(step, adaptive, sizes, matrix)
+    classes, values = code_cells(LUMA, networks, source, cells, means[:1])
+    all_classes, all_values = [classes], [values]
+    if shape[0] > 1:
+        before = Before(classes, values[..., 0, :], means[0])
+        chroma = code_cells(CHROMA, networks, source, cells, means[1:], before)
+        all_classes.append(chroma[0])
+        all_values.append(chroma[1])
+    reader.close()
+    return Symbols(step, adaptive, sizes, means, all_classes, all_values)
+
+
+def _means(source, number, means, step, matrix, networks, shape=None) -> Tensor:  # noqa: ANN001
+    """One plane of means; `means` holds at least those before it."""
+    known = means[:number][::-1]
+    single = torch.stack((step_feature(step), torch.full_like(step, matrix.number * ONE)), 1)
+    shape = tuple(means[0].shape) if shape is None else shape
+    return code_plane(networks["means"], source, shape, known, single.to(torch.int8))
+
+
+def _largest(step: Tensor, bits: int) -> list[int]:
+    """The largest coefficient that such samples can have, with room to spare, picture by picture."""
+    smallest = (max(steps()[index] // 2, 1) for index in step.tolist())
+    return [(REGION << bits + FRACTION) // least + 1 for least in smallest]
+
+
+def write_exact(planes: Tensor, networks: Networks, bits: int) -> list[Stream]:
+    """Code planes (N, C, H, W) int32 without loss."""
+    writer = RansWriter(len(planes), planes.device)
+    none = torch.zeros(len(planes), 2, dtype=torch.int8, device=planes.device)
+    parts = list(planes.unbind(1))
+    for number, plane in enumerate(parts):
+        source = PlaneWriter(writer, plane, [1 << bits] * len(planes))
+        known = parts[:number][::-1][:2]
+        code_plane(networks["lossless"], source, tuple(plane.shape), known, none)
+    return writer.finish()
+
+
+def read_exact(
+    streams: list[Stream], shape: tuple[int, int, int], networks: Networks, bits: int,
+    device: torch.device,
+) -> Tensor:  # fmt: skip
+    """Inverse of `write_exact`: (N, C, H, W) int32 for a shape of C, H, W."""
+    reader = RansReader(streams, device)
+    none = torch.zeros(len(streams), 2, dtype=torch.int8, device=device)
+    parts: list[Tensor] = []
+    for _ in range(shape[0]):
+        source = PlaneReader(reader, [1 << bits] * len(streams))
+        size = (len(streams), *shape[1:])
+        parts.append(code_plane(networks["lossless"], source, size, parts[::-1][:2], none))
+    reader.close()
+    return torch.stack(parts, 1)

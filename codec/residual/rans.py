@@ -1,0 +1,220 @@
+"""Interleaved rANS: many lanes, each a coder of its own, share one stream of words a picture.
+
+A batch of pictures is coded together, yet the words of a picture depend on that picture alone.
+State in [2^16, 2^32), words of 16 bits, probabilities of 2^-15. Symbols come in puts; those of one
+put are dealt out to the lanes in turn, so that a step of all lanes is a handful of tensor operations.
+
+After Duda 2013, "Asymmetric numeral systems", and Giesen 2014, "Interleaved entropy coders".
+
+Axes: N picture, n symbol, T step, L lane over all pictures.
+"""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from codec.residual.alphabet import PRECISION, TOTAL
+
+WORD = 16
+LOWEST = 1 << WORD
+BYTES_PER_LANE = 640  # of payload: a lane costs three bytes
+MOST_LANES = 4096
+
+
+class CorruptStream(ValueError):
+    """The words do not end as an encoder's do."""
+
+
+class _Put(NamedTuple):
+    start: Tensor  # (n,) int32
+    count: Tensor  # (n,) int32
+    pictures: list[int]  # symbols of each picture
+
+
+def lanes_for(payload: int) -> int:
+    """Lanes of a stream of about so many bytes."""
+    return min(max(payload // BYTES_PER_LANE, 1), MOST_LANES)
+
+
+class RansWriter:
+    """Collects symbols, then codes them from the last to the first.
+
+    Args:
+        pictures: N.
+        device: where the symbols are.
+    """
+
+    def __init__(self, pictures: int, device: torch.device):
+        self.pictures, self.device = pictures, device
+        self.puts: list[_Put] = []
+
+    def put(self, boundaries: Tensor, symbols: Tensor, pictures: list[int]) -> None:
+        """Symbols (n,) int64 under cumulative counts (n, k + 1), picture after picture."""
+        if len(symbols) == 0:
+            return
+        start = boundaries.gather(1, symbols[:, None])[:, 0]
+        end = boundaries.gather(1, symbols[:, None] + 1)[:, 0]
+        self.puts.append(_Put(start, end - start, pictures))
+
+    def bits(self) -> Tensor:
+        """(N,) float64: what the symbols of each picture take in theory."""
+        total = torch.zeros(self.pictures, dtype=torch.float64, device=self.device)
+        for put in self.puts:
+            owner = _owners(put.pictures, self.device)
+            cost = -(put.count.double() / TOTAL).log2()
+            total.index_add_(0, owner, cost)
+        return total
+
+    def finish(self) -> list[tuple[int, bytes]]:
+        """Lanes and words of every picture."""
+        sizes = (self.bits() / 8).long().tolist()
+        lanes = [lanes_for(size) for size in sizes]
+        if not self.puts:
+            start, count, table = torch.zeros(0), torch.zeros(0), torch.zeros(0, sum(lanes))
+        else:
+            start = torch.cat([put.start for put in self.puts]).long()
+            count = torch.cat([put.count for put in self.puts]).long()
+            offset, tables = 0, []
+            for put in self.puts:
+                table = _deal(put.pictures, lanes, self.device)
+                tables.append(torch.where(table >= 0, table + offset, -1))
+                offset += sum(put.pictures)
+            table = torch.cat(tables)
+        state = torch.full((sum(lanes),), LOWEST, dtype=torch.int64, device=self.device)
+        words = torch.zeros(table.shape, dtype=torch.int32, device=self.device)
+        written = torch.zeros(table.shape, dtype=torch.bool, device=self.device)
+        if len(table):
+            used = table >= 0
+            index = table.clamp(min=0)
+            # An unused lane codes the certain symbol, which changes nothing.
+            starts = torch.where(used, start[index], 0)
+            counts = torch.where(used, count[index], TOTAL)
+            limits = torch.where(used, counts << (2 * WORD - PRECISION), 1 << 62)
+            for t in range(len(table) - 1, -1, -1):
+                full = state >= limits[t]
+                written[t] = full
+                words[t] = state & 0xFFFF
+                state = torch.where(full, state >> WORD, state)
+                coded = (torch.div(state, counts[t], rounding_mode="floor") << PRECISION) + (
+                    state % counts[t] + starts[t]
+                )
+                state = torch.where(used[t], coded, state)
+        return self._collect(lanes, state, words, written)
+
+    def _collect(
+        self, lanes: list[int], state: Tensor, words: Tensor, written: Tensor
+    ) -> list[tuple[int, bytes]]:
+        found = []
+        first = 0
+        for count in lanes:
+            part = slice(first, first + count)
+            states = torch.stack((state[part] >> WORD, state[part] & 0xFFFF), 1).flatten()
+            body = words[:, part][written[:, part]]
+            every = torch.cat((states, body.long())).cpu().numpy().astype("<u2")
+            found.append((count, every.tobytes()))
+            first += count
+        return found
+
+
+class RansReader:
+    """Gives symbols back in the order in which they were put.
+
+    Args:
+        streams: lanes and words of every picture.
+        device: where the symbols are wanted.
+
+    Raises:
+        CorruptStream: fewer words than lanes need.
+    """
+
+    def __init__(self, streams: list[tuple[int, bytes]], device: torch.device):
+        self.device = device
+        self.lanes = [lanes for lanes, _ in streams]
+        states, bodies = [], []
+        for lanes, data in streams:
+            if len(data) % 2 or len(data) < 4 * lanes:
+                raise CorruptStream(f"expected at least {4 * lanes} bytes, got {len(data)}")
+            words = torch.frombuffer(bytearray(data), dtype=torch.uint8).reshape(-1, 2).long()
+            words = words[:, 0] | words[:, 1] << 8
+            head = words[: 2 * lanes].reshape(-1, 2)
+            states.append(head[:, 0] << WORD | head[:, 1])
+            bodies.append(words[2 * lanes :])
+        ends = torch.tensor([len(body) for body in bodies]).cumsum(0)
+        self.state = torch.cat(states).to(device)
+        self.words = torch.cat([*bodies, torch.zeros(1, dtype=torch.int64)]).to(device)
+        self.end = ends.to(device)
+        self.next = (ends - torch.tensor([len(body) for body in bodies])).to(device)
+        self.owner = _owners(self.lanes, device)
+        self.last = torch.tensor(self.lanes, device=device).cumsum(0) - 1
+        if bool((self.state < LOWEST).any()):
+            raise CorruptStream("expected states from 2^16")
+
+    def get(self, boundaries: Tensor, pictures: list[int]) -> Tensor:
+        """(n,) int64 symbols under cumulative counts (n, k + 1) int32, picture after picture."""
+        if len(boundaries) == 0:
+            return torch.zeros(0, dtype=torch.int64, device=self.device)
+        table = _deal(pictures, self.lanes, self.device)
+        used = table >= 0
+        bounds = boundaries.long()[table.clamp(min=0)]  # (T, L, k + 1)
+        inner = bounds[..., 1:-1]
+        found = torch.empty(table.shape, dtype=torch.int64, device=self.device)
+        state, following = self.state, self.next
+        several = len(self.lanes) > 1
+        everyone = used.all(1).tolist()
+        for t, everywhere in enumerate(everyone):
+            slot = state & (TOTAL - 1)
+            symbol = (slot[:, None] >= inner[t]).sum(1)
+            at = symbol[:, None]
+            start = bounds[t].gather(1, at)[:, 0]
+            end = bounds[t].gather(1, at + 1)[:, 0]
+            moved = (end - start) * (state >> PRECISION) + slot - start
+            if not everywhere:
+                moved = torch.where(used[t], moved, state)
+            short = moved < LOWEST
+            count = short.cumsum(0)
+            if several:
+                upto = count[self.last]
+                before = upto.roll(1)
+                before[0] = 0
+                index = (following - before - 1)[self.owner] + count
+                following = following + upto - before
+            else:
+                index = following + count - 1
+                following = following + count[-1]
+            word = self.words[index.clamp(0, len(self.words) - 1)]
+            state = torch.where(short, moved << WORD | word, moved)
+            found[t] = symbol
+        self.state, self.next = state, following
+        symbols = torch.empty(len(boundaries), dtype=torch.int64, device=self.device)
+        symbols[table[used]] = found[used]
+        return symbols
+
+    def close(self) -> None:
+        """Check that everything was read, and nothing else.
+
+        Raises:
+            CorruptStream: it was not.
+        """
+        if bool((self.next != self.end).any()) or bool((self.state != LOWEST).any()):
+            raise CorruptStream("expected the entropy-coded data to end here")
+
+
+def _owners(counts: list[int], device: torch.device) -> Tensor:
+    """(sum,) int64: which picture each of so many things belongs to."""
+    numbers = torch.tensor(counts, device=device)
+    return torch.arange(len(counts), device=device).repeat_interleave(numbers)
+
+
+def _deal(pictures: list[int], lanes: list[int], device: torch.device) -> Tensor:
+    """(T, L) int64: which symbol each lane codes at each step; -1 for none."""
+    steps = max(-(-n // count) for n, count in zip(pictures, lanes, strict=True))
+    table = torch.full((steps, sum(lanes)), -1, dtype=torch.int64, device=device)
+    symbol = lane = 0
+    for n, count in zip(pictures, lanes, strict=True):
+        rows = -(-n // count)
+        part = torch.arange(symbol, symbol + rows * count, device=device)
+        part[n:] = -1
+        table[:rows, lane : lane + count] = part.reshape(rows, count)
+        symbol, lane = symbol + n, lane + count
+    return table

@@ -1,0 +1,379 @@
+"""Still pictures: RGB or grey tensors to codestreams and back.
+
+The stages in the order of encoding: colour, padding, `residual.analyse` (transform, sizes,
+quantisation, chroma from luma), `residual.coder` (contexts and rANS), `container`. Decoding goes
+back the same way and ends with a filter.
+
+Axes: N picture of one shape, C plane, H W pixels.
+"""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from codec.colour import fixed_ycbcr_to_rgb, rgb_to_fixed_ycbcr, rgb_to_ycocg, ycocg_to_rgb
+from codec.container import (
+    Filter,
+    FormatError,
+    Header,
+    Mode,
+    Section,
+    check_size,
+    pack,
+    pack_header,
+    pack_stream,
+    unpack,
+    unpack_header,
+    unpack_stream,
+)
+from codec.residual import coder
+from codec.residual.adaptive import spread_over_cells
+from codec.residual.analyse import Symbols, analyse, dequantise_means, reconstruct
+from codec.residual.edge_filter import smooth
+from codec.residual.models import Contexts, contexts_of, shipped_contexts
+from codec.residual.postfilter import PostFilter, postfilter_of, shipped_postfilter
+from codec.residual.quantise import FRACTION, MATRICES, Matrix, plane_steps
+from codec.residual.rans import CorruptStream
+from codec.residual.transform import CELL, REGION, SAMPLE_BITS
+
+QUALITIES = range(1, 101)
+MODES = {"mse": Mode.MSE, "perceptual": Mode.PERCEPTUAL}
+FILTERS = {"none": Filter.NONE, "edge": Filter.EDGE, "network": Filter.NETWORK}
+EFFORTS = ("fast", "full")
+_BITS = 9  # of a sample, with its sign
+_EXACT_BITS = 10  # of a reversible colour difference, with its sign
+_AT_ONCE = 1 << 23  # pixels of a batch
+
+
+class Settings(NamedTuple):
+    """How to encode.
+
+    Attributes:
+        quality: 1 to 100.
+        mode: `mse` spends bits where they raise PSNR, `perceptual` where eyes look.
+        lossless: every pixel back; quality and mode do not matter then.
+        filter: `none`, `edge` or `network`, what the decoder does at the end.
+        effort: `full`, or `fast` with linear contexts and one transform size.
+    """
+
+    quality: int = 80
+    mode: str = "perceptual"
+    lossless: bool = False
+    filter: str = "edge"
+    effort: str = "full"
+
+
+def encode(
+    pictures: Sequence[Tensor],
+    quality: int = 80,
+    *,
+    mode: str = "perceptual",
+    lossless: bool = False,
+    filter: str = "edge",  # noqa: A002 - the field's word
+    effort: str = "full",
+    device: torch.device | str = "cpu",
+) -> list[bytes]:
+    """Codestreams of pictures, each as if it were alone.
+
+    Args:
+        pictures: (3, H, W) RGB or (1, H, W) grey, uint8, of any sizes.
+        quality, mode, lossless, filter, effort: see `Settings`.
+        device: where to compute; the bytes are the same everywhere.
+
+    Raises:
+        ValueError: a setting or a picture that cannot be encoded.
+    """
+    settings = Settings(quality, mode, lossless, filter, effort)
+    check_settings(settings)
+    for picture in pictures:
+        check_picture(picture)
+
+    def one_batch(batch: Tensor) -> list[bytes]:
+        return _encode(batch.to(device), settings)
+
+    return _in_batches(list(pictures), lambda p: tuple(p.shape), torch.stack, one_batch)
+
+
+def decode(streams: Sequence[bytes], *, device: torch.device | str = "cpu") -> list[Tensor]:
+    """Pictures (3, H, W) or (1, H, W) uint8 of codestreams, on the CPU.
+
+    Raises:
+        FormatError: broken or foreign data.
+    """
+    opened = [_open(data) for data in streams]
+
+    def one_batch(batch: list[_Opened]) -> list[Tensor]:
+        return list(_decode(batch, torch.device(device)).cpu())
+
+    return _in_batches(opened, lambda o: o.header, list, one_batch)
+
+
+def thumbnail(data: bytes, *, device: torch.device | str = "cpu") -> Tensor:
+    """(C, H/8, W/8) uint8, rounded up, from the means alone; a lossless picture is decoded whole."""
+    opened = _open(data)
+    header = opened.header
+    rows, columns = (-(-n // CELL) for n in (header.height, header.width))
+    device = torch.device(device)
+    if header.mode == Mode.LOSSLESS:
+        whole = _decode([opened], device).float()
+        pad = (0, -header.width % CELL, 0, -header.height % CELL)
+        small = F.avg_pool2d(F.pad(whole, pad, mode="replicate"), CELL)
+        return small[0].round().to(torch.uint8).cpu()
+    matrix = MATRICES[header.mode.name.lower()]
+    with _reading():
+        step = torch.tensor([header.step], device=device)
+        contexts = _contexts(header, device)
+        shape = (header.planes, *_padded(header.height, header.width))
+        stream = unpack_stream(opened.section(Section.MEANS))
+        means = coder.read_means([stream], shape, step, matrix, contexts, _BITS)
+    sizes = torch.zeros_like(means[0])
+    weight = [matrix.mean * (matrix.chroma if plane else 1) for plane in range(header.planes)]
+    steps = plane_steps(step, Matrix(matrix.number, 0.0, 1.0, 1.0), 1, sizes, None)[:, 0]
+    planes = [
+        torch.floor(dequantise_means(mean, torch.floor(steps * w + 0.5)) / 2 ** (5 - SAMPLE_BITS)
+                    / CELL / 8 + 0.5)
+        for mean, w in zip(means, weight, strict=True)
+    ]  # fmt: skip
+    pixels = _to_pixels(torch.stack(planes, 1).int())
+    return pixels[0, :, :rows, :columns].cpu()
+
+
+def check_settings(settings: Settings) -> None:
+    """Raise ValueError for a setting out of range."""
+    if settings.quality not in QUALITIES or isinstance(settings.quality, bool):
+        raise ValueError(f"expected a whole quality from 1 to 100, got {settings.quality!r}")
+    for name, choices in (("mode", MODES), ("filter", FILTERS), ("effort", EFFORTS)):
+        value = getattr(settings, name)
+        if value not in choices:
+            raise ValueError(f"expected {name} out of {', '.join(choices)}, got {value!r}")
+
+
+def check_picture(picture: Tensor) -> None:
+    """Raise ValueError for a tensor that is no picture, or one that is too large."""
+    shape = tuple(picture.shape)
+    if picture.dtype != torch.uint8 or len(shape) != 3 or shape[0] not in (1, 3) or 0 in shape:
+        raise ValueError(
+            f"expected a uint8 picture (3, H, W) or (1, H, W), got {picture.dtype} {shape}"
+        )
+    try:
+        check_size(*shape[1:])
+    except FormatError as error:
+        raise ValueError(str(error)) from error
+
+
+def step_of(quality: int, mode: str) -> int:
+    """Step index of a quality; see docs/codec.md for how the table was fitted."""
+    table = _STEPS[mode]
+    upper = next(i for i, (q, _) in enumerate(table) if q >= quality)
+    if table[upper][0] == quality:
+        return table[upper][1]
+    (q0, s0), (q1, s1) = table[upper - 1], table[upper]
+    return round(s0 + (s1 - s0) * (quality - q0) / (q1 - q0))
+
+
+_STEPS = {
+    "mse": ((1, 232), (10, 200), (20, 182), (50, 154), (80, 120), (90, 98), (97, 60), (100, 30)),
+    "perceptual": (
+        (1, 210), (10, 178), (20, 160), (50, 132), (80, 98), (90, 76), (97, 40), (100, 10),
+    ),
+}  # fmt: skip
+
+
+def pad(pictures: Tensor) -> Tensor:
+    """(N, C, H, W) with both sides a multiple of REGION, the last row and column repeated."""
+    bottom, right = -pictures.shape[2] % REGION, -pictures.shape[3] % REGION
+    if not bottom and not right:
+        return pictures
+    rows = torch.arange(pictures.shape[2] + bottom, device=pictures.device)
+    columns = torch.arange(pictures.shape[3] + right, device=pictures.device)
+    rows, columns = rows.clamp(max=pictures.shape[2] - 1), columns.clamp(max=pictures.shape[3] - 1)
+    return pictures[:, :, rows][:, :, :, columns]
+
+
+def to_planes(pixels: Tensor) -> Tensor:
+    """(N, C, H, W) uint8 -> int32 in 1/16 grey level: luma about 0 and, of RGB, chroma."""
+    if pixels.shape[1] == 3:
+        return rgb_to_fixed_ycbcr(pixels)
+    return (pixels.int() - 128) << SAMPLE_BITS
+
+
+def _to_pixels(planes: Tensor) -> Tensor:
+    if planes.shape[1] == 3:
+        return fixed_ycbcr_to_rgb(planes)
+    half = 1 << SAMPLE_BITS - 1
+    return ((planes + half >> SAMPLE_BITS) + 128).clamp(0, 255).to(torch.uint8)
+
+
+def symbols_of(pictures: Tensor, settings: Settings, contexts: Contexts) -> Symbols:
+    """What would be coded of pictures (N, C, H, W) uint8 of one shape."""
+    matrix = MATRICES[settings.mode]
+    step = step_of(settings.quality, settings.mode)
+    steps = torch.full((len(pictures),), step, device=pictures.device)
+    planes = to_planes(pad(pictures))
+    sizes = None
+    if settings.effort == "fast":
+        shape = (len(planes), planes.shape[2] // CELL, planes.shape[3] // CELL)
+        sizes = torch.ones(shape, dtype=torch.int32, device=planes.device)
+    return analyse(planes, steps, matrix, contexts, sizes)
+
+
+def _encode(pictures: Tensor, settings: Settings) -> list[bytes]:
+    contexts = shipped_contexts(settings.effort, pictures.device)
+    height, width = pictures.shape[2:]
+    header = Header(
+        height, width, pictures.shape[1], Mode.LOSSLESS, 0, Filter.NONE, contexts.fingerprint
+    )
+    if settings.lossless:
+        planes = pictures.int()
+        planes = rgb_to_ycocg(planes) if header.planes == 3 else planes
+        streams = coder.write_exact(planes, contexts, _EXACT_BITS)
+        packed = pack_header(header)
+        return [
+            pack([(Section.HEADER, packed), (Section.EXACT, pack_stream(*stream))])
+            for stream in streams
+        ]
+    filter_ = FILTERS[settings.filter]
+    postfilter = 0
+    if filter_ == Filter.NETWORK:
+        postfilter = shipped_postfilter(settings.mode, pictures.device).fingerprint
+    header = header._replace(
+        mode=MODES[settings.mode],
+        step=step_of(settings.quality, settings.mode),
+        filter=filter_,
+        postfilter=postfilter,
+    )
+    symbols = symbols_of(pictures, settings, contexts)
+    coded = coder.write(symbols, MATRICES[settings.mode], contexts, _BITS)
+    packed = pack_header(header)
+    return [
+        pack([
+            (Section.HEADER, packed),
+            (Section.MEANS, pack_stream(*one.means)),
+            (Section.CELLS, pack_stream(*one.cells)),
+        ])
+        for one in coded
+    ]  # fmt: skip
+
+
+class _Opened(NamedTuple):
+    """A codestream whose container and header were checked."""
+
+    header: Header
+    sections: dict[int, bytes]
+
+    def section(self, kind: Section) -> bytes:
+        if kind not in self.sections:
+            raise FormatError(f"expected a section {kind.name.lower()}")
+        return self.sections[kind]
+
+
+def _open(data: bytes) -> _Opened:
+    sections = unpack(bytes(data))
+    return _Opened(unpack_header(sections[Section.HEADER]), sections)
+
+
+@contextmanager
+def _reading() -> Iterator[None]:
+    """What the entropy decoder finds wrong is wrong with the format."""
+    try:
+        yield
+    except CorruptStream as error:
+        raise FormatError(f"entropy-coded data: {error}") from error
+
+
+def _contexts(header: Header, device: torch.device) -> Contexts:
+    contexts = contexts_of(header.contexts, device)
+    if contexts is None:
+        raise FormatError(f"needs context networks {header.contexts:08x}, which are not here")
+    return contexts
+
+
+def read_symbols(data: bytes, *, device: torch.device | str = "cpu") -> tuple[Header, Symbols]:
+    """The header and the integers of a codestream that is not lossless, before any pixel.
+
+    Raises:
+        FormatError: broken, foreign or lossless data.
+    """
+    opened = _open(data)
+    if opened.header.mode == Mode.LOSSLESS:
+        raise FormatError("expected a picture that was quantised, got a lossless one")
+    return opened.header, _read([opened], torch.device(device))
+
+
+def _read(batch: list[_Opened], device: torch.device) -> Symbols:
+    header = batch[0].header
+    coded = [
+        coder.Coded(unpack_stream(o.section(Section.MEANS)), unpack_stream(o.section(Section.CELLS)))
+        for o in batch
+    ]
+    with _reading():
+        step = torch.full((len(batch),), header.step, device=device)
+        shape = (header.planes, *_padded(header.height, header.width))
+        matrix = MATRICES[header.mode.name.lower()]
+        return coder.read(coded, shape, step, matrix, _contexts(header, device), _BITS)
+
+
+def _decode(batch: list[_Opened], device: torch.device) -> Tensor:
+    """(N, C, H, W) uint8 of streams with one header."""
+    header = batch[0].header
+    if header.mode == Mode.LOSSLESS:
+        streams = [unpack_stream(o.section(Section.EXACT)) for o in batch]
+        shape = (header.planes, header.height, header.width)
+        with _reading():
+            contexts = _contexts(header, device)
+            planes = coder.read_exact(streams, shape, contexts, _EXACT_BITS, device)
+        pixels = ycocg_to_rgb(planes) if header.planes == 3 else planes
+        return pixels.clamp(0, 255).to(torch.uint8)
+    postfilter = None
+    if header.filter == Filter.NETWORK:
+        postfilter = postfilter_of(header.postfilter, device)
+        if postfilter is None:
+            raise FormatError(f"needs post-filter {header.postfilter:08x}, which is not here")
+    symbols = _read(batch, device)
+    pixels = to_pixels(symbols, header.mode.name.lower(), header.filter, postfilter)
+    return pixels[:, :, : header.height, : header.width]
+
+
+def to_pixels(
+    symbols: Symbols, mode: str, filter_: Filter, postfilter: PostFilter | None
+) -> Tensor:
+    """(N, C, H, W) uint8 padded pictures, as a decoder shows them."""
+    matrix = MATRICES[mode]
+    planes = reconstruct(symbols, matrix)
+    if filter_ == Filter.NONE:
+        return _to_pixels(planes)
+    cells = None if symbols.adaptive is None else spread_over_cells(symbols.adaptive)
+    steps = plane_steps(symbols.step, matrix, planes.shape[1], symbols.sizes, cells)
+    smoothed = smooth(planes, steps)
+    if postfilter is None:
+        return _to_pixels(smoothed)
+    step = steps[:, :1].float() / 2**FRACTION
+    restored = postfilter.restore(planes, smoothed, step, symbols.sizes)
+    return _to_pixels(restored.round().int())
+
+
+def _padded(height: int, width: int) -> tuple[int, int]:
+    return height + -height % REGION, width + -width % REGION
+
+
+def _in_batches(
+    items: list, key: Callable, join: Callable, work: Callable, most: int = _AT_ONCE
+) -> list:
+    """Results in the order of the items, made in batches of items with one key."""
+    groups: dict[object, list[int]] = defaultdict(list)
+    for number, item in enumerate(items):
+        groups[key(item)].append(number)
+    results: list = [None] * len(items)
+    for name, numbers in groups.items():
+        pixels = name.height * name.width if isinstance(name, Header) else name[1] * name[2]
+        size = max(1, most // pixels)
+        for start in range(0, len(numbers), size):
+            part = numbers[start : start + size]
+            for number, result in zip(part, work(join([items[n] for n in part])), strict=True):
+                results[number] = result
+    return results
