@@ -47,6 +47,7 @@ FILTERS = {"none": Filter.NONE, "edge": Filter.EDGE, "network": Filter.NETWORK}
 EFFORTS = ("fast", "full")
 _BITS = 9  # of a sample, with its sign
 _EXACT_BITS = 10  # of a reversible colour difference, with its sign
+_MEAN_TO_SAMPLE = CELL << FRACTION - SAMPLE_BITS
 _AT_ONCE = 1 << 23  # pixels of a batch
 
 
@@ -135,10 +136,9 @@ def thumbnail(data: bytes, *, device: torch.device | str = "cpu") -> Tensor:
     weight = [matrix.mean * (matrix.chroma if plane else 1) for plane in range(header.planes)]
     steps = plane_steps(step, Matrix(matrix.number, 0.0, 1.0, 1.0), 1, sizes, None)[:, 0]
     planes = [
-        torch.floor(dequantise_means(mean, torch.floor(steps * w + 0.5)) / 2 ** (5 - SAMPLE_BITS)
-                    / CELL / 8 + 0.5)
+        torch.floor(dequantise_means(mean, torch.floor(steps * w + 0.5)) / _MEAN_TO_SAMPLE + 0.5)
         for mean, w in zip(means, weight, strict=True)
-    ]  # fmt: skip
+    ]
     pixels = _to_pixels(torch.stack(planes, 1).int())
     return pixels[0, :, :rows, :columns].cpu()
 

@@ -63,8 +63,8 @@ class DecodedTiles:
         coder = None if networks is None else load_networks(networks)
         names = (matrix,)
         held_out = max(16, tiles // 16)
-        self.training = _decode(make_tiles(clean, photos, "train", tiles, coder, names, seed))
-        self.held_out = _decode(make_tiles(clean, photos, "val", held_out, coder, names, seed))
+        self.training = _decode(make_tiles(clean, photos, "train", tiles, coder, names, 0.0, seed))
+        self.held_out = _decode(make_tiles(clean, photos, "val", held_out, coder, names, 0.0, seed))
 
     def to(self, device: torch.device) -> "DecodedTiles":
         self.training = self.training.to(device)

@@ -18,8 +18,8 @@ from tqdm import tqdm
 from codec.colour import rgb_to_fixed_ycbcr, rgb_to_ycocg
 from codec.image_io import read_picture
 from codec.photos import list_photos
-from codec.residual.analyse import Symbols, analyse, cells_of
-from codec.residual.context import Cells
+from codec.residual.analyse import Symbols, analyse, cells_of, hints_of, reconstruct
+from codec.residual.context import HINTS, Cells
 from codec.residual.passes import Networks
 from codec.residual.quantise import MATRICES
 
@@ -41,6 +41,7 @@ class Tiles(NamedTuple):
         luma_classes, chroma_classes: (N, I, J) int8.
         luma_values: (N, I, J, 1, K) int16.
         chroma_values: (N, I, J, 2, K) int16.
+        hints: (N, I, J, HINTS) int8; zeros where the tile was coded without a prediction.
     """
 
     pixels: Tensor
@@ -54,6 +55,7 @@ class Tiles(NamedTuple):
     chroma_classes: Tensor
     luma_values: Tensor
     chroma_values: Tensor
+    hints: Tensor
 
     @property
     def pictures(self) -> int:
@@ -73,7 +75,9 @@ def tile_symbols(batch: Tiles) -> tuple[Symbols, Cells]:
         [batch.luma_classes.int(), batch.chroma_classes.int()],
         [batch.luma_values.int(), batch.chroma_values.int()],
     )
-    cells = cells_of(batch.step, symbols.adaptive, symbols.sizes, MATRICES["mse"])
+    cells = cells_of(
+        batch.step, symbols.adaptive, symbols.sizes, MATRICES["mse"], batch.hints
+    )
     return symbols, cells._replace(matrix=batch.matrix.int())
 
 
@@ -85,16 +89,23 @@ class SymbolTiles:
         photos: folder of photos that were JPEG, or None. With neither, scikit-image's photos.
         tiles: training tiles; validation has a sixteenth of it, from other photos.
         networks: trained networks whose costs choose the symbols, or None to quantise plainly.
+        share_predicted: share of the tiles that are coded as the residual of a prediction.
         seed: of crops and steps.
     """
 
     def __init__(
-        self, clean: str | None, photos: str | None, tiles: int, networks: str | None, seed: int
+        self,
+        clean: str | None,
+        photos: str | None,
+        tiles: int,
+        networks: str | None,
+        share_predicted: float,
+        seed: int,
     ):
         coder = None if networks is None else load_networks(networks)
-        names = tuple(MATRICES)
-        self.training = make_tiles(clean, photos, "train", tiles, coder, names, seed)
-        self.held_out = make_tiles(clean, photos, "val", max(16, tiles // 16), coder, names, seed)
+        names, share = tuple(MATRICES), share_predicted
+        self.training = make_tiles(clean, photos, "train", tiles, coder, names, share, seed)
+        self.held_out = make_tiles(clean, photos, "val", max(16, tiles // 16), coder, names, share, seed)
 
     def to(self, device: torch.device) -> "SymbolTiles":
         self.training = self.training.to(device)
@@ -120,23 +131,32 @@ def make_tiles(
     tiles: int,
     networks: Networks | None,
     matrices: tuple[str, ...],
+    share_predicted: float,
     seed: int,
 ) -> Tiles:
-    """Analysed tiles of one split; the matrices take turns."""
+    """Analysed tiles of one split; the matrices take turns, a share are residuals."""
     chance = random.Random(f"{seed} {split}")
     pixels = torch.stack(list(_crops(clean, photos, split, tiles, chance)))
     parts = []
     for start in tqdm(range(0, tiles, _AT_ONCE), desc=f"{split} symbols", disable=None):
         name = matrices[start // _AT_ONCE % len(matrices)]
-        parts.append(_symbols(pixels[start : start + _AT_ONCE], name, networks, chance))
+        residual = share_predicted > 0 and start // _AT_ONCE % round(1 / share_predicted) == 0
+        part = pixels[start : start + _AT_ONCE]
+        parts.append(_symbols(part, name, networks, residual, chance))
     return Tiles(*(torch.cat(group) for group in zip(*parts, strict=True)))
 
 
-def _symbols(pixels: Tensor, name: str, networks, chance: random.Random) -> Tiles:
+def _symbols(
+    pixels: Tensor, name: str, networks: Networks | None, residual: bool, chance: random.Random
+) -> Tiles:
     ranges = chance.choices(_STEPS, [share for share, _, _ in _STEPS], k=len(pixels))
     step = torch.tensor([chance.randint(low, high) for _, low, high in ranges])
     matrix = MATRICES[name]
-    found = analyse(rgb_to_fixed_ycbcr(pixels), step, matrix, networks, None)
+    planes, hints = rgb_to_fixed_ycbcr(pixels), None
+    if residual:
+        guess = _base(planes, chance)
+        planes, hints = planes - guess, hints_of(guess[:, 0], step)
+    found = analyse(planes, step, matrix, networks, hints=hints)
     adaptive = found.adaptive
     if adaptive is None:
         side = TILE // 32
@@ -154,7 +174,17 @@ def _symbols(pixels: Tensor, name: str, networks, chance: random.Random) -> Tile
         found.classes[1].to(torch.int8),
         found.values[0].short(),
         found.values[1].short(),
+        torch.zeros(*found.sizes.shape, HINTS, dtype=torch.int8) if hints is None else hints,
     )
+
+
+def _base(planes: Tensor, chance: random.Random) -> Tensor:
+    """A prediction as layered coding has it: half the size, coarsely coded, enlarged."""
+    half = F.interpolate(planes.float(), scale_factor=0.5, mode="bicubic", antialias=True)
+    step = torch.full((len(planes),), chance.randint(100, 180))
+    matrix = MATRICES["mse"]
+    decoded = reconstruct(analyse(half.round().int(), step, matrix, None), matrix)
+    return F.interpolate(decoded.float(), scale_factor=2, mode="bicubic").round().int()
 
 
 def _crops(

@@ -12,17 +12,18 @@ from codec.residual.adaptive import choose_adaptive, spread_over_cells
 from codec.residual.alphabet import COST_UNIT
 from codec.residual.choose import COST_WEIGHT, Chooser, classes_of
 from codec.residual.chroma import predict, slopes
-from codec.residual.context import Cells, octave_steps
+from codec.residual.context import ONE, Cells, log_size, octave_steps
 from codec.residual.passes import CHROMA, LUMA, Before, Networks, code_cells
 from codec.residual.quantise import (
     AQ_PER_OCTAVE,
+    MATRICES,
     Matrix,
     dequantise,
     quantise,
     step_map,
 )
 from codec.residual.sizes import choose_sizes
-from codec.residual.transform import REGION, SIZES, forward, inverse
+from codec.residual.transform import CELL, SIZES, forward, inverse
 
 _ROUND = 16  # of 32: means are rounded to the nearest
 
@@ -47,16 +48,27 @@ class Symbols(NamedTuple):
     values: list[Tensor]
 
 
-def cells_of(step: Tensor, adaptive: Tensor | None, sizes: Tensor, matrix: Matrix) -> Cells:
+def cells_of(
+    step: Tensor,
+    adaptive: Tensor | None,
+    sizes: Tensor,
+    matrix: Matrix,
+    hints: Tensor | None = None,
+) -> Cells:
     """What the contexts know of the cells."""
     index = step.int()[:, None, None].expand(sizes.shape)
     if adaptive is not None:
         index = index + octave_steps(spread_over_cells(adaptive), AQ_PER_OCTAVE)
-    return Cells(sizes, index, torch.full_like(step, matrix.number, dtype=torch.int32))
+    return Cells(sizes, index, torch.full_like(step, matrix.number, dtype=torch.int32), hints)
 
 
 def analyse(
-    planes: Tensor, step: Tensor, matrix: Matrix, networks: Networks | None, sizes: Tensor | None
+    planes: Tensor,
+    step: Tensor,
+    matrix: Matrix,
+    networks: Networks | None,
+    sizes: Tensor | None = None,
+    hints: Tensor | None = None,
 ) -> Symbols:
     """Choose sizes and values.
 
@@ -66,18 +78,19 @@ def analyse(
         matrix: see `quantise.MATRICES`.
         networks: the context networks; None quantises plainly, for their first training.
         sizes: (N, I, J) if they are given; None chooses them by the cost of luma.
+        hints: (N, I, J, HINTS) int8 of a prediction, see `hints_of`, or None.
     """
     luma = [forward(planes[:, 0], n) for n in SIZES]
     adaptive = choose_adaptive(luma[0]) if matrix.slope else None
     spread = spread_over_cells(adaptive) if adaptive is not None else None
     if sizes is None:
         weights = [
-            _weight(x, index, step, matrix, adaptive, networks) for index, x in enumerate(luma)
+            _weight(x, index, step, matrix, adaptive, networks, hints) for index, x in enumerate(luma)
         ]
         sizes = choose_sizes(weights)
     chosen = _select(luma, sizes)[..., None, :]
     del luma
-    cells = cells_of(step, adaptive, sizes, matrix)
+    cells = cells_of(step, adaptive, sizes, matrix, hints)
     luma_step = step_map(step, matrix, False, sizes, spread)[..., None, :]
     mean = quantise(chosen[..., 0, 0], luma_step[..., 0, 0], _ROUND)
     classes, values = _choose(LUMA, networks, chosen, luma_step, cells, [mean], None)
@@ -96,6 +109,25 @@ def analyse(
         all_classes.append(chroma[0])
         all_values.append(chroma[1])
     return Symbols(step, adaptive, sizes, means, all_classes, all_values)
+
+
+def hints_of(prediction: Tensor, step: Tensor) -> Tensor:
+    """What a prediction says about how much is left over: where it is busy, more is.
+
+    Args:
+        prediction: (N, H, W) int32 luma in 1/16 grey level, exactly as the decoder has it.
+        step: (N,) step index.
+
+    Returns:
+        (N, I, J, HINTS) int8: a flag, and the size of each group of its frequencies in steps.
+    """
+    frequencies = forward(prediction, CELL)
+    sizes = torch.zeros(frequencies.shape[:3], dtype=torch.int32, device=step.device)
+    stepped = step_map(step, MATRICES["mse"], False, sizes, None)
+    values = quantise(frequencies, stepped, _ROUND).abs()
+    groups = zip(LUMA.groups[:-1], LUMA.groups[1:], strict=True)
+    found = [log_size(values[..., a:b].sum(-1)) for a, b in groups]
+    return torch.stack((torch.full_like(found[0], ONE), *found), -1)
 
 
 def reconstruct(symbols: Symbols, matrix: Matrix) -> Tensor:
@@ -126,7 +158,7 @@ def dequantise_means(means: Tensor, step: Tensor) -> Tensor:
 
 def _weight(
     coefficients: Tensor, index: int, step: Tensor, matrix: Matrix, adaptive: Tensor | None,
-    networks: Networks | None,
+    networks: Networks | None, hints: Tensor | None,
 ) -> Tensor:  # fmt: skip
     """J (N, I, J) of luma if every block has this size."""
     sizes = torch.full(coefficients.shape[:3], index, dtype=torch.int32, device=coefficients.device)
@@ -136,7 +168,7 @@ def _weight(
         ratio = (coefficients / stepped)[..., 1:]
         return (1 + ratio.square()).log2().sum(-1) * (COST_UNIT * COST_WEIGHT)
     mean = quantise(coefficients[..., 0], stepped[..., 0], _ROUND)
-    cells = cells_of(step, adaptive, sizes, matrix)
+    cells = cells_of(step, adaptive, sizes, matrix, hints)
     chooser = Chooser(LUMA, coefficients[..., None, :], stepped[..., None, :], optimise=False)
     classes, values = code_cells(LUMA, networks, chooser, cells, [mean])
     return chooser.trim(classes, values)[2]

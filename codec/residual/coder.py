@@ -33,7 +33,9 @@ class Coded(NamedTuple):
     cells: Stream
 
 
-def write(symbols: Symbols, matrix: Matrix, networks: Networks, bits: int) -> list[Coded]:
+def write(
+    symbols: Symbols, matrix: Matrix, networks: Networks, bits: int, hints: Tensor | None = None
+) -> list[Coded]:
     """Entropy-code symbols.
 
     Args:
@@ -41,6 +43,7 @@ def write(symbols: Symbols, matrix: Matrix, networks: Networks, bits: int) -> li
         matrix: the quantisation matrix they were made with.
         networks: integer networks by name.
         bits: of a sample of the planes, its sign included.
+        hints: of the prediction that the planes are the residual of, or None.
     """
     pictures, device = len(symbols.step), symbols.sizes.device
     largest = _largest(symbols.step, bits)
@@ -55,7 +58,7 @@ def write(symbols: Symbols, matrix: Matrix, networks: Networks, bits: int) -> li
         code_adaptive(networks, source, mean, step)
     regions, quarters = (CellWriter(writer, flags) for flags in split_flags(symbols.sizes))
     code_sizes(networks, regions, quarters, mean, step, number)
-    cells = cells_of(step, symbols.adaptive, symbols.sizes, matrix)
+    cells = cells_of(step, symbols.adaptive, symbols.sizes, matrix, hints)
     luma = CellWriter(writer, symbols.classes[0], symbols.values[0])
     code_cells(LUMA, networks, luma, cells, symbols.means[:1])
     if len(symbols.means) > 1:
@@ -94,7 +97,7 @@ def read_means(
 
 def read(
     streams: list[Coded], shape: tuple[int, int, int], step: Tensor, matrix: Matrix,
-    networks: Networks, bits: int,
+    networks: Networks, bits: int, hints: Tensor | None = None,
 ) -> Symbols:  # fmt: skip
     """Inverse of `write`; arguments and errors as for `read_means`."""
     means = read_means([s.means for s in streams], shape, step, matrix, networks, bits)
@@ -105,7 +108,7 @@ def read(
         adaptive = code_adaptive(networks, source, means[0], step)
     number = torch.full_like(step, matrix.number)
     sizes = code_sizes(networks, source, source, means[0], step, number)
-    cells = cells_of(step, adaptive, sizes, matrix)
+    cells = cells_of(step, adaptive, sizes, matrix, hints)
     classes, values = code_cells(LUMA, networks, source, cells, means[:1])
     all_classes, all_values = [classes], [values]
     if shape[0] > 1:

@@ -81,12 +81,17 @@ def load_contexts(path: Path) -> dict[str, Contexts]:
 
 
 @cache
+def _shipped() -> dict[str, Contexts]:
+    return load_contexts(SHIPPED)
+
+
+@cache
 def shipped_contexts(name: str, device: torch.device) -> Contexts:
     """A set that ships, on a device."""
-    return load_contexts(SHIPPED)[name].to(device)
+    return _shipped()[name].to(device)
 
 
 def contexts_of(fingerprint: int, device: torch.device) -> Contexts | None:
     """The shipped set with this fingerprint, or None."""
-    sets = (shipped_contexts(name, device) for name in load_contexts(SHIPPED))
+    sets = (shipped_contexts(name, device) for name in _shipped())
     return next((found for found in sets if found.fingerprint == fingerprint), None)

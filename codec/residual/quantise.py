@@ -96,7 +96,8 @@ def step_map(
     weight = _weights(matrix, chroma, device)[sizes.long(), rows[:, None], columns]
     if adaptive is None:
         return torch.floor(base * weight / WEIGHT_ONE + 0.5).clamp_(min=1)
-    scale = _aq_scale(device)[adaptive.long() + AQ_LARGEST][..., None]
+    scale = _aq_scale(device)[adaptive.long() + AQ_LARGEST][..., None].repeat(1, 1, 1, CELL**2)
+    scale[..., 0] = WEIGHT_ONE  # means need no map, so that a thumbnail needs none
     return torch.floor(base * weight * scale / WEIGHT_ONE**2 + 0.5).clamp_(min=1)
 
 
