@@ -157,11 +157,13 @@ def check_size(height: int, width: int) -> None:
 
 def pack(sections: list[tuple[int, bytes]]) -> bytes:
     """A codestream of sections (type, payload)."""
-    parts = [MAGIC, bytes([VERSION])]
-    for kind, payload in sections:
-        head = bytes([kind]) + pack_varint(len(payload))
-        parts += [head, payload, struct.pack("<I", zlib.crc32(payload, zlib.crc32(head)))]
-    return b"".join(parts)
+    return MAGIC + bytes([VERSION]) + b"".join(pack_section(*section) for section in sections)
+
+
+def pack_section(kind: int, payload: bytes) -> bytes:
+    """A section: type, length, payload and CRC-32 of all that."""
+    section = bytes([kind]) + pack_varint(len(payload)) + payload
+    return section + struct.pack("<I", zlib.crc32(section))
 
 
 def unpack(data: bytes) -> dict[int, bytes]:

@@ -38,11 +38,12 @@ class Picture:
     """A picture and what its file said beside the pixels.
 
     Attributes:
-        pixels: (3, H, W) uint8 or uint16, RGB, upright, sRGB.
+        pixels: (3, H, W) uint8 or uint16, RGB, upright, sRGB; to be written also (1, H, W) grey.
         alpha: (1, H, W) of the same type, or None.
         file_format: Pillow's name of the format, such as `JPEG`.
         exif: the raw EXIF block, or None.
         orientation: EXIF orientation of the file, 1 to 8; `write_picture` turns the pixels back.
+        profile: the ICC profile that the pixels are still in, or None for sRGB.
     """
 
     pixels: Tensor
@@ -50,6 +51,11 @@ class Picture:
     file_format: str = "PNG"
     exif: bytes | None = None
     orientation: int = 1
+    profile: bytes | None = None
+
+    def stored(self) -> Tensor:
+        """(3, H, W): the pixels turned as they lie in the file, to go with its EXIF block."""
+        return _turn_back(self.pixels.cpu(), self.orientation)
 
     def floats(self) -> Tensor:
         """(3, H, W) float32 in [0, 1]."""
@@ -67,8 +73,13 @@ def quantise(x: Tensor, dtype: torch.dtype) -> Tensor:
     return (x.clamp(0, 1) * torch.iinfo(dtype).max).round().to(dtype)
 
 
-def read_picture(path: Path | str) -> Picture:
+def read_picture(path: Path | str, keep_profile: bool = False) -> Picture:
     """Read a picture of any usual kind: grey, palette, alpha, CMYK, 8 or 16 bits.
+
+    Args:
+        path: the file.
+        keep_profile: leave 8-bit RGB and grey pixels as they are and return their ICC profile with
+            them, instead of converting to sRGB.
 
     Raises:
         PictureError: missing, not a picture, truncated, animated, or above the limits
@@ -85,7 +96,7 @@ def read_picture(path: Path | str) -> Picture:
         with warnings.catch_warnings():
             # Odd metadata and sizes above Pillow's own limit are dealt with here.
             warnings.simplefilter("ignore")
-            return _decode(data, path)
+            return _decode(data, path, keep_profile)
     except PictureError:
         raise
     except Image.DecompressionBombError as error:
@@ -101,7 +112,7 @@ def _too_large(path: Path) -> str:
     return f"{path}: more than {MAX_PIXELS // 1_000_000} million pixels"
 
 
-def _decode(data: bytes, path: Path) -> Picture:
+def _decode(data: bytes, path: Path, keep_profile: bool) -> Picture:
     image = Image.open(io.BytesIO(data))
     if image.width * image.height > MAX_PIXELS:
         raise PictureError(_too_large(path))
@@ -117,19 +128,21 @@ def _decode(data: bytes, path: Path) -> Picture:
     orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
     orientation = orientation if orientation in _TURNS else 1
     profile = image.info.get("icc_profile")
+    kept = profile if keep_profile and image.mode in ("RGB", "RGBA", "L") else None
     if _has_sixteen_bits(image, data):
+        kept = None
         deep = _decode_sixteen_bits(data, path)
         deep = _scaled(deep, image, data)
         pixels = _deep_to_srgb(deep[:3], profile)
         alpha = deep[3:] if len(deep) == 4 else None
     else:
-        pixels, alpha = _eight_bits(image, profile)
+        pixels, alpha = _eight_bits(image, None if kept else profile)
         orientation = 1 if tiff else orientation  # Pillow has turned it
     upright = [None if part is None else _turn(part, orientation) for part in (pixels, alpha)]
     assert upright[0] is not None
     # Orientation that is said outside EXIF would be lost: such pictures are written upright.
     stored = orientation if _exif_orientation(exif) == orientation else 1
-    return Picture(upright[0], upright[1], file_format, exif, stored)
+    return Picture(upright[0], upright[1], file_format, exif, stored, kept)
 
 
 _DESCRIPTIVE_TAGS = (
@@ -287,7 +300,7 @@ def write_picture(picture: Picture, path: Path | str) -> None:
     if stored.dtype == torch.uint16:
         data = _encode_sixteen_bits(stored, picture.file_format, exif)
     else:
-        data = _encode_eight_bits(stored, picture.file_format, exif)
+        data = _encode_eight_bits(stored, picture.file_format, exif, picture.profile)
     write_atomically(Path(path), data)
 
 
@@ -305,16 +318,21 @@ def encode_jpeg(pixels: Tensor, quality: int = 90) -> bytes:
     return buffer.getvalue()
 
 
-def _encode_eight_bits(stored: Tensor, file_format: str, exif: bytes | None) -> bytes:
+def _encode_eight_bits(
+    stored: Tensor, file_format: str, exif: bytes | None, profile: bytes | None = None
+) -> bytes:
     options: dict[str, dict[str, object]] = {
         "JPEG": {"quality": 95, "subsampling": 0},
         "WEBP": {"quality": 95},
         "AVIF": {"quality": 90},
     }
-    image = Image.fromarray(stored.permute(1, 2, 0).contiguous().numpy())
+    array = stored.permute(1, 2, 0).contiguous().numpy()
+    image = Image.fromarray(array[..., 0] if array.shape[2] == 1 else array)
     extra = dict(options.get(file_format, {}))
     if exif:
         extra["exif"] = exif
+    if profile:
+        extra["icc_profile"] = profile
     buffer = io.BytesIO()
     image.save(buffer, file_format, **extra)
     return buffer.getvalue()
@@ -353,11 +371,14 @@ def write_atomically(path: Path, data: bytes) -> None:
         raise
 
 
-def list_pictures(paths: Iterable[Path | str]) -> list[tuple[Path, Path]]:
+def list_pictures(
+    paths: Iterable[Path | str], extensions: tuple[str, ...] = EXTENSIONS
+) -> list[tuple[Path, Path]]:
     """Pictures among files and folders.
 
     Args:
-        paths: files, taken whatever their extension, and folders, searched for EXTENSIONS.
+        paths: files, taken whatever their extension, and folders, searched for extensions.
+        extensions: what to search folders for.
 
     Returns:
         (path, path relative to what was given), sorted within each folder.
@@ -374,7 +395,7 @@ def list_pictures(paths: Iterable[Path | str]) -> list[tuple[Path, Path]]:
             inside = sorted(
                 path
                 for path in given.rglob("*")
-                if path.suffix.lower() in EXTENSIONS and path.is_file()
+                if path.suffix.lower() in extensions and path.is_file()
             )
             if not inside:
                 raise PictureError(f"{given}: expected pictures in this folder, found none")

@@ -25,7 +25,11 @@ def ssim(x: Tensor, y: Tensor) -> Tensor:
     Gaussian window of 11x11, sigma 1.5; the mean leaves out a border of 5 pixels, as scikit-image
     does. Pictures smaller than 11 pixels an axis give the statistic of the whole picture.
     """
-    x, y = luma(x), luma(y)
+    return _similarity(luma(x), luma(y))[0].flatten(1).mean(1)
+
+
+def _similarity(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+    """SSIM of every window of (N, 1, H, W), and its part without the means."""
     if min(x.shape[-2:]) < 2 * SSIM_RADIUS + 1:
         window = torch.ones(1, 1, *x.shape[-2:], device=x.device, dtype=x.dtype)
         window = window / window.numel()
@@ -38,10 +42,8 @@ def ssim(x: Tensor, y: Tensor) -> Tensor:
     covariance = xy - mean_x * mean_y
     variance = xx + yy - mean_x**2 - mean_y**2
     c1, c2 = 0.01**2, 0.03**2
-    similarity = ((2 * mean_x * mean_y + c1) * (2 * covariance + c2)) / (
-        (mean_x**2 + mean_y**2 + c1) * (variance + c2)
-    )
-    return similarity.flatten(1).mean(1)
+    contrast = (2 * covariance + c2) / (variance + c2)
+    return (2 * mean_x * mean_y + c1) / (mean_x**2 + mean_y**2 + c1) * contrast, contrast
 
 
 def delta_e2000(x: Tensor, y: Tensor) -> Tensor:
@@ -100,3 +102,26 @@ def ciede2000(lab1: Tensor, lab2: Tensor, axis: int = -3) -> Tensor:
 def _chroma_ratio(chroma: Tensor) -> Tensor:
     seventh = chroma**7
     return (seventh / (seventh + 25.0**7)).sqrt()
+
+
+_SCALE_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)  # Wang 2003, section 3.2
+
+
+def ms_ssim(x: Tensor, y: Tensor) -> Tensor:
+    """Multi-scale structural similarity of the luma, (N,). Wang, Simoncelli, Bovik 2003, eq. 7.
+
+    Pictures below 161 pixels an axis have fewer scales, whose weights are enlarged to sum to 1.
+    """
+    x, y = luma(x), luma(y)
+    scales = 1
+    while scales < len(_SCALE_WEIGHTS) and min(x.shape[-2:]) >> scales > 2 * SSIM_RADIUS:
+        scales += 1
+    weights = torch.tensor(_SCALE_WEIGHTS[:scales], device=x.device, dtype=x.dtype)
+    weights = weights / weights.sum()
+    result = torch.ones(len(x), device=x.device, dtype=x.dtype)
+    for number, weight in enumerate(weights):
+        similarity, contrast = _similarity(x, y)
+        part = similarity if number == scales - 1 else contrast
+        result = result * part.flatten(1).mean(1).clamp(min=0) ** weight
+        x, y = (F.avg_pool2d(p, 2, ceil_mode=False) for p in (x, y))
+    return result

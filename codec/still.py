@@ -26,6 +26,7 @@ from codec.container import (
     check_size,
     pack,
     pack_header,
+    pack_section,
     pack_stream,
     unpack,
     unpack_header,
@@ -209,17 +210,63 @@ def _to_pixels(planes: Tensor) -> Tensor:
     return ((planes + half >> SAMPLE_BITS) + 128).clamp(0, 255).to(torch.uint8)
 
 
-def symbols_of(pictures: Tensor, settings: Settings, contexts: Contexts) -> Symbols:
-    """What would be coded of pictures (N, C, H, W) uint8 of one shape."""
-    matrix = MATRICES[settings.mode]
-    step = step_of(settings.quality, settings.mode)
-    steps = torch.full((len(pictures),), step, device=pictures.device)
+def symbols_of(pictures: Tensor, steps: Tensor, settings: Settings, contexts: Contexts) -> Symbols:
+    """What would be coded of pictures (N, C, H, W) uint8 with step indices (N,)."""
     planes = to_planes(pad(pictures))
     sizes = None
     if settings.effort == "fast":
         shape = (len(planes), planes.shape[2] // CELL, planes.shape[3] // CELL)
         sizes = torch.ones(shape, dtype=torch.int32, device=planes.device)
-    return analyse(planes, steps, matrix, contexts, sizes)
+    return analyse(planes, steps, MATRICES[settings.mode], contexts, sizes)
+
+
+def preview(
+    pictures: Sequence[Tensor], settings: Sequence[Settings], *, device: torch.device | str = "cpu"
+) -> list[Tensor]:
+    """What decoding would show, one setting a picture, without coding a bit.
+
+    Pictures with one shape are done together even where their qualities differ, which is how the
+    quality search tries several at once.
+    """
+    for picture, setting in zip(pictures, settings, strict=True):
+        check_settings(setting)
+        check_picture(picture)
+
+    def key(item: tuple[Tensor, Settings]) -> tuple:
+        return *item[0].shape, item[1]._replace(quality=0)
+
+    def one_batch(items: list[tuple[Tensor, Settings]]) -> list[Tensor]:
+        batch = torch.stack([picture for picture, _ in items]).to(device)
+        setting = items[0][1]
+        if setting.lossless:
+            return list(batch.cpu())
+        steps = torch.tensor([step_of(s.quality, s.mode) for _, s in items], device=batch.device)
+        contexts = shipped_contexts(setting.effort, batch.device)
+        symbols = symbols_of(batch, steps, setting, contexts)
+        filter_ = FILTERS[setting.filter]
+        postfilter = None
+        if filter_ == Filter.NETWORK:
+            postfilter = shipped_postfilter(setting.mode, batch.device)
+        pixels = to_pixels(symbols, setting.mode, filter_, postfilter)
+        return list(pixels[:, :, : batch.shape[2], : batch.shape[3]].cpu())
+
+    return _in_batches(list(zip(pictures, settings, strict=True)), key, list, one_batch)
+
+
+def with_metadata(data: bytes, exif: bytes | None = None, icc: bytes | None = None) -> bytes:
+    """A codestream with EXIF and ICC blocks after its sections."""
+    blocks = ((Section.EXIF, exif), (Section.ICC, icc))
+    return data + b"".join(pack_section(kind, block) for kind, block in blocks if block)
+
+
+def metadata(data: bytes) -> tuple[Header, bytes | None, bytes | None]:
+    """Header, EXIF and ICC blocks of a codestream.
+
+    Raises:
+        FormatError: broken or foreign data.
+    """
+    opened = _open(data)
+    return opened.header, *(opened.sections.get(kind) for kind in (Section.EXIF, Section.ICC))
 
 
 def _encode(pictures: Tensor, settings: Settings) -> list[bytes]:
@@ -247,7 +294,8 @@ def _encode(pictures: Tensor, settings: Settings) -> list[bytes]:
         filter=filter_,
         postfilter=postfilter,
     )
-    symbols = symbols_of(pictures, settings, contexts)
+    steps = torch.full((len(pictures),), header.step, device=pictures.device)
+    symbols = symbols_of(pictures, steps, settings, contexts)
     coded = coder.write(symbols, MATRICES[settings.mode], contexts, _BITS)
     packed = pack_header(header)
     return [

@@ -1,0 +1,225 @@
+"""Files of pictures to codestreams and back, and the smallest files that still look alike.
+
+One bad file never costs the others: what failed is listed beside what was written.
+"""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from codec import still
+from codec.container import FormatError, Header
+from codec.image_io import (
+    Picture,
+    PictureError,
+    list_pictures,
+    read_picture,
+    write_atomically,
+    write_picture,
+)
+from codec.search import Found, TargetUnreachable, find
+from codec.search.encoders import Encoder, OwnEncoder
+from codec.search.scores import Score
+
+SUFFIX = ".dfc"
+MAX_FILE_BYTES = 1 << 30
+
+
+class Line(NamedTuple):
+    """What became of one file.
+
+    Attributes:
+        source, target: where it came from and went to.
+        before, after: bytes.
+        note: what else is worth saying.
+    """
+
+    source: Path
+    target: Path
+    before: int
+    after: int
+    note: str = ""
+
+
+class Done(NamedTuple):
+    """Files that were written, and a sentence for each that was not."""
+
+    lines: list[Line]
+    failures: list[str]
+
+
+class Target(NamedTuple):
+    """A score to reach, on its own scale."""
+
+    score: Score
+    value: float
+
+
+def encode_files(
+    paths: Sequence[Path | str],
+    output: Path | str,
+    settings: still.Settings,
+    target: Target | None = None,
+    device: str = "cpu",
+) -> Done:
+    """Write OUTPUT/<stem>.dfc for every picture; folders keep their relative paths.
+
+    Args:
+        paths: pictures and folders.
+        output: folder.
+        settings: see `still.Settings`; with a target, its quality does not matter.
+        target: find the lowest quality that reaches it.
+        device: where to compute.
+    """
+    still.check_settings(settings)
+    encoder = OwnEncoder("dfc", mode=settings.mode, filter=settings.filter,
+                         effort=settings.effort, device=device)  # fmt: skip
+
+    def one(source: Path, path: Path) -> Line:
+        picture, pixels = _read_eight_bits(source)
+        note = ""
+        if target is None:
+            (data,) = still.encode([pixels], **settings._asdict(), device=device)
+        else:
+            found = find(pixels, encoder, target.score, target.value)
+            data, note = found.data, _describe(found, target)
+        data = still.with_metadata(data, picture.exif, picture.profile)
+        write_atomically(path, data)
+        return Line(source, path, source.stat().st_size, len(data), note)
+
+    return _each(list_pictures(paths), Path(output), SUFFIX, one)
+
+
+def decode_files(paths: Sequence[Path | str], output: Path | str, device: str = "cpu") -> Done:
+    """Write OUTPUT/<stem>.png for every codestream; folders keep their relative paths."""
+
+    def one(source: Path, path: Path) -> Line:
+        data = read_stream(source)
+        _, exif, profile = still.metadata(data)
+        (pixels,) = still.decode([data], device=device)
+        # The pixels lie as EXIF says they do, so nothing is turned here.
+        write_picture(Picture(pixels, exif=exif, profile=profile), path)
+        return Line(source, path, len(data), path.stat().st_size)
+
+    return _each(list_pictures(paths, (SUFFIX,)), Path(output), ".png", one)
+
+
+def optimise_files(
+    paths: Sequence[Path | str], output: Path | str, encoder: Encoder, target: Target
+) -> Done:
+    """Write the smallest file of every picture that reaches a score; see the seed, US 9,325,996.
+
+    Where that is no smaller than the input, or cannot be had, the input is kept as it is.
+    """
+
+    def one(source: Path, path: Path) -> Line:
+        picture, pixels = _read_eight_bits(source)
+        original = source.read_bytes()
+        kept = path.with_suffix(source.suffix)
+        try:
+            found = find(pixels, encoder, target.score, target.value)
+        except TargetUnreachable as error:
+            write_atomically(kept, original)
+            return Line(source, kept, len(original), len(original), f"kept: {error}")
+        if isinstance(encoder, OwnEncoder):
+            data = still.with_metadata(found.data, picture.exif, picture.profile)
+        else:
+            data = encoder.encode(pixels, found.quality, picture.exif, picture.profile)
+        if len(data) >= len(original):
+            write_atomically(kept, original)
+            return Line(source, kept, len(original), len(original), "kept: the input is smaller")
+        write_atomically(path, data)
+        return Line(source, path, len(original), len(data), _describe(found, target))
+
+    return _each(list_pictures(paths), Path(output), encoder.suffix, one)
+
+
+def read_stream(path: Path | str) -> bytes:
+    """The bytes of a codestream file, which are not checked yet.
+
+    Raises:
+        FormatError: it cannot be read, or is larger than any codestream.
+    """
+    path = Path(path)
+    try:
+        if path.stat().st_size > MAX_FILE_BYTES:
+            raise FormatError(f"{path}: larger than {MAX_FILE_BYTES >> 20} MiB")
+        return path.read_bytes()
+    except OSError as error:
+        raise FormatError(f"{path}: cannot be read ({error.strerror or error})") from error
+
+
+def describe_stream(path: Path | str) -> str:
+    """One line about a codestream."""
+    data = read_stream(path)
+    try:
+        header, exif, icc = still.metadata(data)
+    except FormatError as error:
+        raise FormatError(f"{path}: {error}") from error
+    return f"{path}: {_header_text(header, len(data))}" + "".join(
+        f", {name} {len(block):,} bytes" for name, block in (("EXIF", exif), ("ICC", icc)) if block
+    )
+
+
+def _header_text(header: Header, size: int) -> str:
+    colour = "RGB" if header.planes == 3 else "grey"
+    rate = 8 * size / (header.height * header.width)
+    parts = [f"{header.width}x{header.height} {colour}", header.mode.name.lower()]
+    if header.mode.name != "LOSSLESS":
+        parts.append(f"step {header.step}, filter {header.filter.name.lower()}")
+    parts += [f"{size:,} bytes", f"{rate:.3f} bits a pixel", f"networks {header.contexts:08x}"]
+    return ", ".join(parts)
+
+
+def _read_eight_bits(path: Path) -> tuple[Picture, Tensor]:
+    """A picture and its pixels as they lie in the file; (1, H, W) where they are grey.
+
+    Raises:
+        PictureError: the codec has no room for what is in the file.
+    """
+    picture = read_picture(path, keep_profile=True)
+    if picture.pixels.dtype != torch.uint8:
+        raise PictureError(f"{path}: expected 8 bits a channel, got 16")
+    if picture.alpha is not None and bool((picture.alpha < 255).any()):
+        raise PictureError(f"{path}: expected an opaque picture, got one with transparency")
+    pixels = picture.stored()
+    grey = torch.equal(pixels[0], pixels[1]) and torch.equal(pixels[0], pixels[2])
+    return picture, pixels[:1] if grey else pixels
+
+
+def _describe(found: Found, target: Target) -> str:
+    return (
+        f"quality {found.quality}, {target.score.name} {found.score:.4f}, "
+        f"{len(found.probes)} probes"
+    )
+
+
+def _each(
+    found: list[tuple[Path, Path]],
+    output: Path,
+    suffix: str,
+    work: Callable[[Path, Path], Line],
+) -> Done:
+    """Work on file after file; what cannot be done is told and left out."""
+    lines: list[Line] = []
+    failures: list[str] = []
+    taken: dict[Path, Path] = {}
+    for source, relative in tqdm(found, unit="file", disable=None):
+        target = output / relative.with_suffix(suffix)
+        if target in taken:
+            failures.append(f"{source}: would overwrite {target} of {taken[target]}")
+            continue
+        if target.exists() and target.resolve() == source.resolve():
+            failures.append(f"{source}: would be overwritten; choose another output folder")
+            continue
+        taken[target] = source
+        try:
+            lines.append(work(source, target))
+        except (ValueError, OSError) as error:
+            text = str(error)
+            failures.append(text if text.startswith(str(source)) else f"{source}: {text}")
+    return Done(lines, failures)

@@ -1,0 +1,174 @@
+"""Encoders behind one small protocol, so that search and reports drive all of them alike.
+
+A quality is a whole number on the encoder's own scale; higher is better and larger.
+"""
+
+import io
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import torch
+from PIL import Image, features
+from torch import Tensor
+
+from codec import still
+
+
+class Encoder(Protocol):
+    """Pictures (C, H, W) uint8 to files and back."""
+
+    name: str
+    suffix: str
+    qualities: range
+
+    def encode(
+        self, picture: Tensor, quality: int, exif: bytes | None = None, icc: bytes | None = None
+    ) -> bytes: ...
+
+    def decode(self, data: bytes) -> Tensor: ...
+
+
+@dataclass(frozen=True)
+class PillowEncoder:
+    """An encoder of Pillow.
+
+    Attributes:
+        name: for commands and reports.
+        suffix: of files.
+        file_format: Pillow's name.
+        options: what Pillow's `save` takes beside the quality.
+        qualities: the scale.
+    """
+
+    name: str
+    suffix: str
+    file_format: str
+    options: tuple[tuple[str, object], ...]
+    qualities: range = range(1, 101)
+
+    def encode(
+        self, picture: Tensor, quality: int, exif: bytes | None = None, icc: bytes | None = None
+    ) -> bytes:
+        buffer = io.BytesIO()
+        extra = {k: v for k, v in (("exif", exif), ("icc_profile", icc)) if v}
+        settings = {**dict(self.options), **extra}
+        _to_image(picture).save(buffer, self.file_format, quality=quality, **settings)
+        return buffer.getvalue()
+
+    def decode(self, data: bytes) -> Tensor:
+        return _from_image(Image.open(io.BytesIO(data)))
+
+
+@dataclass(frozen=True)
+class JpegXlEncoder:
+    """libjxl through imagecodecs; qualities become distances as in its own command."""
+
+    name: str = "jxl"
+    suffix: str = ".jxl"
+    qualities: range = range(1, 101)
+    effort: int = 7
+
+    def encode(
+        self, picture: Tensor, quality: int, exif: bytes | None = None, icc: bytes | None = None
+    ) -> bytes:
+        import imagecodecs
+
+        if quality >= 30:
+            distance = 0.1 + (100 - quality) * 0.09
+        else:
+            distance = 53 / 3000 * quality**2 - 23 / 20 * quality + 25
+        array = np.ascontiguousarray(picture.permute(1, 2, 0).numpy())
+        array = array[..., 0] if array.shape[2] == 1 else array
+        return imagecodecs.jpegxl_encode(
+            array, distance=min(distance, 25.0), effort=self.effort, numthreads=1
+        )
+
+    def decode(self, data: bytes) -> Tensor:
+        import imagecodecs
+
+        array = imagecodecs.jpegxl_decode(data, numthreads=1)
+        array = array[..., None] if array.ndim == 2 else array
+        return torch.from_numpy(np.ascontiguousarray(array)).permute(2, 0, 1)
+
+
+@dataclass(frozen=True)
+class OwnEncoder:
+    """This project's codec, see `codec.still`."""
+
+    name: str = "dfc"
+    suffix: str = ".dfc"
+    qualities: range = still.QUALITIES
+    mode: str = "perceptual"
+    filter: str = "edge"
+    effort: str = "full"
+    device: str = "cpu"
+
+    def settings(self, quality: int) -> still.Settings:
+        return still.Settings(quality, self.mode, False, self.filter, self.effort)
+
+    def encode(
+        self, picture: Tensor, quality: int, exif: bytes | None = None, icc: bytes | None = None
+    ) -> bytes:
+        (data,) = still.encode(
+            [picture], quality, mode=self.mode, filter=self.filter, effort=self.effort,
+            device=self.device,
+        )  # fmt: skip
+        return still.with_metadata(data, exif, icc)
+
+    def decode(self, data: bytes) -> Tensor:
+        return still.decode([data], device=self.device)[0]
+
+    def preview(self, pictures: list[Tensor], qualities: list[int]) -> list[Tensor]:
+        """What would be decoded, without coding a bit: pictures of any sizes, one quality each."""
+        settings = [self.settings(quality) for quality in qualities]
+        return still.preview(pictures, settings, device=self.device)
+
+
+_ORDER: dict[str, Callable[[], Encoder]] = {
+    "jpeg": lambda: PillowEncoder(
+        "jpeg", ".jpg", "JPEG", (("subsampling", "4:2:0"), ("optimize", True))
+    ),
+    "jpeg_baseline": lambda: PillowEncoder(
+        "jpeg_baseline", ".jpg", "JPEG", (("subsampling", "4:2:0"),)
+    ),
+    "webp": lambda: PillowEncoder("webp", ".webp", "WEBP", (("method", 6),)),
+    "avif": lambda: PillowEncoder("avif", ".avif", "AVIF", _AVIF),
+    "avif_444": lambda: PillowEncoder(
+        "avif_444", ".avif", "AVIF", (*_AVIF[1:], ("subsampling", "4:4:4"))
+    ),
+    "jxl": JpegXlEncoder,
+    "dfc": OwnEncoder,
+}
+_AVIF = (("subsampling", "4:2:0"), ("speed", 6), ("codec", "aom"), ("max_threads", 1))
+NAMES = tuple(_ORDER)
+
+
+def encoder(name: str) -> Encoder:
+    """An encoder by name: one out of NAMES.
+
+    Raises:
+        ValueError: no such encoder, or the libraries here cannot do it.
+    """
+    if name not in _ORDER:
+        raise ValueError(f"expected a format out of {', '.join(NAMES)}, got {name!r}")
+    if name == "jxl":
+        try:
+            import imagecodecs  # noqa: F401
+        except ImportError as error:
+            raise ValueError("expected imagecodecs for jxl: pip install imagecodecs") from error
+    if name.startswith("avif") and not features.check("avif"):
+        raise ValueError("expected a Pillow that writes AVIF")
+    return _ORDER[name]()
+
+
+def _to_image(picture: Tensor) -> Image.Image:
+    array = picture.permute(1, 2, 0).contiguous().numpy()
+    return Image.fromarray(array[..., 0] if array.shape[2] == 1 else array)
+
+
+def _from_image(image: Image.Image) -> Tensor:
+    array = np.array(image if image.mode == "L" else image.convert("RGB"))
+    array = array[..., None] if array.ndim == 2 else array
+    return torch.from_numpy(array).permute(2, 0, 1)

@@ -1,0 +1,136 @@
+"""Search one picture with any encoder, or a batch with this project's own."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from codec.search.encoders import Encoder, OwnEncoder
+from codec.search.methods import Prober, Probe, TargetUnreachable, _depth, _where, certified
+from codec.search.prior import axis_of
+from codec.search.scores import Score
+
+Method = Callable[[Prober, float], int]
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a search came to.
+
+    Attributes:
+        quality: the quality it settled on.
+        score: the score there.
+        reached: whether that is at least the target; the seed's literal form misses by one step.
+        data: the encoded picture.
+        probes: what was measured, in order.
+        rounds: batches of probes one after the other; without batches as many as probes.
+    """
+
+    quality: int
+    score: float
+    reached: bool
+    data: bytes
+    probes: tuple[Probe, ...]
+    rounds: int
+
+
+def find(
+    picture: Tensor, encoder: Encoder, score: Score, target: float, method: Method = certified
+) -> Found:
+    """The lowest quality whose score reaches a target.
+
+    Args:
+        picture: (C, H, W) uint8.
+        encoder: see `codec.search.encoders`.
+        score: see `codec.search.scores`.
+        target: on the score's own scale.
+        method: see `codec.search.methods`.
+
+    Raises:
+        TargetUnreachable: the best quality scores lower.
+    """
+    files: dict[int, bytes] = {}
+
+    def measure(quality: int) -> tuple[float, int | None]:
+        if isinstance(encoder, OwnEncoder):
+            return score.measure(picture, encoder.preview([picture], [quality])[0]), None
+        files[quality] = encoder.encode(picture, quality)
+        return score.measure(picture, encoder.decode(files[quality])), len(files[quality])
+
+    axis = axis_of(encoder.name, score.name, encoder.qualities)
+    prober = Prober(measure, score.to_unit, encoder.qualities, axis)
+    quality = method(prober, target)
+    reached = prober(quality)
+    data = files.get(quality) or encoder.encode(picture, quality)
+    probes = tuple(prober.probes)
+    return Found(quality, reached, reached >= target, data, probes, len(probes))
+
+
+def find_batch(
+    pictures: list[Tensor], encoder: OwnEncoder, score: Score, target: float, width: int = 5
+) -> list[Found | TargetUnreachable]:
+    """Search many pictures together: each round tries `width` qualities of every picture at once.
+
+    Args:
+        pictures: (C, H, W) uint8 of any sizes.
+        encoder: this project's codec, whose probes need no entropy coding.
+        score, target: see `find`.
+        width: qualities of a picture in one round.
+
+    Returns:
+        One entry a picture, in order: what was found, or that the target is out of reach.
+    """
+    searches = [_Bracket(encoder, score, target) for _ in pictures]
+    while open_ := [number for number, search in enumerate(searches) if not search.done]:
+        wanted = [(n, quality) for n in open_ for quality in searches[n].propose(width)]
+        decoded = encoder.preview([pictures[n] for n, _ in wanted], [q for _, q in wanted])
+        for (n, quality), result in zip(wanted, decoded, strict=True):
+            searches[n].enter(quality, score.measure(pictures[n], result))
+        for n in open_:
+            searches[n].rounds += 1
+    return [search.finish(p) for search, p in zip(searches, pictures, strict=True)]
+
+
+class _Bracket:
+    """The search of one picture in rounds: `low` fails, `high` passes."""
+
+    def __init__(self, encoder: OwnEncoder, score: Score, target: float):
+        self.encoder, self.score, self.target = encoder, score, target
+        self.axis = axis_of(encoder.name, score.name, encoder.qualities)
+        self.low, self.high = encoder.qualities[0] - 1, encoder.qualities[-1] + 1
+        self.rounds = 0
+        self.probes: list[Probe] = []
+
+    @property
+    def done(self) -> bool:
+        return self.high - self.low == 1
+
+    def propose(self, width: int) -> list[int]:
+        """Qualities around the guess at first, then evenly in the bracket."""
+        inside = self.high - self.low - 1
+        if inside <= width:
+            return list(range(self.low + 1, self.high))
+        if not self.probes:
+            goal = _depth(self.score.to_unit(self.target))
+            middle = round(self.encoder.qualities[0] + _where(self.axis, goal))
+            spread = [middle + round(4 * (i - (width - 1) / 2)) for i in range(width)]
+            return sorted({min(max(q, self.low + 1), self.high - 1) for q in spread})
+        return [self.low + round((i + 1) * (inside + 1) / (width + 1)) for i in range(width)]
+
+    def enter(self, quality: int, score: float) -> None:
+        self.probes.append(Probe(quality, score, None))
+        if score >= self.target:
+            self.high = min(self.high, quality) if quality > self.low else self.high
+        elif quality < self.high:
+            self.low = max(self.low, quality)
+
+    def finish(self, picture: Tensor) -> Found | TargetUnreachable:
+        if self.high > self.encoder.qualities[-1]:
+            best = max(self.probes, key=lambda probe: probe.score)
+            return TargetUnreachable(
+                f"expected a score of {self.target:g}, the best is {best.score:.4f} at quality "
+                f"{best.quality}"
+            )
+        reached = next(p.score for p in self.probes if p.quality == self.high)
+        data = self.encoder.encode(picture, self.high)
+        return Found(self.high, reached, True, data, tuple(self.probes), self.rounds)

@@ -1,0 +1,112 @@
+"""How alike two pictures are, for the quality search: one number, higher is better.
+
+Each score declares a monotone map to [0, 1), on which the search interpolates and which the seed's
+curve expects. Pictures are (C, H, W) uint8.
+"""
+
+import math
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from codec.colour import luma
+from codec.image_io import write_pixels
+from codec.metrics import ms_ssim, psnr, ssim
+
+_NEARLY_ONE = 1 - 1e-9
+
+
+class Score(NamedTuple):
+    """A score and its map.
+
+    Attributes:
+        name: as commands and reports call it.
+        measure: (original, decoded) -> score.
+        to_unit: score -> [0, 1), rising.
+    """
+
+    name: str
+    measure: Callable[[Tensor, Tensor], float]
+    to_unit: Callable[[float], float]
+
+
+def _as_floats(picture: Tensor) -> Tensor:
+    return picture.expand(3, -1, -1)[None].double() / 255
+
+
+def _ssim(original: Tensor, decoded: Tensor) -> float:
+    return float(ssim(_as_floats(original).float(), _as_floats(decoded).float()))
+
+
+def _ms_ssim(original: Tensor, decoded: Tensor) -> float:
+    return float(ms_ssim(_as_floats(original).float(), _as_floats(decoded).float()))
+
+
+def _psnr(original: Tensor, decoded: Tensor) -> float:
+    return float(psnr(_as_floats(original), _as_floats(decoded)))
+
+
+def _clipped(score: float) -> float:
+    return min(max(score, 0.0), _NEARLY_ONE)
+
+
+_EDGE_WEIGHT, _PSNR_WEIGHT = 78.5328607296973, 37.1891885161239
+SMALLFRY_MOST = _EDGE_WEIGHT + _PSNR_WEIGHT
+
+
+def smallfry(original: Tensor, decoded: Tensor) -> float:
+    """Derek Buitenhuis' SmallFry: PSNR and the edges that 8 x 8 blocks add. 0 to 115.722.
+
+    The formula is that of smallfry.c; the term of it that is always 1 is left out, and so is the
+    column whose right neighbour lies outside the picture. Both pictures (C, H, W) uint8.
+    """
+    x, y = (luma(_as_floats(p))[0, 0].mul(255).round() for p in (original, decoded))
+    peak = float(x.max())
+    error = float((x - y).square().mean())
+    fidelity = 10 * math.log10(65025 / error) if error else math.inf
+    divisor = 50 if peak > 128 else 0.0016 * peak**2 - 0.38 * peak + 72.5
+    fidelity = min(max(fidelity / divisor, 0.0), 1.0)
+    difference = (x - y).abs()
+    along = _added_edges(difference, difference.shape[1] - 2)
+    down = _added_edges(difference.T, difference.shape[0] - 2)
+    scores = torch.cat((along, down))
+    smooth = 1 - float(scores.mean()) if len(scores) else 1.0
+    return _PSNR_WEIGHT * fidelity + _EDGE_WEIGHT * smooth
+
+
+def _added_edges(difference: Tensor, end: int) -> Tensor:
+    """Scores 0 to 1 of how the error jumps at columns 7, 15, ... before `end`."""
+    at = torch.arange(7, max(end, 7), 8)
+    d0, d1, d2, d3 = (difference[:, at + offset] for offset in (-1, 0, 1, 2))
+    around = ((d0 - d1).abs() + (d2 - d3).abs() + 1e-4) / 2
+    ratio = (d1 - d2).abs() / around
+    score = torch.where(ratio > 5, 1.0, ((ratio - 2) / 3).clamp(0, 1))
+    return score.flatten().double()
+
+
+def _ssimulacra2(original: Tensor, decoded: Tensor) -> float:
+    try:
+        from ssimulacra2 import compute_ssimulacra2
+    except ImportError as error:
+        raise ValueError("expected the package ssimulacra2: pip install ssimulacra2") from error
+    with tempfile.TemporaryDirectory() as folder:
+        paths = [Path(folder) / name for name in ("original.png", "decoded.png")]
+        for path, picture in zip(paths, (original, decoded), strict=True):
+            write_pixels(path, picture.expand(3, -1, -1))
+        return float(compute_ssimulacra2(*map(str, paths)))
+
+
+SCORES = {
+    score.name: score
+    for score in (
+        Score("ssim", _ssim, _clipped),
+        Score("ms_ssim", _ms_ssim, _clipped),
+        Score("psnr", _psnr, lambda db: _clipped(1 - 10 ** (-db / 10))),
+        Score("smallfry", smallfry, lambda s: _clipped(s / SMALLFRY_MOST)),
+        Score("ssimulacra2", _ssimulacra2, lambda s: _clipped(1 / (1 + math.exp((50 - s) / 15)))),
+    )
+}
