@@ -318,6 +318,11 @@ def encode_jpeg(pixels: Tensor, quality: int = 90) -> bytes:
     return buffer.getvalue()
 
 
+def encode_png(pixels: Tensor) -> bytes:
+    """(3, H, W) or (1, H, W) uint8 as a PNG file in memory."""
+    return _encode_eight_bits(pixels.cpu(), "PNG", None)
+
+
 def _encode_eight_bits(
     stored: Tensor, file_format: str, exif: bytes | None, profile: bytes | None = None
 ) -> bytes:

@@ -253,6 +253,22 @@ def preview(
     return _in_batches(list(zip(pictures, settings, strict=True)), key, list, one_batch)
 
 
+def entropy(
+    pictures: Sequence[Tensor], settings: Settings, *, device: torch.device | str = "cpu"
+) -> list[float]:
+    """Bits that the symbols of each picture take in theory, under the networks' probabilities."""
+
+    def one_batch(batch: Tensor) -> list[float]:
+        batch = batch.to(device)
+        step = step_of(settings.quality, settings.mode)
+        steps = torch.full((len(batch),), step, device=batch.device)
+        contexts = shipped_contexts(settings.effort, batch.device)
+        symbols = symbols_of(batch, steps, settings, contexts)
+        return coder.entropy(symbols, MATRICES[settings.mode], contexts, _BITS).tolist()
+
+    return _in_batches(list(pictures), lambda p: tuple(p.shape), torch.stack, one_batch)
+
+
 def with_metadata(data: bytes, exif: bytes | None = None, icc: bytes | None = None) -> bytes:
     """A codestream with EXIF and ICC blocks after its sections."""
     blocks = ((Section.EXIF, exif), (Section.ICC, icc))

@@ -1,4 +1,4 @@
-"""Devices, processes and seeds: the only module that knows about CUDA, ranks and generators."""
+"""Devices, processes and seeds of training: ranks, and where a process runs."""
 
 import hashlib
 import os
@@ -66,17 +66,6 @@ def stop_runtime() -> None:
     """Leave the process group, if this process is in one."""
     if dist.is_initialized():
         dist.destroy_process_group()
-
-
-def synchronise(device: torch.device) -> None:
-    """Wait until a device has done what it was given, so that a clock reads true."""
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-
-
-def gpu_name() -> str | None:
-    """Name of the GPU, if there is one."""
-    return torch.cuda.get_device_name() if torch.cuda.is_available() else None
 
 
 def seeded_generator(device: torch.device, *key: int) -> torch.Generator:

@@ -45,6 +45,20 @@ def write(
         bits: of a sample of the planes, its sign included.
         hints: of the prediction that the planes are the residual of, or None.
     """
+    finished = (w.finish() for w in _fill(symbols, matrix, networks, bits, hints))
+    return [Coded(*streams) for streams in zip(*finished, strict=True)]
+
+
+def entropy(symbols: Symbols, matrix: Matrix, networks: Networks, bits: int) -> Tensor:
+    """(N,) float64: bits that the symbols take in theory."""
+    means, cells = _fill(symbols, matrix, networks, bits, None)
+    return means.bits() + cells.bits()
+
+
+def _fill(
+    symbols: Symbols, matrix: Matrix, networks: Networks, bits: int, hints: Tensor | None
+) -> tuple[RansWriter, RansWriter]:
+    """Writers that hold all symbols of the means and of the cells."""
     pictures, device = len(symbols.step), symbols.sizes.device
     largest = _largest(symbols.step, bits)
     means_writer, writer = RansWriter(pictures, device), RansWriter(pictures, device)
@@ -65,8 +79,7 @@ def write(
         before = Before(symbols.classes[0], symbols.values[0][..., 0, :], mean)
         chroma = CellWriter(writer, symbols.classes[1], symbols.values[1])
         code_cells(CHROMA, networks, chroma, cells, symbols.means[1:], before)
-    finished = zip(means_writer.finish(), writer.finish(), strict=True)
-    return [Coded(*streams) for streams in finished]
+    return means_writer, writer
 
 
 def read_means(

@@ -95,3 +95,8 @@ def contexts_of(fingerprint: int, device: torch.device) -> Contexts | None:
     """The shipped set with this fingerprint, or None."""
     sets = (shipped_contexts(name, device) for name in _shipped())
     return next((found for found in sets if found.fingerprint == fingerprint), None)
+
+
+def fingerprints() -> dict[str, str]:
+    """Of the shipped sets, as they stand in streams."""
+    return {name: f"{contexts.fingerprint:08x}" for name, contexts in _shipped().items()}

@@ -163,6 +163,29 @@ def encoder(name: str) -> Encoder:
     return _ORDER[name]()
 
 
+def encode_lossless(name: str, picture: Tensor) -> bytes:
+    """`PNG` (optimised), `WebP lossless` or `JPEG XL lossless` of a picture.
+
+    Raises:
+        ValueError: another name, or the library is not here.
+    """
+    buffer = io.BytesIO()
+    if name == "PNG":
+        _to_image(picture).save(buffer, "PNG", optimize=True)
+    elif name == "WebP lossless":
+        _to_image(picture).save(buffer, "WEBP", lossless=True, quality=100, method=6)
+    elif name == "JPEG XL lossless":
+        try:
+            import imagecodecs
+        except ImportError as error:
+            raise ValueError("expected imagecodecs for jxl: pip install imagecodecs") from error
+        array = np.ascontiguousarray(picture.permute(1, 2, 0).numpy())
+        return imagecodecs.jpegxl_encode(array, lossless=True, effort=7, numthreads=1)
+    else:
+        raise ValueError(f"expected PNG, WebP lossless or JPEG XL lossless, got {name!r}")
+    return buffer.getvalue()
+
+
 def _to_image(picture: Tensor) -> Image.Image:
     array = picture.permute(1, 2, 0).contiguous().numpy()
     return Image.fromarray(array[..., 0] if array.shape[2] == 1 else array)

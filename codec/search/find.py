@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from codec.search.encoders import Encoder, OwnEncoder
-from codec.search.methods import Prober, Probe, TargetUnreachable, _depth, _where, certified
+from codec.search.methods import Prober, Probe, TargetUnreachable, depth, where, certified
 from codec.search.prior import axis_of
 from codec.search.scores import Score
 
@@ -111,8 +111,8 @@ class _Bracket:
         if inside <= width:
             return list(range(self.low + 1, self.high))
         if not self.probes:
-            goal = _depth(self.score.to_unit(self.target))
-            middle = round(self.encoder.qualities[0] + _where(self.axis, goal))
+            goal = depth(self.score.to_unit(self.target))
+            middle = round(self.encoder.qualities[0] + where(self.axis, goal))
             spread = [middle + round(4 * (i - (width - 1) / 2)) for i in range(width)]
             return sorted({min(max(q, self.low + 1), self.high - 1) for q in spread})
         return [self.low + round((i + 1) * (inside + 1) / (width + 1)) for i in range(width)]

@@ -170,17 +170,17 @@ def certified(prober: Prober, target: float) -> int:
     inverse quadratically: the axis of the prior over -log(1 - s) of the probes. It ends when a
     quality passes and the one below fails, both probed.
     """
-    goal = _depth(prober.to_unit(target))
+    goal = depth(prober.to_unit(target))
     widths: list[int] = []
 
     def propose(low: int, high: int) -> int:
         widths.append(high - low)
         if len(widths) > 4 and widths[-1] * 2 > widths[-3]:
             return (low + high) // 2  # interpolation does not help here
-        points = {_depth(prober.to_unit(p.score)): prober.axis[_at(prober, p)]
+        points = {depth(prober.to_unit(p.score)): prober.axis[_at(prober, p)]
                   for p in prober.probes}  # fmt: skip
         wanted = _interpolate(points, goal)
-        position = _where(prober.axis, wanted)
+        position = where(prober.axis, wanted)
         guess = math.ceil(prober.qualities[0] + position - 1e-9)
         # Once bracketed on one side, a guess at the bracket's end asks for its certificate.
         return min(max(guess, low + 1), high - 1)
@@ -202,7 +202,7 @@ def _narrow(prober: Prober, target: float, propose: Callable[[int, int], int]) -
     return high
 
 
-def _depth(unit: float) -> float:
+def depth(unit: float) -> float:
     """-log(1 - s): nearly linear in what the prior says, for every score."""
     return -math.log(max(1 - unit, 1e-12))
 
@@ -211,7 +211,7 @@ def _at(prober: Prober, probe: Probe) -> int:
     return probe.quality - prober.qualities[0]
 
 
-def _where(axis: Sequence[float], wanted: float) -> float:
+def where(axis: Sequence[float], wanted: float) -> float:
     """The position, counted from 0, at which a rising axis has a value."""
     if wanted <= axis[0]:
         return 0.0

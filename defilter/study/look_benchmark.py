@@ -31,7 +31,7 @@ from defilter.extract import fit_pair, look_from_templates, sample_pair
 from defilter.global_look import GlobalLook
 from defilter.study.classic import monge_kantorovich, reinhard
 from defilter.study.look_pairs import PAIRS_A_LOOK, PHOTOS, LookPair, load_pairs
-from defilter.study.record import provenance
+from codec.study.record import provenance
 from defilter.study.rows import Rows, rows_table
 from defilter.unet import squash
 from defilter.weights import fingerprint, load_network

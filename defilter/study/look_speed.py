@@ -22,8 +22,8 @@ from codec.mapping import ColourMapping, identity_coefficients
 from codec.render import render_lut, render_mapping
 from defilter.data.instagram import MissingPackage
 from defilter.extract import look_from_templates
-from defilter.runtime import gpu_name, synchronise
-from defilter.study.record import markdown_table, provenance
+from codec.devices import gpu_name, synchronise
+from codec.study.record import markdown_table, provenance
 from defilter.unet import DefilterUNet
 from defilter.weights import load_network
 

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from codec.metrics import delta_e2000, psnr, ssim
 from defilter.study.look_pairs import LookPair
-from defilter.study.record import markdown_table
+from codec.study.record import markdown_table
 
 
 class Figures(NamedTuple):

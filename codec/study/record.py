@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from defilter.runtime import gpu_name
+from codec.devices import gpu_name
 
 
 def provenance() -> dict[str, Any]:

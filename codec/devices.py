@@ -1,0 +1,14 @@
+"""What is asked of a device: its name, and to wait for it."""
+
+import torch
+
+
+def synchronise(device: torch.device) -> None:
+    """Wait until a device has done what it was given, so that a clock reads true."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def gpu_name() -> str | None:
+    """Name of the GPU, if there is one."""
+    return torch.cuda.get_device_name() if torch.cuda.is_available() else None

@@ -1,0 +1,299 @@
+"""Rate and distortion of this codec beside libjpeg-turbo, WebP, AVIF and JPEG XL: real files.
+
+Every codec codes every picture at several qualities; delta rates are taken picture by picture.
+Speeds come from the same run: the codecs take turns, one thread each.
+"""
+
+import json
+import math
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from codec import still
+from codec.colour import luma
+from codec.image_io import PictureError, list_pictures, read_picture, write_atomically
+from codec.metrics import ms_ssim, psnr
+from codec.photos import embedded_photos
+from codec.residual.models import fingerprints
+from codec.search.encoders import Encoder, OwnEncoder, encoder
+from codec.search.scores import SCORES
+from codec.study.bjontegaard import log_rate_difference, percent
+from codec.study.rate_report import write_report
+from codec.study.record import markdown_table, provenance
+
+OWN = {
+    "dfc mse, no filter": OwnEncoder(mode="mse", filter="none"),
+    "dfc mse": OwnEncoder(mode="mse", filter="edge"),
+    "dfc mse, network": OwnEncoder(mode="mse", filter="network"),
+    "dfc perceptual": OwnEncoder(mode="perceptual", filter="edge"),
+    "dfc perceptual, network": OwnEncoder(mode="perceptual", filter="network"),
+    "dfc mse, fast": OwnEncoder(mode="mse", filter="edge", effort="fast"),
+}
+OTHERS = {
+    "JPEG 4:2:0": "jpeg_baseline",
+    "JPEG 4:2:0 optimised": "jpeg",
+    "WebP m6": "webp",
+    "AVIF s6 4:2:0": "avif",
+    "AVIF s6 4:4:4": "avif_444",
+    "JPEG XL e7": "jxl",
+}
+ANCHORS = ("JPEG 4:2:0", "WebP m6", "AVIF s6 4:2:0", "AVIF s6 4:4:4", "JPEG XL e7")
+METRICS = ("psnr_rgb", "psnr_y", "ms_ssim", "ssimulacra2")
+
+
+class Point(NamedTuple):
+    """One file: its quality on its own scale, bytes, and what it scores (ms_ssim in dB)."""
+
+    quality: int
+    bytes: int
+    psnr_rgb: float
+    psnr_y: float
+    ms_ssim: float
+    ssimulacra2: float
+
+
+class Result(NamedTuple):
+    """Printed by evaluate.py."""
+
+    summary: str
+    failures: list[str]
+
+
+def run(
+    photos: str | None,
+    out: str,
+    qualities: dict[str, list[int]],
+    codecs: list[str] | None,
+    lossless: bool,
+    device: str,
+) -> Result:
+    """Measure and report.
+
+    Args:
+        photos: picture or folder; None is the embedded photos.
+        out: folder for report.html, JSON, Markdown and plots.
+        qualities: by encoder (`dfc`, `jpeg`, `webp`, `avif`, `jxl`) the qualities to try.
+        codecs: names of rows to measure; None is all that can be had here.
+        lossless: also compare lossless coding with PNG, WebP and JPEG XL.
+        device: where this codec computes.
+    """
+    pictures, failures = load_pictures(photos)
+    contenders, missing = _contenders(codecs, device)
+    failures += missing
+    points: dict[str, dict[str, list[Point]]] = {name: {} for name in contenders}
+    for name, one in tqdm(contenders.items(), unit="codec", disable=None):
+        family = one.name.split("_")[0]
+        for title, picture in tqdm(pictures.items(), desc=name, leave=False, disable=None):
+            points[name][title] = [_measure(one, picture, q) for q in qualities[family]]
+    tables = {
+        f"BD-rate, {metric}": _bd_table(points, metric) for metric in _metrics_there(points)
+    }
+    tables["Speed"] = _speed_table(contenders, list(pictures.values()), qualities, device)
+    if lossless:
+        tables["Lossless"] = _lossless_table(list(pictures.values()), device)
+    tables["Overhead"] = _overhead_table(list(pictures.values()), device)
+    target = Path(out)
+    record = provenance() | {
+        "networks": fingerprints(),
+        "points": {n: {p: [x._asdict() for x in xs] for p, xs in v.items()}
+                   for n, v in points.items()},
+        "results": tables,
+    }  # fmt: skip
+    text = "\n\n".join(f"## {title}\n\n{_markdown(rows)}" for title, rows in tables.items())
+    write_atomically(target / "rate_distortion.json", json.dumps(record, indent=1).encode())
+    write_atomically(target / "rate_distortion.md", f"# Rate and distortion\n\n{text}\n".encode())
+    write_report(target, points, pictures, contenders, qualities, tables)
+    return Result(f"{text}\n\nsaved in {target}; open {target / 'report.html'}", failures)
+
+
+def load_pictures(photos: str | None) -> tuple[dict[str, Tensor], list[str]]:
+    """8-bit pictures by file name, and a sentence for each that cannot be used."""
+    paths = embedded_photos() if photos is None else [p for p, _ in list_pictures([photos])]
+    pictures, failures = {}, []
+    for path in paths:
+        try:
+            pixels = read_picture(path).pixels
+            if pixels.dtype != torch.uint8:
+                raise PictureError(f"{path}: expected 8 bits a channel")
+            pictures[path.name] = pixels
+        except PictureError as error:
+            failures.append(str(error))
+    if not pictures:
+        raise ValueError(f"expected at least one picture in {photos}")
+    return pictures, failures
+
+
+def _contenders(
+    codecs: list[str] | None, device: str
+) -> tuple[dict[str, Encoder], list[str]]:
+    """Encoders by row, and a sentence for each that was asked for and is not here."""
+    wanted = [*OTHERS, *OWN] if codecs is None else codecs
+    found: dict[str, Encoder] = {}
+    failures = []
+    for name in wanted:
+        try:
+            if name in OWN:
+                own = OWN[name]
+                found[name] = OwnEncoder("dfc", mode=own.mode, filter=own.filter,
+                                         effort=own.effort, device=device)  # fmt: skip
+            elif name in OTHERS:
+                found[name] = encoder(OTHERS[name])
+            else:
+                raise ValueError(f"expected codecs out of {', '.join([*OTHERS, *OWN])}, got {name}")
+        except ValueError as error:
+            if codecs is not None:
+                raise
+            failures.append(f"{name}: left out, {error}")
+    return found, failures
+
+
+def _measure(one: Encoder, picture: Tensor, quality: int) -> Point:
+    data = one.encode(picture, quality)
+    decoded = one.decode(data)
+    x, y = (p[None].double() / 255 for p in (picture, decoded))
+    similarity = float(ms_ssim(x.float(), y.float()))
+    try:
+        second = SCORES["ssimulacra2"].measure(picture, decoded)
+    except ValueError:
+        second = math.nan
+    return Point(
+        quality,
+        len(data),
+        float(psnr(x, y)),
+        float(psnr(luma(x), luma(y))),
+        -10 * math.log10(max(1 - similarity, 1e-9)),
+        second,
+    )
+
+
+def _metrics_there(points: dict[str, dict[str, list[Point]]]) -> list[str]:
+    first = next(iter(next(iter(points.values())).values()))[0]
+    return [metric for metric in METRICS if not math.isnan(getattr(first, metric))]
+
+
+def _bd_table(points: dict[str, dict[str, list[Point]]], metric: str) -> list[dict[str, Any]]:
+    """One row a codec: delta rate against every anchor, the worst picture and pictures won."""
+    rows = []
+    for name, curves in points.items():
+        row: dict[str, Any] = {"codec": name}
+        for anchor in (a for a in ANCHORS if a in points):
+            found = {
+                picture: log_rate_difference(
+                    [(p.bytes, getattr(p, metric)) for p in points[anchor][picture]],
+                    [(p.bytes, getattr(p, metric)) for p in curves[picture]],
+                )
+                for picture in curves
+            }
+            differences = [d for d in found.values() if d is not None]
+            if not differences or anchor == name:
+                row[anchor] = ""
+                continue
+            won = sum(d < 0 for d in differences)
+            row[anchor] = (
+                f"{percent(differences):+.1f} % (worst {percent([max(differences)]):+.1f}, "
+                f"won {won}/{len(differences)})"
+            )
+        rows.append(row)
+    return rows
+
+
+def _speed_table(
+    contenders: dict[str, Encoder],
+    pictures: list[Tensor],
+    qualities: dict[str, list[int]],
+    device: str,
+) -> list[dict[str, Any]]:
+    """MB/s of RGB, encoders in turn on one thread; this codec also in batches of 8."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    work: dict[str, tuple[Callable[[], list[bytes]], Callable[[list[bytes]], object]]] = {}
+    few = pictures[:8]
+    try:
+        for name, one in contenders.items():
+            scale = qualities[one.name.split("_")[0]]
+            quality = scale[len(scale) // 2]
+            if isinstance(one, OwnEncoder):
+                work[f"{name}, batch of {len(few)}"] = _batched(one, few, quality, device)
+            work[name] = (
+                lambda one=one, q=quality: [one.encode(p, q) for p in few],
+                lambda streams, one=one: [one.decode(s) for s in streams],
+            )
+        seconds: dict[str, list[tuple[float, float]]] = {name: [] for name in work}
+        for _ in range(3):
+            for name, (encode, decode) in work.items():
+                started = time.perf_counter()
+                streams = encode()
+                middle = time.perf_counter()
+                decode(streams)
+                seconds[name].append((middle - started, time.perf_counter() - middle))
+    finally:
+        torch.set_num_threads(threads)
+    size = sum(p.numel() for p in few) / 1e6
+    rows = []
+    for name, times in seconds.items():
+        row = {"codec": name}
+        for way, column in (("encode", 0), ("decode", 1)):
+            rates = [size / t[column] for t in times]
+            row[f"{way} MB/s"] = f"{statistics.median(rates):.2f}"
+            row[f"{way} spread"] = f"{min(rates):.2f} - {max(rates):.2f}"
+        rows.append(row)
+    return rows
+
+
+def _batched(one: OwnEncoder, pictures: list[Tensor], quality: int, device: str) -> tuple:
+    def encode() -> list[bytes]:
+        settings = one.settings(quality)
+        return still.encode(pictures, **settings._asdict(), device=device)
+
+    return encode, lambda streams: still.decode(streams, device=device)
+
+
+def _lossless_table(pictures: list[Tensor], device: str) -> list[dict[str, Any]]:
+    """Total bytes of lossless files against optimised PNG."""
+    from codec.search.encoders import encode_lossless
+
+    totals: dict[str, int] = {}
+    for name in ("PNG", "WebP lossless", "JPEG XL lossless"):
+        try:
+            totals[name] = sum(len(encode_lossless(name, p)) for p in pictures)
+        except ValueError:
+            continue
+    streams = still.encode(pictures, lossless=True, device=device)
+    exact = all(
+        torch.equal(a, b) for a, b in zip(still.decode(streams), pictures, strict=True)
+    )
+    totals["dfc lossless" if exact else "dfc lossless (BROKEN)"] = sum(map(len, streams))
+    return [
+        {"codec": name, "bytes": f"{total:,}", "of PNG": f"{total / totals['PNG']:.3f}"}
+        for name, total in totals.items()
+    ]
+
+
+def _overhead_table(pictures: list[Tensor], device: str) -> list[dict[str, Any]]:
+    """File bytes against the entropy of the coded symbols under the networks' probabilities."""
+    rows = []
+    for quality in (30, 50, 70, 90):
+        settings = still.Settings(quality, "mse")
+        streams = still.encode(pictures, **settings._asdict(), device=device)
+        bits = still.entropy(pictures, settings, device=device)
+        more = [8 * len(s) / b - 1 for s, b in zip(streams, bits, strict=True)]
+        rate = [8 * len(s) / p[0].numel() for s, p in zip(streams, pictures, strict=True)]
+        rows.append({
+            "dfc mse quality": str(quality),
+            "bits a pixel": f"{statistics.mean(rate):.3f}",
+            "more than entropy": f"{100 * statistics.mean(more):.2f} %",
+            "worst": f"{100 * max(more):.2f} %",
+        })  # fmt: skip
+    return rows
+
+
+def _markdown(rows: Sequence[dict[str, Any]]) -> str:
+    header = list(rows[0])
+    return markdown_table(header, [[str(row.get(key, "")) for key in header] for row in rows])
