@@ -56,30 +56,42 @@ def rgb_to_lab(rgb: Tensor, axis: int = -3) -> Tensor:
     return torch.stack((116 * y - 16, 500 * (x - y), 200 * (y - z)), axis)
 
 
-# The codec's own integers: exact on every device, so that the same file gives the same pixels.
-_FIXED_BITS = 16
-SAMPLE_BITS = 4  # of YCbCr: 1/16 of a grey level
+# The codec's own integers: int32 throughout, so that the same file gives the same pixels on every
+# device. Samples are in 1/16 of a grey level.
+SAMPLE_BITS = 4
+_FORWARD_BITS, _INVERSE_BITS = 16, 13
 
 
-def _fixed(matrix: Tensor, device: torch.device) -> Tensor:
-    return (matrix * 2**_FIXED_BITS).round().to(device)
+def _fixed(matrix: Tensor, bits: int) -> list[list[int]]:
+    return [[round(x * 2**bits) for x in row] for row in matrix.tolist()]
+
+
+def _apply_fixed(matrix: list[list[int]], x: Tensor, shift: int) -> Tensor:
+    """(N, 3, H, W) int32 through an integer matrix, divided by 2^shift and rounded."""
+    planes = x.unbind(1)
+    rows = []
+    for row in matrix:
+        total = torch.full_like(planes[0], 1 << shift - 1)
+        for weight, plane in zip(row, planes, strict=True):
+            if weight:
+                total.add_(plane, alpha=weight)
+        rows.append(total.bitwise_right_shift_(shift))
+    return torch.stack(rows, 1)
 
 
 def rgb_to_fixed_ycbcr(rgb: Tensor) -> Tensor:
     """(N, 3, H, W) integers 0 .. 255 -> int32 YCbCr in 1/16, centred: Y - 128, Cb and Cr about 0."""
-    x = torch.einsum("ij,njhw->nihw", _fixed(_YCBCR, rgb.device), rgb.double())
-    x = torch.floor(x * 2.0 ** (SAMPLE_BITS - _FIXED_BITS) + 0.5).int()
+    x = _apply_fixed(_fixed(_YCBCR, _FORWARD_BITS), rgb.int(), _FORWARD_BITS - SAMPLE_BITS)
     x[:, 0] -= 128 << SAMPLE_BITS
     return x
 
 
 def fixed_ycbcr_to_rgb(ycbcr: Tensor) -> Tensor:
-    """Inverse of `rgb_to_fixed_ycbcr`, rounded and clamped to uint8."""
-    x = ycbcr.double()
+    """Inverse of `rgb_to_fixed_ycbcr`, rounded and clamped to uint8; samples within 2^15."""
+    matrix = _fixed(torch.linalg.inv(_YCBCR), _INVERSE_BITS)
+    x = ycbcr.clamp(-(1 << 15), 1 << 15)
     x[:, 0] += 128 << SAMPLE_BITS
-    x = torch.einsum("ij,njhw->nihw", _fixed(torch.linalg.inv(_YCBCR), x.device), x)
-    x = torch.floor(x * 2.0 ** -(SAMPLE_BITS + _FIXED_BITS) + 0.5)
-    return x.clamp(0, 255).to(torch.uint8)
+    return _apply_fixed(matrix, x, _INVERSE_BITS + SAMPLE_BITS).clamp_(0, 255).to(torch.uint8)
 
 
 def rgb_to_ycocg(rgb: Tensor) -> Tensor:

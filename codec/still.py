@@ -34,7 +34,7 @@ from codec.container import (
 )
 from codec.residual import coder
 from codec.residual.adaptive import spread_over_cells
-from codec.residual.analyse import Symbols, analyse, dequantise_means, reconstruct
+from codec.residual.analyse import Symbols, analyse, dequantise_means, reconstruct, uniform_sizes
 from codec.residual.edge_filter import smooth
 from codec.residual.models import Contexts, contexts_of, shipped_contexts
 from codec.residual.postfilter import PostFilter, postfilter_of, shipped_postfilter
@@ -213,10 +213,7 @@ def _to_pixels(planes: Tensor) -> Tensor:
 def symbols_of(pictures: Tensor, steps: Tensor, settings: Settings, contexts: Contexts) -> Symbols:
     """What would be coded of pictures (N, C, H, W) uint8 with step indices (N,)."""
     planes = to_planes(pad(pictures))
-    sizes = None
-    if settings.effort == "fast":
-        shape = (len(planes), planes.shape[2] // CELL, planes.shape[3] // CELL)
-        sizes = torch.ones(shape, dtype=torch.int32, device=planes.device)
+    sizes = uniform_sizes(planes) if settings.effort == "fast" else None
     return analyse(planes, steps, MATRICES[settings.mode], contexts, sizes)
 
 

@@ -18,7 +18,7 @@ from tqdm import tqdm
 from codec.colour import rgb_to_fixed_ycbcr, rgb_to_ycocg
 from codec.image_io import read_picture
 from codec.photos import list_photos
-from codec.residual.analyse import Symbols, analyse, cells_of, hints_of, reconstruct
+from codec.residual.analyse import Symbols, analyse, cells_of, hints_of, reconstruct, uniform_sizes
 from codec.residual.context import HINTS, Cells
 from codec.residual.passes import Networks
 from codec.residual.quantise import MATRICES
@@ -90,6 +90,7 @@ class SymbolTiles:
         tiles: training tiles; validation has a sixteenth of it, from other photos.
         networks: trained networks whose costs choose the symbols, or None to quantise plainly.
         share_predicted: share of the tiles that are coded as the residual of a prediction.
+        uniform: all transform blocks of one size, as the fast effort has it.
         seed: of crops and steps.
     """
 
@@ -100,12 +101,13 @@ class SymbolTiles:
         tiles: int,
         networks: str | None,
         share_predicted: float,
+        uniform: bool,
         seed: int,
     ):
         coder = None if networks is None else load_networks(networks)
         names, share = tuple(MATRICES), share_predicted
-        self.training = make_tiles(clean, photos, "train", tiles, coder, names, share, seed)
-        self.held_out = make_tiles(clean, photos, "val", max(16, tiles // 16), coder, names, share, seed)
+        self.training = make_tiles(clean, photos, "train", tiles, coder, names, share, seed, uniform)
+        self.held_out = make_tiles(clean, photos, "val", max(16, tiles // 16), coder, names, share, seed, uniform)
 
     def to(self, device: torch.device) -> "SymbolTiles":
         self.training = self.training.to(device)
@@ -133,6 +135,7 @@ def make_tiles(
     matrices: tuple[str, ...],
     share_predicted: float,
     seed: int,
+    uniform: bool = False,
 ) -> Tiles:
     """Analysed tiles of one split; the matrices take turns, a share are residuals."""
     chance = random.Random(f"{seed} {split}")
@@ -142,12 +145,17 @@ def make_tiles(
         name = matrices[start // _AT_ONCE % len(matrices)]
         residual = share_predicted > 0 and start // _AT_ONCE % round(1 / share_predicted) == 0
         part = pixels[start : start + _AT_ONCE]
-        parts.append(_symbols(part, name, networks, residual, chance))
+        parts.append(_symbols(part, name, networks, residual, uniform, chance))
     return Tiles(*(torch.cat(group) for group in zip(*parts, strict=True)))
 
 
 def _symbols(
-    pixels: Tensor, name: str, networks: Networks | None, residual: bool, chance: random.Random
+    pixels: Tensor,
+    name: str,
+    networks: Networks | None,
+    residual: bool,
+    uniform: bool,
+    chance: random.Random,
 ) -> Tiles:
     ranges = chance.choices(_STEPS, [share for share, _, _ in _STEPS], k=len(pixels))
     step = torch.tensor([chance.randint(low, high) for _, low, high in ranges])
@@ -156,7 +164,8 @@ def _symbols(
     if residual:
         guess = _base(planes, chance)
         planes, hints = planes - guess, hints_of(guess[:, 0], step)
-    found = analyse(planes, step, matrix, networks, hints=hints)
+    sizes = uniform_sizes(planes) if uniform else None
+    found = analyse(planes, step, matrix, networks, sizes, hints)
     adaptive = found.adaptive
     if adaptive is None:
         side = TILE // 32

@@ -80,12 +80,14 @@ def analyse(
         sizes: (N, I, J) if they are given; None chooses them by the cost of luma.
         hints: (N, I, J, HINTS) int8 of a prediction, see `hints_of`, or None.
     """
-    luma = [forward(planes[:, 0], n) for n in SIZES]
-    adaptive = choose_adaptive(luma[0]) if matrix.slope else None
+    every = SIZES if sizes is None else [n for n in SIZES if bool((sizes == SIZES.index(n)).any())]
+    every = sorted({*every, CELL}) if matrix.slope else every
+    luma = {n: forward(planes[:, 0], n) for n in every}
+    adaptive = choose_adaptive(luma[CELL]) if matrix.slope else None
     spread = spread_over_cells(adaptive) if adaptive is not None else None
     if sizes is None:
         weights = [
-            _weight(x, index, step, matrix, adaptive, networks, hints) for index, x in enumerate(luma)
+            _weight(x, index, step, matrix, adaptive, networks, hints) for index, x in enumerate(luma.values())
         ]
         sizes = choose_sizes(weights)
     chosen = _select(luma, sizes)[..., None, :]
@@ -97,7 +99,9 @@ def analyse(
     means, all_classes, all_values = [mean], [classes], [values]
     if planes.shape[1] == 3:
         chroma_step = step_map(step, matrix, True, sizes, spread)
-        colour = [_select([forward(p, n) for n in SIZES], sizes) for p in planes[:, 1:].unbind(1)]
+        colour = [
+            _select({n: forward(p, n) for n in every}, sizes) for p in planes[:, 1:].unbind(1)
+        ]
         colour_means = [quantise(c[..., 0], chroma_step[..., 0], _ROUND) for c in colour]
         guesses = _follow_luma(mean, colour_means, values, luma_step, chroma_step, sizes)
         rest = torch.stack([c - g for c, g in zip(colour, guesses, strict=True)], -2)
@@ -109,6 +113,12 @@ def analyse(
         all_classes.append(chroma[0])
         all_values.append(chroma[1])
     return Symbols(step, adaptive, sizes, means, all_classes, all_values)
+
+
+def uniform_sizes(planes: Tensor) -> Tensor:
+    """(N, I, J) int32 for planes (N, C, H, W): all blocks of 16 pixels, which the fast effort has."""
+    shape = (len(planes), planes.shape[2] // CELL, planes.shape[3] // CELL)
+    return torch.full(shape, SIZES.index(16), dtype=torch.int32, device=planes.device)
 
 
 def hints_of(prediction: Tensor, step: Tensor) -> Tensor:
@@ -185,10 +195,13 @@ def _choose(kind, networks, coefficients, step, cells, means, before):  # noqa: 
     return classes, values
 
 
-def _select(every: list[Tensor], sizes: Tensor) -> Tensor:
+def _select(every: dict[int, Tensor], sizes: Tensor) -> Tensor:
     """Coefficients of the chosen sizes from those of uniform ones."""
-    index = sizes[..., None]
-    return torch.where(index == 0, every[0], torch.where(index == 1, every[1], every[2]))
+    chosen, *others = every.items()
+    result = chosen[1]
+    for n, coefficients in others:
+        result = torch.where(sizes[..., None] == SIZES.index(n), coefficients, result)
+    return result
 
 
 def _follow_luma(

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from codec.residual.alphabet import COST_UNIT, class_costs, event_costs, events, tail_costs
 from codec.residual.passes import Kind
-from codec.residual.quantise import dequantise, quantise
+from codec.residual.quantise import SHRINK, quantise
 
 LAMBDA = 0.115  # squared steps for a bit
 _UNIT = 64  # errors are in 1/64 of a step
@@ -20,10 +20,18 @@ COST_WEIGHT = round(LAMBDA * _UNIT * _UNIT * _ERROR_WEIGHT / COST_UNIT)
 
 
 def distortion(coefficients: Tensor, values: Tensor, step: Tensor) -> Tensor:
-    """int32 squared error in 1/64^2 squared steps, an error counting 4 steps at most."""
-    error = (coefficients - dequantise(values, step)).abs()
-    units = torch.floor((error * _UNIT + step / 2) / step).clamp(max=_LARGEST_ERROR).int()
-    return units * units
+    """int32 squared error in 1/64^2 squared steps, an error counting 4 steps at most.
+
+    Args:
+        coefficients, step: float32 integers.
+        values: int32 multiples of the step.
+    """
+    # As `dequantise` puts them; float32 holds all of it where it matters, and elementwise
+    # operations round alike everywhere.
+    size = (values.abs() * 32 - SHRINK).clamp_(min=0).float().mul_(step).div_(32)
+    error = size.copysign_(values).sub_(coefficients).abs_().mul_(_UNIT)
+    units = error.add_(step / 2).div_(step).floor_().clamp_(max=_LARGEST_ERROR).int()
+    return units.square_()
 
 
 def weigh(error: Tensor, cost: Tensor) -> Tensor:
@@ -42,12 +50,12 @@ class Chooser:
     """
 
     def __init__(self, kind: Kind, coefficients: Tensor, step: Tensor, optimise: bool):
-        self.kind, self.coefficients, self.optimise = kind, coefficients, optimise
-        self.step = step.expand_as(coefficients)
+        self.kind, self.optimise = kind, optimise
         self.start = quantise(coefficients, step)
+        self.coefficients, self.step = coefficients.float(), step.float().expand_as(coefficients)
         shape = (*coefficients.shape[:3], len(kind.groups) - 1)
         device = coefficients.device
-        zero = distortion(coefficients, torch.zeros_like(self.start), self.step)
+        zero = distortion(self.coefficients, torch.zeros_like(self.start), self.step)
         #: (N, I, J, groups) J of each group if it is coded, and if it is zeroed.
         self.dropped = torch.stack(
             [weigh(zero[..., a:b], zero.new_zeros(())).sum((-2, -1)) for a, b in self._groups()], -1

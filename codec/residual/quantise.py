@@ -112,11 +112,11 @@ def plane_steps(
 
 def quantise(coefficients: Tensor, step: Tensor, dead_zone: int = DEAD_ZONE) -> Tensor:
     """Integers -> int32 multiples of the step, (|c| / step + dead_zone / 32) rounded down."""
-    size = torch.floor((coefficients.abs() * 32 + dead_zone * step) / (32 * step))
-    return (size * coefficients.sign()).int()
+    size = coefficients.abs().mul_(32).add_(dead_zone * step).div_(32 * step).floor_()
+    return size.copysign_(coefficients).int()
 
 
 def dequantise(values: Tensor, step: Tensor) -> Tensor:
     """int32 multiples -> float64 integers, SHRINK / 32 of a step towards zero."""
-    size = torch.floor(((values.abs() * 32 - SHRINK).clamp(min=0) * step + 16) / 32)
-    return size * values.sign()
+    size = (values.abs() * 32 - SHRINK).clamp_(min=0).double()
+    return size.mul_(step).add_(16).mul_(1 / 32).floor_().copysign_(values)

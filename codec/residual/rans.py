@@ -12,6 +12,7 @@ Axes: N picture, n symbol, T step, L lane over all pictures.
 from typing import NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from codec.residual.alphabet import PRECISION, TOTAL
@@ -131,64 +132,59 @@ class RansReader:
     def __init__(self, streams: list[tuple[int, bytes]], device: torch.device):
         self.device = device
         self.lanes = [lanes for lanes, _ in streams]
-        states, bodies = [], []
-        for lanes, data in streams:
+        # Pictures with fewer lanes have idle ones, which stay as they are.
+        state = torch.full((len(streams), max(self.lanes)), LOWEST, dtype=torch.int64)
+        bodies = []
+        for number, (lanes, data) in enumerate(streams):
             if len(data) % 2 or len(data) < 4 * lanes:
                 raise CorruptStream(f"expected at least {4 * lanes} bytes, got {len(data)}")
             words = torch.frombuffer(bytearray(data), dtype=torch.uint8).reshape(-1, 2).long()
             words = words[:, 0] | words[:, 1] << 8
             head = words[: 2 * lanes].reshape(-1, 2)
-            states.append(head[:, 0] << WORD | head[:, 1])
+            state[number, :lanes] = head[:, 0] << WORD | head[:, 1]
             bodies.append(words[2 * lanes :])
-        ends = torch.tensor([len(body) for body in bodies]).cumsum(0)
-        self.state = torch.cat(states).to(device)
-        self.words = torch.cat([*bodies, torch.zeros(1, dtype=torch.int64)]).to(device)
-        self.end = ends.to(device)
-        self.next = (ends - torch.tensor([len(body) for body in bodies])).to(device)
-        self.owner = _owners(self.lanes, device)
-        self.last = torch.tensor(self.lanes, device=device).cumsum(0) - 1
-        if bool((self.state < LOWEST).any()):
+        if bool((state < LOWEST).any()):
             raise CorruptStream("expected states from 2^16")
+        lengths = torch.tensor([len(body) for body in bodies])[:, None]
+        self.state = state.to(device)
+        self.words = torch.cat([*bodies, torch.zeros(1, dtype=torch.int64)]).to(device)
+        self.end = lengths.cumsum(0).to(device)  # (N, 1), like `before`
+        self.before = self.end - lengths.to(device) - 1  # the word read last
 
     def get(self, boundaries: Tensor, pictures: list[int]) -> Tensor:
         """(n,) int64 symbols under cumulative counts (n, k + 1) int32, picture after picture."""
         if len(boundaries) == 0:
             return torch.zeros(0, dtype=torch.int64, device=self.device)
-        table = _deal(pictures, self.lanes, self.device)
+        table = self._deal(pictures)  # (T, N, L)
         used = table >= 0
-        bounds = boundaries.long()[table.clamp(min=0)]  # (T, L, k + 1)
-        inner = bounds[..., 1:-1]
+        bounds = boundaries.long()[table.clamp(min=0)].movedim(-1, 1).contiguous()  # (T, k+1, N, L)
         found = torch.empty(table.shape, dtype=torch.int64, device=self.device)
-        state, following = self.state, self.next
-        several = len(self.lanes) > 1
-        everyone = used.all(1).tolist()
-        for t, everywhere in enumerate(everyone):
+        state, before, words = self.state, self.before, self.words
+        last = len(words) - 1
+        for t, everywhere in enumerate(used.flatten(1).all(1).tolist()):
+            row = bounds[t]
             slot = state & (TOTAL - 1)
-            symbol = (slot[:, None] >= inner[t]).sum(1)
-            at = symbol[:, None]
-            start = bounds[t].gather(1, at)[:, 0]
-            end = bounds[t].gather(1, at + 1)[:, 0]
-            moved = (end - start) * (state >> PRECISION) + slot - start
+            symbol = (row[1:-1] <= slot).sum(0)
+            found[t] = symbol
+            start, end = row.gather(0, torch.stack((symbol, symbol + 1)))
+            moved = (end - start).mul_(state >> PRECISION).add_(slot).sub_(start)
             if not everywhere:
                 moved = torch.where(used[t], moved, state)
             short = moved < LOWEST
-            count = short.cumsum(0)
-            if several:
-                upto = count[self.last]
-                before = upto.roll(1)
-                before[0] = 0
-                index = (following - before - 1)[self.owner] + count
-                following = following + upto - before
-            else:
-                index = following + count - 1
-                following = following + count[-1]
-            word = self.words[index.clamp(0, len(self.words) - 1)]
+            index = short.cumsum(1).add_(before)
+            before = index[:, -1:]
+            word = words[index.clamp(min=0, max=last)]
             state = torch.where(short, moved << WORD | word, moved)
-            found[t] = symbol
-        self.state, self.next = state, following
+        self.state, self.before = state, before
         symbols = torch.empty(len(boundaries), dtype=torch.int64, device=self.device)
         symbols[table[used]] = found[used]
         return symbols
+
+    def _deal(self, pictures: list[int]) -> Tensor:
+        """(T, N, L) int64: which symbol each lane codes at each step; -1 for none."""
+        parts = _deal(pictures, self.lanes, self.device).split(self.lanes, 1)
+        most = max(self.lanes)
+        return torch.stack([F.pad(p, (0, most - p.shape[1]), value=-1) for p in parts], 1)
 
     def close(self) -> None:
         """Check that everything was read, and nothing else.
@@ -196,7 +192,7 @@ class RansReader:
         Raises:
             CorruptStream: it was not.
         """
-        if bool((self.next != self.end).any()) or bool((self.state != LOWEST).any()):
+        if bool((self.before + 1 != self.end).any()) or bool((self.state != LOWEST).any()):
             raise CorruptStream("expected the entropy-coded data to end here")
 
 
