@@ -80,7 +80,7 @@ def _apply_fixed(matrix: list[list[int]], x: Tensor, shift: int) -> Tensor:
 
 
 def rgb_to_fixed_ycbcr(rgb: Tensor) -> Tensor:
-    """(N, 3, H, W) integers 0 .. 255 -> int32 YCbCr in 1/16, centred: Y - 128, Cb and Cr about 0."""
+    """(N, 3, H, W) integers 0 .. 255 -> int32 YCbCr in 1/16: Y - 128, Cb and Cr about 0."""
     x = _apply_fixed(_fixed(_YCBCR, _FORWARD_BITS), rgb.int(), _FORWARD_BITS - SAMPLE_BITS)
     x[:, 0] -= 128 << SAMPLE_BITS
     return x

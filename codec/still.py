@@ -76,7 +76,7 @@ def encode(
     *,
     mode: str = "perceptual",
     lossless: bool = False,
-    filter: str = "edge",  # noqa: A002 - the field's word
+    filter: str = "edge",
     effort: str = "full",
     device: torch.device | str = "cpu",
 ) -> list[bytes]:
@@ -98,7 +98,7 @@ def encode(
     def one_batch(batch: Tensor) -> list[bytes]:
         return _encode(batch.to(device), settings)
 
-    return _in_batches(list(pictures), lambda p: tuple(p.shape), torch.stack, one_batch)
+    return _in_batches(list(pictures), _shape, _area, torch.stack, one_batch)
 
 
 def decode(streams: Sequence[bytes], *, device: torch.device | str = "cpu") -> list[Tensor]:
@@ -112,11 +112,11 @@ def decode(streams: Sequence[bytes], *, device: torch.device | str = "cpu") -> l
     def one_batch(batch: list[_Opened]) -> list[Tensor]:
         return list(_decode(batch, torch.device(device)).cpu())
 
-    return _in_batches(opened, lambda o: o.header, list, one_batch)
+    return _in_batches(opened, lambda o: o.header, _stated_area, list, one_batch)
 
 
 def thumbnail(data: bytes, *, device: torch.device | str = "cpu") -> Tensor:
-    """(C, H/8, W/8) uint8, rounded up, from the means alone; a lossless picture is decoded whole."""
+    """(C, H/8, W/8) uint8, rounded up, from the means alone; lossless ones are decoded whole."""
     opened = _open(data)
     header = opened.header
     rows, columns = (-(-n // CELL) for n in (header.height, header.width))
@@ -247,7 +247,13 @@ def preview(
         pixels = to_pixels(symbols, setting.mode, filter_, postfilter)
         return list(pixels[:, :, : batch.shape[2], : batch.shape[3]].cpu())
 
-    return _in_batches(list(zip(pictures, settings, strict=True)), key, list, one_batch)
+    return _in_batches(
+        list(zip(pictures, settings, strict=True)),
+        key,
+        lambda item: _area(item[0]),
+        list,
+        one_batch,
+    )
 
 
 def entropy(
@@ -263,7 +269,7 @@ def entropy(
         symbols = symbols_of(batch, steps, settings, contexts)
         return coder.entropy(symbols, MATRICES[settings.mode], contexts, _BITS).tolist()
 
-    return _in_batches(list(pictures), lambda p: tuple(p.shape), torch.stack, one_batch)
+    return _in_batches(list(pictures), _shape, _area, torch.stack, one_batch)
 
 
 def with_metadata(data: bytes, exif: bytes | None = None, icc: bytes | None = None) -> bytes:
@@ -279,7 +285,7 @@ def metadata(data: bytes) -> tuple[Header, bytes | None, bytes | None]:
         FormatError: broken or foreign data.
     """
     opened = _open(data)
-    return opened.header, *(opened.sections.get(kind) for kind in (Section.EXIF, Section.ICC))
+    return opened.header, opened.sections.get(Section.EXIF), opened.sections.get(Section.ICC)
 
 
 def _encode(pictures: Tensor, settings: Settings) -> list[bytes]:
@@ -369,7 +375,9 @@ def read_symbols(data: bytes, *, device: torch.device | str = "cpu") -> tuple[He
 def _read(batch: list[_Opened], device: torch.device) -> Symbols:
     header = batch[0].header
     coded = [
-        coder.Coded(unpack_stream(o.section(Section.MEANS)), unpack_stream(o.section(Section.CELLS)))
+        coder.Coded(
+            unpack_stream(o.section(Section.MEANS)), unpack_stream(o.section(Section.CELLS))
+        )
         for o in batch
     ]
     with _reading():
@@ -423,18 +431,37 @@ def _padded(height: int, width: int) -> tuple[int, int]:
 
 
 def _in_batches(
-    items: list, key: Callable, join: Callable, work: Callable, most: int = _AT_ONCE
+    items: list, key: Callable, pixels: Callable, join: Callable, work: Callable
 ) -> list:
-    """Results in the order of the items, made in batches of items with one key."""
+    """Results in the order of the items, made in batches of items with one key.
+
+    Args:
+        items: what to work on.
+        key: item -> what all items of a batch share.
+        pixels: item -> its pixels, which bound a batch.
+        join: list of items -> a batch.
+        work: batch -> a list of results.
+    """
     groups: dict[object, list[int]] = defaultdict(list)
     for number, item in enumerate(items):
         groups[key(item)].append(number)
     results: list = [None] * len(items)
-    for name, numbers in groups.items():
-        pixels = name.height * name.width if isinstance(name, Header) else name[1] * name[2]
-        size = max(1, most // pixels)
+    for numbers in groups.values():
+        size = max(1, _AT_ONCE // pixels(items[numbers[0]]))
         for start in range(0, len(numbers), size):
             part = numbers[start : start + size]
             for number, result in zip(part, work(join([items[n] for n in part])), strict=True):
                 results[number] = result
     return results
+
+
+def _shape(picture: Tensor) -> tuple[int, ...]:
+    return tuple(picture.shape)
+
+
+def _area(picture: Tensor) -> int:
+    return picture.shape[1] * picture.shape[2]
+
+
+def _stated_area(opened: _Opened) -> int:
+    return opened.header.height * opened.header.width

@@ -3,17 +3,19 @@
 Axes: N tile, P row, I J cells, K frequency.
 """
 
+from collections.abc import Iterable
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from codec.learn.networks import ContextNetworks
+from codec.learn.networks import ContextNetworks, load_trained
 from codec.learn.symbols import Tiles, tile_symbols
 from codec.residual.adaptive import code_adaptive
 from codec.residual.alphabet import LOGIT_STEPS
 from codec.residual.context import step_feature
 from codec.residual.passes import CHROMA, LUMA, Before, code_cells
-from codec.residual.pyramid import COARSEST, Guess, code_plane
+from codec.residual.pyramid import COARSEST, Guess, code_plane, shape_of
 from codec.residual.quantise import AQ_LARGEST, MATRICES
 from codec.residual.sizes import code_sizes, split_flags
 
@@ -40,12 +42,16 @@ def class_loss(logits: Tensor, classes: Tensor) -> Tensor:
     return (passed * F.softplus(logits) + ends * F.softplus(-logits)).sum(-1)
 
 
+def _sum(parts: Iterable[Tensor]) -> Tensor:
+    return torch.stack(list(parts)).sum(0)
+
+
 class _Known:
     """A source that knows the answers and sums their cost."""
 
     def __init__(self, classes: Tensor, values: Tensor | None = None):
         self.known, self.known_values = classes, values
-        self.loss: Tensor | float = 0.0
+        self.loss = torch.zeros((), device=classes.device)
 
     def classes(self, logits: Tensor, chosen: Tensor) -> Tensor:
         found = self.known[chosen]
@@ -64,8 +70,8 @@ class _KnownPlane:
 
     def __init__(self, plane: Tensor):
         self.plane = plane
-        self.loss: Tensor | float = 0.0
-        self.guessing: Tensor | float = 0.0
+        self.loss = torch.zeros((), device=plane.device)
+        self.guessing = torch.zeros((), device=plane.device)
 
     def coarsest(self, shape: tuple[int, int, int]) -> Tensor:
         return self.plane[:, ::COARSEST, ::COARSEST]
@@ -95,18 +101,16 @@ class ContextTask(nn.Module):
         super().__init__()
         self.network, self.guess_weight = network, guess_weight
         if start is not None:
-            from codec.learn.symbols import load_float_networks
-
-            self.network.load_state_dict(load_float_networks(start).state_dict())
+            self.network.load_state_dict(load_trained(start).state_dict())
 
     def forward(self, batch: Tiles) -> tuple[Tensor, dict[str, Tensor]]:
         parts, guessing = self._bits(batch)
-        loss = sum(parts.values()) + self.guess_weight * guessing
+        loss = _sum(parts.values()) + self.guess_weight * guessing
         return loss, {name: part.detach() for name, part in parts.items()}
 
     def _bits(self, batch: Tiles) -> tuple[dict[str, Tensor], Tensor]:
         """Bits per pixel of each part over the batch, and the error of the guesses."""
-        networks = self.network
+        networks = self.network.by_name()
         symbols, cells = tile_symbols(batch)
         pixels = batch.pixels.shape[0] * batch.pixels.shape[2] * batch.pixels.shape[3]
         means = symbols.means
@@ -114,17 +118,13 @@ class ContextTask(nn.Module):
         single = torch.stack((step_feature(symbols.step), matrix.to(torch.int8) * 64), 1)
         planes = [_KnownPlane(mean) for mean in means]
         for number, plane in enumerate(planes):
-            code_plane(
-                networks["means"], plane, tuple(means[0].shape), means[:number][::-1], single
-            )
+            code_plane(networks["means"], plane, shape_of(means[0]), means[:number][::-1], single)
         splits = [_Known(flags) for flags in split_flags(symbols.sizes)]
-        code_sizes(networks, *splits, means[0], symbols.step, matrix)
+        code_sizes(networks, splits[0], splits[1], means[0], symbols.step, matrix)
         perceptual = matrix == MATRICES["perceptual"].number
-        adaptive = _Known(symbols.adaptive[perceptual] + AQ_LARGEST)
+        adaptive = _Known(batch.adaptive[perceptual].int() + AQ_LARGEST)
         if perceptual.any():
-            code_adaptive(
-                networks, adaptive, means[0][perceptual], symbols.step[perceptual]
-            )
+            code_adaptive(networks, adaptive, means[0][perceptual], symbols.step[perceptual])
         luma = _Known(symbols.classes[0], symbols.values[0])
         code_cells(LUMA, networks, luma, cells, means[:1])
         before = Before(symbols.classes[0], symbols.values[0][..., 0, :], means[0])
@@ -135,26 +135,27 @@ class ContextTask(nn.Module):
         none = torch.zeros(len(exact), 2, dtype=torch.int8, device=exact.device)
         for number, plane in enumerate(lossless):
             known = [p.plane for p in lossless[:number]][::-1]
-            code_plane(networks["lossless"], plane, tuple(exact[:, 0].shape), known, none)
+            code_plane(networks["lossless"], plane, shape_of(exact[:, 0]), known, none)
         of = BITS / pixels
         exact_of = BITS / exact[:, 0].numel() / 8  # weighs an eighth beside the lossy bits
         parts = {
-            "means": sum(p.loss for p in planes) * of,
-            "sizes": sum(s.loss for s in splits) * of,
-            "adaptive": adaptive.loss * torch.tensor(of, device=batch.pixels.device),
+            "means": _sum(p.loss for p in planes) * of,
+            "sizes": _sum(s.loss for s in splits) * of,
+            "adaptive": adaptive.loss * of,
             "luma": luma.loss * of,
             "chroma": chroma.loss * of,
-            "lossless": sum(p.loss for p in lossless) * exact_of,
+            "lossless": _sum(p.loss for p in lossless) * exact_of,
         }
-        guessing = sum(p.guessing for p in planes) * of + sum(p.guessing for p in lossless) * exact_of
+        guessing = _sum(p.guessing for p in planes) * of
+        guessing = guessing + _sum(p.guessing for p in lossless) * exact_of
         return parts, guessing
 
     @torch.no_grad()
     def evaluate(self, batch: Tiles) -> dict[str, Tensor]:
         """Bits per pixel, (1,) each; `score` is their negative sum."""
         parts, _ = self._bits(batch)
-        parts = {name: torch.as_tensor(part).reshape(1).float() for name, part in parts.items()}
-        return parts | {"score": -sum(parts.values())}
+        parts = {name: part.reshape(1).float() for name, part in parts.items()}
+        return parts | {"score": -_sum(parts.values())}
 
     @torch.no_grad()
     def preview(self, batch: Tiles) -> Tensor:

@@ -1,15 +1,20 @@
-"""Trained context networks to the integers that ship, with what the rounding costs."""
+"""Trained networks to the files that ship: contexts as integers, post-filters in half precision."""
 
 from pathlib import Path
 from typing import NamedTuple
 
 import torch
+from safetensors import safe_open
+from safetensors.torch import save
 from torch import Tensor, nn
 
+from codec.image_io import write_atomically
 from codec.learn.context_task import ContextTask
-from codec.learn.symbols import SymbolTiles, load_float_networks
-from codec.residual.models import save_contexts
-from codec.residual.network import IntegerNetwork, to_integers
+from codec.learn.networks import load_trained
+from codec.learn.symbols import SymbolTiles
+from codec.residual import models, postfilter
+from codec.residual.alphabet import LOGIT_STEPS
+from codec.residual.network import IntegerNetwork, RowNetwork, to_integers
 
 _ROWS = 20_000  # typical rows to set the ranges by
 
@@ -24,9 +29,10 @@ class Exported(NamedTuple):
 class _Recorder(nn.Module):
     """Answers as a network does and keeps some of the rows it saw."""
 
-    def __init__(self, network: nn.Module):
+    def __init__(self, network: RowNetwork):
         super().__init__()
-        self.network, self.rows = network, []
+        self.network = network
+        self.rows: list[Tensor] = []
 
     def forward(self, rows: Tensor) -> Tensor:
         if sum(map(len, self.rows)) < _ROWS:
@@ -42,21 +48,21 @@ class _Steps(nn.Module):
         self.network = network
 
     def forward(self, rows: Tensor) -> Tensor:
-        return self.network(rows).float() / 16
+        return self.network(rows).float() / LOGIT_STEPS
 
 
 @torch.no_grad()
-def run(weights: dict[str, str], tiles: SymbolTiles, out: str) -> Exported:
-    """Round trained networks and write them.
+def export_contexts(weights: dict[str, str], tiles: SymbolTiles, out: str | None) -> Exported:
+    """Round trained context networks and write them.
 
     Args:
         weights: file of `train.py` for each set, by the name of the set.
         tiles: typical tiles.
-        out: file to write.
+        out: file to write; None is the one that ships.
     """
     sets, lines = {}, []
     for set_name, path in weights.items():
-        networks = load_float_networks(path)
+        networks = load_trained(path)
         task = ContextTask(networks, None, 0.5).eval()
         recorders = {name: _Recorder(networks[name]) for name in networks}
         networks.every = nn.ModuleDict(recorders)
@@ -71,5 +77,24 @@ def run(weights: dict[str, str], tiles: SymbolTiles, out: str) -> Exported:
         cost = 100 * (sum(after) / sum(before) - 1)
         lines.append(f"{set_name}: {-sum(before) / len(before):.4f} bits, integers {cost:+.2f} %")
         sets[set_name] = rounded
-    save_contexts(Path(out), sets)
-    return Exported("\n".join([*lines, out]), [])
+    target = models.SHIPPED if out is None else Path(out)
+    models.save_contexts(target, sets)
+    return Exported("\n".join([*lines, str(target)]), [])
+
+
+def export_postfilters(weights: dict[str, str], out: str | None) -> Exported:
+    """Write trained post-filters in half precision.
+
+    Args:
+        weights: file of `train.py` for each quantisation matrix.
+        out: file to write; None is the one that ships.
+    """
+    tensors = {}
+    for mode, path in weights.items():
+        with safe_open(path, framework="pt") as file:
+            for key in file.keys():  # noqa: SIM118
+                tensors[f"{mode}.{key}"] = file.get_tensor(key).half()
+    target = postfilter.SHIPPED if out is None else Path(out)
+    write_atomically(target, save(tensors))
+    count = sum(tensor.numel() for tensor in tensors.values())
+    return Exported(f"{count:,} numbers in {target}", [])

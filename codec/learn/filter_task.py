@@ -9,8 +9,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from codec.colour import ycbcr_to_rgb
-from codec.learn.symbols import Tiles, load_networks, make_tiles, tile_symbols
+from codec.colour import luma, ycbcr_to_rgb
+from codec.learn.networks import load_answers
+from codec.learn.symbols import Tiles, make_tiles, tile_symbols
 from codec.metrics import psnr, ssim
 from codec.residual.adaptive import spread_over_cells
 from codec.residual.analyse import reconstruct
@@ -60,7 +61,7 @@ class DecodedTiles:
         matrix: str,
         seed: int,
     ):
-        coder = None if networks is None else load_networks(networks)
+        coder = None if networks is None else load_answers(networks)
         names = (matrix,)
         held_out = max(16, tiles // 16)
         self.training = _decode(make_tiles(clean, photos, "train", tiles, coder, names, 0.0, seed))
@@ -90,7 +91,7 @@ def _decode(tiles: Tiles) -> Decoded:
         name = next(n for n, m in MATRICES.items() if m.number == int(batch.matrix[0]))
         matrix = MATRICES[name]
         planes = reconstruct(symbols, matrix)
-        cells = spread_over_cells(symbols.adaptive)
+        cells = spread_over_cells(batch.adaptive.int())
         steps = plane_steps(batch.step, matrix, 3, symbols.sizes, cells)
         parts.append(
             Decoded(
@@ -140,7 +141,8 @@ class PostFilterTask(nn.Module):
         loss = (after / (before + 1e-6)).mean()
         logs = {"error": loss.detach()}
         if self.similarity_weight:
-            apart = sum(1 - ssim(x, y).mean() for x, y in _scales(restored, truth))
+            scales = _scales(restored, truth)
+            apart = torch.stack([1 - ssim(x, y).mean() for x, y in scales]).sum()
             logs["dissimilarity"] = apart.detach()
             loss = loss + self.similarity_weight * apart
         return loss, logs
@@ -178,6 +180,4 @@ def _scales(x: Tensor, y: Tensor) -> list[tuple[Tensor, Tensor]]:
 
 
 def _luma_psnr(x: Tensor, y: Tensor) -> Tensor:
-    from codec.colour import luma
-
     return psnr(luma(x), luma(y))

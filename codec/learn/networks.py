@@ -1,10 +1,16 @@
 """The context networks of the codec as they are trained: one `RowNetwork` for everything coded."""
 
-from collections.abc import Iterator
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import cast
 
-from torch import nn
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor, nn
 
 from codec.residual import pyramid, sizes
+from codec.residual.alphabet import LOGIT_STEPS
 from codec.residual.network import RowNetwork
 from codec.residual.passes import network_shapes
 from codec.residual.quantise import AQ_LARGEST
@@ -30,10 +36,48 @@ class ContextNetworks(nn.Module):
         self.every = nn.ModuleDict(every)
 
     def __getitem__(self, name: str) -> RowNetwork:
-        return self.every[name]
+        return cast(RowNetwork, self.every[name])
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.every)
 
     def __len__(self) -> int:
         return len(self.every)
+
+    def by_name(self) -> dict[str, Callable[[Tensor], Tensor]]:
+        """The networks as the coding passes want them."""
+        return {name: self.every[name] for name in self.every}
+
+
+def load_trained(path: str | Path) -> ContextNetworks:
+    """Networks as `train.py` saved them.
+
+    Raises:
+        ValueError: not such a file.
+    """
+    try:
+        with safe_open(str(path), framework="pt") as file:
+            settings = json.loads(file.metadata()["network"])
+            networks = ContextNetworks(settings["hidden"], settings["small"])
+            networks.load_state_dict({k: file.get_tensor(k) for k in file.keys()})  # noqa: SIM118
+    except (SafetensorError, OSError, KeyError, TypeError, ValueError, RuntimeError) as error:
+        reason = str(error).splitlines()[0]
+        raise ValueError(
+            f"{path}: expected context networks written by train.py ({reason})"
+        ) from error
+    return networks.eval()
+
+
+def load_answers(path: str | Path) -> dict[str, Callable[[Tensor], Tensor]]:
+    """The same, answering in int8 steps as the integer networks will."""
+
+    def answers(network: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
+        @torch.no_grad()
+        def answer(rows: Tensor) -> Tensor:
+            steps = network(rows).float() * LOGIT_STEPS
+            return steps.round().clamp(-128, 127).to(torch.int8)
+
+        return answer
+
+    networks = load_trained(path).bfloat16()
+    return {name: answers(network) for name, network in networks.by_name().items()}

@@ -7,7 +7,6 @@ Axes: N tile, H W = TILE pixels, I J cells, K frequency, S T regions.
 
 import random
 from collections.abc import Iterator
-from pathlib import Path
 from typing import NamedTuple
 
 import torch
@@ -17,6 +16,7 @@ from tqdm import tqdm
 
 from codec.colour import rgb_to_fixed_ycbcr, rgb_to_ycocg
 from codec.image_io import read_picture
+from codec.learn.networks import load_answers
 from codec.photos import list_photos
 from codec.residual.analyse import Symbols, analyse, cells_of, hints_of, reconstruct, uniform_sizes
 from codec.residual.context import HINTS, Cells
@@ -75,9 +75,7 @@ def tile_symbols(batch: Tiles) -> tuple[Symbols, Cells]:
         [batch.luma_classes.int(), batch.chroma_classes.int()],
         [batch.luma_values.int(), batch.chroma_values.int()],
     )
-    cells = cells_of(
-        batch.step, symbols.adaptive, symbols.sizes, MATRICES["mse"], batch.hints
-    )
+    cells = cells_of(batch.step, symbols.adaptive, symbols.sizes, MATRICES["mse"], batch.hints)
     return symbols, cells._replace(matrix=batch.matrix.int())
 
 
@@ -104,10 +102,14 @@ class SymbolTiles:
         uniform: bool,
         seed: int,
     ):
-        coder = None if networks is None else load_networks(networks)
+        coder = None if networks is None else load_answers(networks)
         names, share = tuple(MATRICES), share_predicted
-        self.training = make_tiles(clean, photos, "train", tiles, coder, names, share, seed, uniform)
-        self.held_out = make_tiles(clean, photos, "val", max(16, tiles // 16), coder, names, share, seed, uniform)
+        self.training = make_tiles(
+            clean, photos, "train", tiles, coder, names, share, seed, uniform
+        )
+        self.held_out = make_tiles(
+            clean, photos, "val", max(16, tiles // 16), coder, names, share, seed, uniform
+        )
 
     def to(self, device: torch.device) -> "SymbolTiles":
         self.training = self.training.to(device)
@@ -256,34 +258,3 @@ def _turned(tile: Tensor, chance: random.Random) -> Tensor:
     if chance.random() < 0.5:
         tile = tile.flip(2)
     return tile.mT if chance.random() < 0.5 else tile
-
-
-def load_float_networks(path: str | Path):  # noqa: ANN201
-    """Trained networks as `train.py` saved them."""
-    import json
-
-    from safetensors import safe_open
-
-    from codec.learn.networks import ContextNetworks
-
-    with safe_open(str(path), framework="pt") as file:
-        settings = json.loads(file.metadata()["network"])
-        networks = ContextNetworks(settings["hidden"], settings["small"])
-        networks.load_state_dict({key: file.get_tensor(key) for key in file.keys()})
-    return networks.eval()
-
-
-def load_networks(path: str | Path) -> dict:
-    """The same, answering in int8 steps as the integer networks will."""
-    networks = load_float_networks(path)
-
-    def steps(name: str):  # noqa: ANN202
-        network = networks[name].bfloat16()
-
-        @torch.no_grad()
-        def answer(rows: Tensor) -> Tensor:
-            return (network(rows).float() * 16).round().clamp(-128, 127).to(torch.int8)
-
-        return answer
-
-    return {name: steps(name) for name in networks}

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from codec.residual.context import ONE, checkerboard, log_size, signed_log, step_feature
+from codec.residual.context import ONE, checkerboard, step_feature
 from codec.residual.passes import Networks, Source
 from codec.residual.quantise import AQ_LARGEST
 from codec.residual.sizes import _activity, _around
@@ -36,9 +36,7 @@ def choose_adaptive(coefficients: Tensor) -> Tensor:
     return value.clamp(-AQ_LARGEST, AQ_LARGEST).int()
 
 
-def code_adaptive(
-    networks: Networks, source: Source, means: Tensor, step: Tensor
-) -> Tensor:
+def code_adaptive(networks: Networks, source: Source, means: Tensor, step: Tensor) -> Tensor:
     """Run through the map in two phases.
 
     Args:

@@ -1,4 +1,4 @@
-"""The one alphabet of the codestream: a signed integer, coded with four logits that a network guessed.
+"""The one alphabet of the codestream: a signed integer, under four logits that a network guessed.
 
 A value is first one of five events: 0, +1, +2 or more, -1, -2 or more. What exceeds 2 follows as a
 geometric tail, in portions of TAIL_ESCAPE. All is integer arithmetic; logits are int8 in steps of
@@ -71,7 +71,7 @@ def event_boundaries(logits: Tensor) -> Tensor:
 
 
 def class_boundaries(logits: Tensor) -> Tensor:
-    """Cumulative counts of classes 0 .. k, (n, k + 2) int32, from k int8 logits of 'it ends here'."""
+    """Cumulative counts of classes 0 .. k, (n, k + 2) int32, from k int8 'it ends here'."""
     logistic = tables(logits.device)[0]
     stop = logistic[logits.int() + 128]
     classes = logits.shape[1] + 1

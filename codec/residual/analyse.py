@@ -13,7 +13,7 @@ from codec.residual.alphabet import COST_UNIT
 from codec.residual.choose import COST_WEIGHT, Chooser, classes_of
 from codec.residual.chroma import predict, slopes
 from codec.residual.context import ONE, Cells, log_size, octave_steps
-from codec.residual.passes import CHROMA, LUMA, Before, Networks, code_cells
+from codec.residual.passes import CHROMA, LUMA, Before, Kind, Networks, code_cells
 from codec.residual.quantise import (
     AQ_PER_OCTAVE,
     MATRICES,
@@ -87,7 +87,8 @@ def analyse(
     spread = spread_over_cells(adaptive) if adaptive is not None else None
     if sizes is None:
         weights = [
-            _weight(x, index, step, matrix, adaptive, networks, hints) for index, x in enumerate(luma.values())
+            _weight(x, index, step, matrix, adaptive, networks, hints)
+            for index, x in enumerate(luma.values())
         ]
         sizes = choose_sizes(weights)
     chosen = _select(luma, sizes)[..., None, :]
@@ -116,7 +117,7 @@ def analyse(
 
 
 def uniform_sizes(planes: Tensor) -> Tensor:
-    """(N, I, J) int32 for planes (N, C, H, W): all blocks of 16 pixels, which the fast effort has."""
+    """(N, I, J) int32 for planes (N, C, H, W): all blocks of 16 pixels, for the fast effort."""
     shape = (len(planes), planes.shape[2] // CELL, planes.shape[3] // CELL)
     return torch.full(shape, SIZES.index(16), dtype=torch.int32, device=planes.device)
 
@@ -184,7 +185,16 @@ def _weight(
     return chooser.trim(classes, values)[2]
 
 
-def _choose(kind, networks, coefficients, step, cells, means, before):  # noqa: ANN
+def _choose(
+    kind: Kind,
+    networks: Networks | None,
+    coefficients: Tensor,
+    step: Tensor,
+    cells: Cells,
+    means: list[Tensor],
+    before: Before | None,
+) -> tuple[Tensor, Tensor]:
+    """Classes and values: quantised plainly, or as the networks' costs suggest."""
     if networks is None:
         values = quantise(coefficients, step)
         values[..., 0] = 0

@@ -12,11 +12,12 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from codec.residual import pyramid
 from codec.residual.adaptive import code_adaptive
 from codec.residual.analyse import Symbols, cells_of
 from codec.residual.context import ONE, step_feature
 from codec.residual.passes import CHROMA, LUMA, Before, Networks, code_cells
-from codec.residual.pyramid import code_plane
+from codec.residual.pyramid import code_plane, shape_of
 from codec.residual.quantise import AQ_LARGEST, FRACTION, Matrix, steps
 from codec.residual.rans import RansReader, RansWriter
 from codec.residual.sizes import code_sizes, split_flags
@@ -62,8 +63,10 @@ def _fill(
     pictures, device = len(symbols.step), symbols.sizes.device
     largest = _largest(symbols.step, bits)
     means_writer, writer = RansWriter(pictures, device), RansWriter(pictures, device)
-    for number, plane in enumerate(symbols.means):
-        _means(PlaneWriter(means_writer, plane, largest), number, symbols.means, symbols.step,
+    for plane_number, plane in enumerate(symbols.means):
+        _means(
+            PlaneWriter(means_writer, plane, largest),
+            plane_number, symbols.means, symbols.step,
                matrix, networks)  # fmt: skip
     step, mean = symbols.step, symbols.means[0]
     number = torch.full_like(step, matrix.number)
@@ -133,16 +136,24 @@ def read(
     return Symbols(step, adaptive, sizes, means, all_classes, all_values)
 
 
-def _means(source, number, means, step, matrix, networks, shape=None) -> Tensor:  # noqa: ANN001
+def _means(
+    source: pyramid.Source,
+    number: int,
+    means: list[Tensor],
+    step: Tensor,
+    matrix: Matrix,
+    networks: Networks,
+    shape: tuple[int, int, int] | None = None,
+) -> Tensor:
     """One plane of means; `means` holds at least those before it."""
     known = means[:number][::-1]
     single = torch.stack((step_feature(step), torch.full_like(step, matrix.number * ONE)), 1)
-    shape = tuple(means[0].shape) if shape is None else shape
+    shape = shape_of(means[0]) if shape is None else shape
     return code_plane(networks["means"], source, shape, known, single.to(torch.int8))
 
 
 def _largest(step: Tensor, bits: int) -> list[int]:
-    """The largest coefficient that such samples can have, with room to spare, picture by picture."""
+    """The largest coefficient of such samples, with room to spare, picture by picture."""
     smallest = (max(steps()[index] // 2, 1) for index in step.tolist())
     return [(REGION << bits + FRACTION) // least + 1 for least in smallest]
 
@@ -155,7 +166,7 @@ def write_exact(planes: Tensor, networks: Networks, bits: int) -> list[Stream]:
     for number, plane in enumerate(parts):
         source = PlaneWriter(writer, plane, [1 << bits] * len(planes))
         known = parts[:number][::-1][:2]
-        code_plane(networks["lossless"], source, tuple(plane.shape), known, none)
+        code_plane(networks["lossless"], source, shape_of(plane), known, none)
     return writer.finish()
 
 

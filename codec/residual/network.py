@@ -6,9 +6,10 @@ every device, thread count and version of torch computes the same logits, which 
 Shapes: P row, K input, hidden, O output.
 """
 
+from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
@@ -31,14 +32,15 @@ class RowNetwork(nn.Module):
     def __init__(self, inputs: int, outputs: int, hidden: tuple[int, ...]):
         super().__init__()
         widths = (inputs, *hidden, outputs)
-        self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in pairwise(widths))
-        nn.init.zeros_(self.layers[-1].weight)
-        nn.init.zeros_(self.layers[-1].bias)
+        linear = [nn.Linear(a, b) for a, b in pairwise(widths)]
+        nn.init.zeros_(linear[-1].weight)
+        nn.init.zeros_(linear[-1].bias)
+        self.layers = nn.ModuleList(linear)
 
     def forward(self, rows: Tensor) -> Tensor:
         """(P, K) integers -> (P, O) logits in natural units."""
         half = torch.is_autocast_enabled(rows.device.type)  # int8 is exact in bfloat16
-        x = rows.to(torch.bfloat16 if half else self.layers[0].weight.dtype).mul_(1 / INPUT_STEPS)
+        x = rows.to(torch.bfloat16 if half else next(self.parameters()).dtype).mul_(1 / INPUT_STEPS)
         *hidden, last = self.layers
         for layer in hidden:
             x = layer(x).relu()
@@ -53,7 +55,8 @@ class IntegerLayer(NamedTuple):
     shift: Tensor
 
 
-class IntegerNetwork(NamedTuple):
+@dataclass(frozen=True)
+class IntegerNetwork:
     """What a `RowNetwork` becomes: the layers, inputs first."""
 
     layers: tuple[IntegerLayer, ...]
@@ -108,9 +111,10 @@ def to_integers(network: RowNetwork, rows: Tensor) -> IntegerNetwork:
     x = rows.float() / INPUT_STEPS
     unit = torch.full((rows.shape[1],), float(INPUT_STEPS), dtype=torch.float64)
     layers = []
-    for number, layer in enumerate(network.layers):
+    linear = [cast(nn.Linear, layer) for layer in network.layers]
+    for number, layer in enumerate(linear):
         x = nn.functional.linear(x, layer.weight.float(), layer.bias.float())
-        if number + 1 < len(network.layers):
+        if number + 1 < len(linear):
             x = x.relu()
             peak = x.quantile(0.9999, 0) if len(x) < 1 << 16 else x.amax(0)
             step = 127 / peak.double().clamp(min=1e-2)
@@ -121,7 +125,7 @@ def to_integers(network: RowNetwork, rows: Tensor) -> IntegerNetwork:
     return IntegerNetwork(tuple(layers))
 
 
-def _round_layer(layer: nn.Module, unit: Tensor, step: Tensor) -> IntegerLayer:
+def _round_layer(layer: nn.Linear, unit: Tensor, step: Tensor) -> IntegerLayer:
     """Integers for inputs of `unit` steps to one (K,) and outputs of `step` steps to one (O,)."""
     weight = layer.weight.double().T / unit[:, None] * step
     bias = layer.bias.double() * step

@@ -9,6 +9,7 @@ Axes: N picture, C plane, H W pixels, I J cells.
 
 import hashlib
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 
 import torch
@@ -37,12 +38,10 @@ class PostFilter(nn.Module):
     def __init__(self, width: int, depth: int):
         super().__init__()
         widths = [_INPUTS, *[width] * depth]
-        self.hidden = nn.ModuleList(
-            nn.Conv2d(a, b, 3, padding=1) for a, b in zip(widths[:-1], widths[1:], strict=True)
-        )
+        self.hidden = nn.ModuleList(nn.Conv2d(a, b, 3, padding=1) for a, b in pairwise(widths))
         self.last = nn.Conv2d(width + _INPUTS, 12, 3, padding=1)
         nn.init.zeros_(self.last.weight)
-        nn.init.zeros_(self.last.bias)
+        nn.init.constant_(self.last.bias, 0.0)  # type: ignore[arg-type]
 
     #: first four bytes of the SHA-256 of the weights, which streams carry
     fingerprint: int = 0
@@ -112,7 +111,7 @@ def _borders(sizes: Tensor) -> Tensor:
 
 @cache
 def _shipped(device: torch.device) -> dict[str, PostFilter]:
-    found = {}
+    found: dict[str, PostFilter] = {}
     if not SHIPPED.exists():
         return found
     with safe_open(str(SHIPPED), "pt") as file:

@@ -1,7 +1,7 @@
 """A plane of integers from coarse to fine: every value is guessed from coarser ones around it.
 
-A lattice of every 32nd value comes first. Then the lattice is refined, five times in two phases: the
-centres of its squares, then the middles of the edges. A row network guesses a value from twelve
+A lattice of every 32nd value comes first. It is refined five times in two phases: the centres of
+its squares, then the middles of the edges. A row network guesses a value from twelve
 parents, from what is known of other planes there, and from how wrong the last guesses were nearby.
 The means of the cells are coded so, and whole pictures without loss.
 
@@ -94,6 +94,12 @@ def code_plane(
     return plane
 
 
+def shape_of(plane: Tensor) -> tuple[int, int, int]:
+    """(N, R, C) of a plane."""
+    pictures, rows, columns = plane.shape
+    return pictures, rows, columns
+
+
 def centre(guess: Guess) -> Tensor:
     """(P,) int32: the guessed value itself, from int8 outputs."""
     return guess.base + ((guess.outputs[:, 0].int() * guess.spread + 32) >> 6)
@@ -150,7 +156,7 @@ def _rows(
     level: int,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Rows (P, INPUTS) int8, parents' mean (P,) int32 and spread (P,) int32."""
-    shape = tuple(plane.shape)
+    shape = shape_of(plane)
     frame = [_FRAME * stride] * 4
     inside = F.pad(torch.ones_like(plane[:1]), frame)
     near, every = _NEAR[phase], _NEAR[phase] + _FAR[phase]

@@ -50,7 +50,7 @@ def steps() -> list[int]:
 
 @lru_cache
 def _weights(matrix: Matrix, chroma: bool, device: torch.device) -> Tensor:
-    """(sizes, 4, 4, K) float64: weight of the step in 1/WEIGHT_ONE, by size and place in a region."""
+    """(sizes, 4, 4, K) float64: weight of the step in 1/WEIGHT_ONE, by size and place."""
     table = torch.empty(len(SIZES), 4, 4, CELL * CELL, dtype=torch.float64)
     scale = WEIGHT_ONE * (matrix.chroma if chroma else 1.0)
     for index, n in enumerate(SIZES):

@@ -2,7 +2,7 @@
 
 A batch of pictures is coded together, yet the words of a picture depend on that picture alone.
 State in [2^16, 2^32), words of 16 bits, probabilities of 2^-15. Symbols come in puts; those of one
-put are dealt out to the lanes in turn, so that a step of all lanes is a handful of tensor operations.
+put are dealt out to the lanes in turn, so that a step of all lanes is a few tensor operations.
 
 After Duda 2013, "Asymmetric numeral systems", and Giesen 2014, "Interleaved entropy coders".
 
@@ -29,7 +29,7 @@ class CorruptStream(ValueError):
 
 class _Put(NamedTuple):
     start: Tensor  # (n,) int32
-    count: Tensor  # (n,) int32
+    width: Tensor  # (n,) int32, the count of the symbol
     pictures: list[int]  # symbols of each picture
 
 
@@ -63,7 +63,7 @@ class RansWriter:
         total = torch.zeros(self.pictures, dtype=torch.float64, device=self.device)
         for put in self.puts:
             owner = _owners(put.pictures, self.device)
-            cost = -(put.count.double() / TOTAL).log2()
+            cost = -(put.width.double() / TOTAL).log2()
             total.index_add_(0, owner, cost)
         return total
 
@@ -75,7 +75,7 @@ class RansWriter:
             start, count, table = torch.zeros(0), torch.zeros(0), torch.zeros(0, sum(lanes))
         else:
             start = torch.cat([put.start for put in self.puts]).long()
-            count = torch.cat([put.count for put in self.puts]).long()
+            count = torch.cat([put.width for put in self.puts]).long()
             offset, tables = 0, []
             for put in self.puts:
                 table = _deal(put.pictures, lanes, self.device)

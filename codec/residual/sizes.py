@@ -3,12 +3,14 @@
 Axes: N picture, I J cells of 8 pixels, S T regions of 32 pixels or quarters of 16.
 """
 
+from collections.abc import Callable
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from codec.residual.choose import COST_WEIGHT
 from codec.residual.alphabet import COST_UNIT
+from codec.residual.choose import COST_WEIGHT
 from codec.residual.context import ONE, checkerboard, log_size, step_feature
 from codec.residual.passes import Networks, Source
 from codec.residual.transform import CELL, REGION
@@ -26,7 +28,9 @@ def choose_sizes(weights: list[Tensor]) -> Tensor:
     Returns:
         (N, I, J) int32 index into transform.SIZES.
     """
-    small, middle, large = (F.avg_pool2d(w[:, None].double(), 2, divisor_override=1) for w in weights)
+    small, middle, large = (
+        F.avg_pool2d(w[:, None].double(), 2, divisor_override=1) for w in weights
+    )
     quarters = (small < middle).int()  # 1: split into 8s
     best = torch.minimum(small, middle) + 0.0
     best = F.avg_pool2d(best, 2, divisor_override=1) + _SPLIT_COST
@@ -75,7 +79,12 @@ def _enlarge(x: Tensor, factor: int) -> Tensor:
 
 
 def _code_flags(
-    network, source: Source, means: Tensor, step: Tensor, matrix: Tensor, may: Tensor
+    network: Callable[[Tensor], Tensor],
+    source: Source,
+    means: Tensor,
+    step: Tensor,
+    matrix: Tensor,
+    may: Tensor,
 ) -> Tensor:
     """(N, S, T) int32 flags where `may` is set, in two phases."""
     factor = means.shape[1] // may.shape[1]

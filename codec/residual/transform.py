@@ -108,7 +108,7 @@ def forward(plane: Tensor, n: int) -> Tensor:
 
 def inverse(cells: Tensor, sizes: Tensor) -> Tensor:
     """(N, I, J, 64) integers and the size index of every cell (N, I, J) -> (N, H, W) float64."""
-    pictures, rows, columns = sizes.shape
+    rows, columns = sizes.shape[1:]
     regions = to_blocks(cells, REGION // CELL)
     chosen = to_blocks(sizes, REGION // CELL)
     out = torch.empty(len(regions), REGION, REGION, dtype=torch.float64, device=cells.device)

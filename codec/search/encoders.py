@@ -19,9 +19,14 @@ from codec import still
 class Encoder(Protocol):
     """Pictures (C, H, W) uint8 to files and back."""
 
-    name: str
-    suffix: str
-    qualities: range
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def suffix(self) -> str: ...
+
+    @property
+    def qualities(self) -> range: ...
 
     def encode(
         self, picture: Tensor, quality: int, exif: bytes | None = None, icc: bytes | None = None
@@ -81,8 +86,10 @@ class JpegXlEncoder:
             distance = 53 / 3000 * quality**2 - 23 / 20 * quality + 25
         array = np.ascontiguousarray(picture.permute(1, 2, 0).numpy())
         array = array[..., 0] if array.shape[2] == 1 else array
-        return imagecodecs.jpegxl_encode(
-            array, distance=min(distance, 25.0), effort=self.effort, numthreads=1
+        return bytes(
+            imagecodecs.jpegxl_encode(
+                array, distance=min(distance, 25.0), effort=self.effort, numthreads=1
+            )
         )
 
     def decode(self, data: bytes) -> Tensor:
@@ -126,7 +133,13 @@ class OwnEncoder:
         return still.preview(pictures, settings, device=self.device)
 
 
-_ORDER: dict[str, Callable[[], Encoder]] = {
+_AVIF: tuple[tuple[str, object], ...] = (
+    ("subsampling", "4:2:0"),
+    ("speed", 6),
+    ("codec", "aom"),
+    ("max_threads", 1),
+)
+_BY_NAME: dict[str, Callable[[], Encoder]] = {
     "jpeg": lambda: PillowEncoder(
         "jpeg", ".jpg", "JPEG", (("subsampling", "4:2:0"), ("optimize", True))
     ),
@@ -141,8 +154,7 @@ _ORDER: dict[str, Callable[[], Encoder]] = {
     "jxl": JpegXlEncoder,
     "dfc": OwnEncoder,
 }
-_AVIF = (("subsampling", "4:2:0"), ("speed", 6), ("codec", "aom"), ("max_threads", 1))
-NAMES = tuple(_ORDER)
+NAMES = tuple(_BY_NAME)
 
 
 def encoder(name: str) -> Encoder:
@@ -151,7 +163,7 @@ def encoder(name: str) -> Encoder:
     Raises:
         ValueError: no such encoder, or the libraries here cannot do it.
     """
-    if name not in _ORDER:
+    if name not in _BY_NAME:
         raise ValueError(f"expected a format out of {', '.join(NAMES)}, got {name!r}")
     if name == "jxl":
         try:
@@ -160,7 +172,7 @@ def encoder(name: str) -> Encoder:
             raise ValueError("expected imagecodecs for jxl: pip install imagecodecs") from error
     if name.startswith("avif") and not features.check("avif"):
         raise ValueError("expected a Pillow that writes AVIF")
-    return _ORDER[name]()
+    return _BY_NAME[name]()
 
 
 def encode_lossless(name: str, picture: Tensor) -> bytes:
@@ -180,7 +192,7 @@ def encode_lossless(name: str, picture: Tensor) -> bytes:
         except ImportError as error:
             raise ValueError("expected imagecodecs for jxl: pip install imagecodecs") from error
         array = np.ascontiguousarray(picture.permute(1, 2, 0).numpy())
-        return imagecodecs.jpegxl_encode(array, lossless=True, effort=7, numthreads=1)
+        return bytes(imagecodecs.jpegxl_encode(array, lossless=True, effort=7, numthreads=1))
     else:
         raise ValueError(f"expected PNG, WebP lossless or JPEG XL lossless, got {name!r}")
     return buffer.getvalue()

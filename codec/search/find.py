@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from codec.search.encoders import Encoder, OwnEncoder
-from codec.search.methods import Prober, Probe, TargetUnreachable, depth, where, certified
+from codec.search.methods import Probe, Prober, TargetUnreachable, certified, depth, where
 from codec.search.prior import axis_of
 from codec.search.scores import Score
 

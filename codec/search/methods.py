@@ -119,9 +119,7 @@ def seed_corrected(
     return _step_up(prober, target, quality, step)
 
 
-def _start(
-    prober: Prober, target: float, s0: float, below: int | float, fit: Fit
-) -> int | None:
+def _start(prober: Prober, target: float, s0: float, below: int | float, fit: Fit) -> int | None:
     """The initial quality q'' of the curve, clamped; None where the score is flat."""
     q0 = prober.clamp(FIRST_QUALITY)
     q1 = prober.clamp(q0 * (1 - below) if isinstance(below, float) else below)

@@ -65,6 +65,10 @@ class Sweep(NamedTuple):
 
     entries: dict[int, Entry]
 
+    def measure(self, quality: int) -> tuple[float, int]:
+        """Score and bytes of a quality, as a probe finds them."""
+        return self.entries[quality][:2]
+
     def lowest(self, target: float) -> int | None:
         """The lowest quality from which on all pass; None if the best fails."""
         passing = None
@@ -114,7 +118,8 @@ def run(
             ]
     batched = _batched(list(pictures.values()), batch_targets)
     text = "\n\n".join(
-        f"## {title}\n\n" + markdown_table(list(part[0]), [list(map(str, r.values())) for r in part])
+        f"## {title}\n\n"
+        + markdown_table(list(part[0]), [list(map(str, r.values())) for r in part])
         for title, part in (("Methods", rows), ("Batches of this codec", batched))
         if part
     )
@@ -154,9 +159,7 @@ def _row(
     counts, off, more, seconds, exact, missed, unreachable = [], [], [], [], 0, 0, 0
     for sweep in sweeps.values():
         best = sweep.lowest(target)
-        prober = Prober(
-            lambda q, e=sweep.entries: (e[q].score, e[q].bytes), score.to_unit, one.qualities, axis
-        )
+        prober = Prober(sweep.measure, score.to_unit, one.qualities, axis)
         try:
             quality = work(prober, target)
         except TargetUnreachable:

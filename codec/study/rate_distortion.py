@@ -92,9 +92,7 @@ def run(
         family = one.name.split("_")[0]
         for title, picture in tqdm(pictures.items(), desc=name, leave=False, disable=None):
             points[name][title] = [_measure(one, picture, q) for q in qualities[family]]
-    tables = {
-        f"BD-rate, {metric}": _bd_table(points, metric) for metric in _metrics_there(points)
-    }
+    tables = {f"BD-rate, {metric}": _bd_table(points, metric) for metric in _metrics_there(points)}
     tables["Speed"] = _speed_table(contenders, list(pictures.values()), qualities, device)
     if lossless:
         tables["Lossless"] = _lossless_table(list(pictures.values()), device)
@@ -130,9 +128,7 @@ def load_pictures(photos: str | None) -> tuple[dict[str, Tensor], list[str]]:
     return pictures, failures
 
 
-def _contenders(
-    codecs: list[str] | None, device: str
-) -> tuple[dict[str, Encoder], list[str]]:
+def _contenders(codecs: list[str] | None, device: str) -> tuple[dict[str, Encoder], list[str]]:
     """Encoders by row, and a sentence for each that was asked for and is not here."""
     wanted = [*OTHERS, *OWN] if codecs is None else codecs
     found: dict[str, Encoder] = {}
@@ -213,7 +209,7 @@ def _speed_table(
     """MB/s of RGB, encoders in turn on one thread; this codec also in batches of 8."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    work: dict[str, tuple[Callable[[], list[bytes]], Callable[[list[bytes]], object]]] = {}
+    work: dict[str, _Work] = {}
     few = pictures[:8]
     try:
         for name, one in contenders.items():
@@ -221,10 +217,7 @@ def _speed_table(
             quality = scale[len(scale) // 2]
             if isinstance(one, OwnEncoder):
                 work[f"{name}, batch of {len(few)}"] = _batched(one, few, quality, device)
-            work[name] = (
-                lambda one=one, q=quality: [one.encode(p, q) for p in few],
-                lambda streams, one=one: [one.decode(s) for s in streams],
-            )
+            work[name] = _one_by_one(one, few, quality)
         seconds: dict[str, list[tuple[float, float]]] = {name: [] for name in work}
         for _ in range(3):
             for name, (encode, decode) in work.items():
@@ -247,7 +240,17 @@ def _speed_table(
     return rows
 
 
-def _batched(one: OwnEncoder, pictures: list[Tensor], quality: int, device: str) -> tuple:
+_Work = tuple[Callable[[], list[bytes]], Callable[[list[bytes]], object]]
+
+
+def _one_by_one(one: Encoder, pictures: list[Tensor], quality: int) -> _Work:
+    def encode() -> list[bytes]:
+        return [one.encode(picture, quality) for picture in pictures]
+
+    return encode, lambda streams: [one.decode(stream) for stream in streams]
+
+
+def _batched(one: OwnEncoder, pictures: list[Tensor], quality: int, device: str) -> _Work:
     def encode() -> list[bytes]:
         settings = one.settings(quality)
         return still.encode(pictures, **settings._asdict(), device=device)
@@ -266,9 +269,7 @@ def _lossless_table(pictures: list[Tensor], device: str) -> list[dict[str, Any]]
         except ValueError:
             continue
     streams = still.encode(pictures, lossless=True, device=device)
-    exact = all(
-        torch.equal(a, b) for a, b in zip(still.decode(streams), pictures, strict=True)
-    )
+    exact = all(torch.equal(a, b) for a, b in zip(still.decode(streams), pictures, strict=True))
     totals["dfc lossless" if exact else "dfc lossless (BROKEN)"] = sum(map(len, streams))
     return [
         {"codec": name, "bytes": f"{total:,}", "of PNG": f"{total / totals['PNG']:.3f}"}

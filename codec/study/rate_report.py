@@ -3,6 +3,7 @@
 import base64
 import html
 import io
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -69,7 +70,7 @@ def _plot(
             for step in steps
         ]
         quality = [sum(getattr(p, metric) for p in step) / len(step) for step in steps]
-        if any(q != q for q in quality):  # a metric that is not installed
+        if any(math.isnan(q) for q in quality):  # a metric that is not installed
             return None
         style = "-" if name.startswith("dfc") else "--"
         axes.plot(rate, quality, style, marker="o", markersize=3, label=name)

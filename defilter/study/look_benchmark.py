@@ -24,6 +24,7 @@ from codec.interchange import load_lut
 from codec.lut import apply_tetrahedral, apply_trilinear
 from codec.mapping import RIDGE_PAIRS, fit_least_squares
 from codec.render import render_lut, render_mapping
+from codec.study.record import provenance
 from defilter.data.effects import add_vignettes, round_to_eight_bits
 from defilter.data.instagram import CLOSED_SET, instafilter_look, pilgram_look, require
 from defilter.data.look_bank import load_looks
@@ -31,7 +32,6 @@ from defilter.extract import fit_pair, look_from_templates, sample_pair
 from defilter.global_look import GlobalLook
 from defilter.study.classic import monge_kantorovich, reinhard
 from defilter.study.look_pairs import PAIRS_A_LOOK, PHOTOS, LookPair, load_pairs
-from codec.study.record import provenance
 from defilter.study.rows import Rows, rows_table
 from defilter.unet import squash
 from defilter.weights import fingerprint, load_network

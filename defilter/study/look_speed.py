@@ -17,13 +17,13 @@ import torch
 from PIL import Image, ImageFilter
 from torch import Tensor, nn
 
+from codec.devices import gpu_name, synchronise
 from codec.image_io import quantise, write_atomically
 from codec.mapping import ColourMapping, identity_coefficients
 from codec.render import render_lut, render_mapping
+from codec.study.record import markdown_table, provenance
 from defilter.data.instagram import MissingPackage
 from defilter.extract import look_from_templates
-from codec.devices import gpu_name, synchronise
-from codec.study.record import markdown_table, provenance
 from defilter.unet import DefilterUNet
 from defilter.weights import load_network
 

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 from codec.metrics import delta_e2000, psnr, ssim
-from defilter.study.look_pairs import LookPair
 from codec.study.record import markdown_table
+from defilter.study.look_pairs import LookPair
 
 
 class Figures(NamedTuple):

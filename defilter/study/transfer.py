@@ -15,8 +15,8 @@ from codec.image_io import (
     read_picture,
     write_picture,
 )
-from defilter.coverage import photo_coverage
 from codec.photos import embedded_photos
+from defilter.coverage import photo_coverage
 from defilter.extract import Extraction
 from defilter.look import save_look
 from defilter.study.demonstration import demonstration_look

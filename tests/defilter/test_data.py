@@ -11,12 +11,12 @@ from codec.image_io import Picture, write_picture
 from codec.interchange import save_cube, save_hald
 from codec.lut import identity_lut
 from codec.mapping import ColourMapping, identity_coefficients
+from codec.photos import embedded_photos, list_photos
 from defilter.data import effects
 from defilter.data.grades import apply_random_grades
 from defilter.data.look_bank import LookBank, LookRecipe, Looks, load_looks
 from defilter.data.look_split import SPLIT_FILE, family, in_split, split_table
 from defilter.data.pairs import EffectShares, FolderPairs, MadePairs, match_names
-from codec.photos import embedded_photos, list_photos
 from defilter.data.photos import load_photos
 from defilter.runtime import seeded_generator
 from defilter.study import look_pairs
