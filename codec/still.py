@@ -34,11 +34,11 @@ from codec.container import (
 )
 from codec.residual import coder
 from codec.residual.adaptive import spread_over_cells
-from codec.residual.analyse import Symbols, analyse, dequantise_means, reconstruct, uniform_sizes
+from codec.residual.analyse import Symbols, analyse, reconstruct, uniform_sizes
 from codec.residual.edge_filter import smooth
 from codec.residual.models import Contexts, contexts_of, shipped_contexts
 from codec.residual.postfilter import PostFilter, postfilter_of, shipped_postfilter
-from codec.residual.quantise import FRACTION, MATRICES, Matrix, plane_steps
+from codec.residual.quantise import FRACTION, MATRICES, Matrix, dequantise, plane_steps
 from codec.residual.rans import CorruptStream
 from codec.residual.transform import CELL, REGION, SAMPLE_BITS
 
@@ -137,7 +137,7 @@ def thumbnail(data: bytes, *, device: torch.device | str = "cpu") -> Tensor:
     weight = [matrix.mean * (matrix.chroma if plane else 1) for plane in range(header.planes)]
     steps = plane_steps(step, Matrix(matrix.number, 0.0, 1.0, 1.0), 1, sizes, None)[:, 0]
     planes = [
-        torch.floor(dequantise_means(mean, torch.floor(steps * w + 0.5)) / _MEAN_TO_SAMPLE + 0.5)
+        torch.floor(dequantise(mean, torch.floor(steps * w + 0.5)) / _MEAN_TO_SAMPLE + 0.5)
         for mean, w in zip(means, weight, strict=True)
     ]
     pixels = _to_pixels(torch.stack(planes, 1).int())

@@ -16,6 +16,7 @@ from codec.residual import models, postfilter
 from codec.residual.alphabet import LOGIT_STEPS
 from codec.residual.network import IntegerNetwork, RowNetwork, to_integers
 
+_BATCHES = 16
 _ROWS = 20_000  # typical rows to set the ranges by
 
 
@@ -66,7 +67,8 @@ def export_contexts(weights: dict[str, str], tiles: SymbolTiles, out: str | None
         task = ContextTask(networks, None, 0.5).eval()
         recorders = {name: _Recorder(networks[name]) for name in networks}
         networks.every = nn.ModuleDict(recorders)
-        batches = tiles.validation(8)
+        chance = torch.Generator().manual_seed(0)
+        batches = [tiles.batch(8, chance) for _ in range(_BATCHES)]
         before = [float(task.evaluate(batch)["score"]) for batch in batches]
         rounded = {
             name: to_integers(recorder.network, torch.cat(recorder.rows))

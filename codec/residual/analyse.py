@@ -147,7 +147,7 @@ def reconstruct(symbols: Symbols, matrix: Matrix) -> Tensor:
     sizes = symbols.sizes
     luma_step = step_map(symbols.step, matrix, False, sizes, spread)
     luma = dequantise(symbols.values[0][..., 0, :], luma_step)
-    luma[..., 0] = dequantise_means(symbols.means[0], luma_step[..., 0])
+    luma[..., 0] = dequantise(symbols.means[0], luma_step[..., 0])
     planes = [inverse(luma, sizes)]
     if len(symbols.means) > 1:
         chroma_step = step_map(symbols.step, matrix, True, sizes, spread)
@@ -157,14 +157,9 @@ def reconstruct(symbols: Symbols, matrix: Matrix) -> Tensor:
         )  # fmt: skip
         for number, guess in enumerate(guesses):
             x = dequantise(symbols.values[1][..., number, :], chroma_step) + guess
-            x[..., 0] = dequantise_means(symbols.means[1 + number], chroma_step[..., 0])
+            x[..., 0] = dequantise(symbols.means[1 + number], chroma_step[..., 0])
             planes.append(inverse(x, sizes))
     return torch.stack(planes, 1).int()
-
-
-def dequantise_means(means: Tensor, step: Tensor) -> Tensor:
-    """Means are put at the middle of their interval: float64 integers."""
-    return means * step
 
 
 def _weight(
@@ -220,9 +215,8 @@ def _follow_luma(
 ) -> list[Tensor]:  # fmt: skip
     """What each chroma plane's frequencies are guessed to be, float64 integers (N, I, J, K)."""
     luma = dequantise(luma_values[..., 0, :], luma_step[..., 0, :])
-    base = dequantise_means(luma_mean, luma_step[..., 0, 0])
+    base = dequantise(luma_mean, luma_step[..., 0, 0])
     step = chroma_step[..., 0]
     return [
-        predict(slopes(base, dequantise_means(mean, step), step, sizes), luma)
-        for mean in chroma_means
+        predict(slopes(base, dequantise(mean, step), step, sizes), luma) for mean in chroma_means
     ]

@@ -16,7 +16,6 @@ STEP_COUNT = 256
 STEPS_PER_OCTAVE = 24
 _SMALLEST_STEP = 0.25  # pixels
 DEAD_ZONE = 12  # of 32: values round up from 1 - 12/32 of a step
-SHRINK = 2  # of 32 of a step: where in its interval a value is put, towards zero
 WEIGHT_ONE = 64
 AQ_PER_OCTAVE = 4
 AQ_LARGEST = 8
@@ -117,6 +116,6 @@ def quantise(coefficients: Tensor, step: Tensor, dead_zone: int = DEAD_ZONE) -> 
 
 
 def dequantise(values: Tensor, step: Tensor) -> Tensor:
-    """int32 multiples -> float64 integers, SHRINK / 32 of a step towards zero."""
-    size = (values.abs() * 32 - SHRINK).clamp_(min=0).double()
-    return size.mul_(step).add_(16).mul_(1 / 32).floor_().copysign_(values)
+    """int32 multiples -> float64 integers. Rate-distortion choices leave the mean of what was
+    rounded to a multiple at that multiple, so there is nothing to add."""
+    return values * step

@@ -99,8 +99,7 @@ def test_quantise_is_the_exact_fraction() -> None:
     for c, s, v, r in zip(*(x.long().tolist() for x in (values, step, found, back)), strict=True):
         expected = math.floor(Fraction(abs(c), s) + Fraction(q.DEAD_ZONE, 32))
         assert abs(v) == expected and (v == 0 or (v < 0) == (c < 0))
-        size = max(expected * 32 - q.SHRINK, 0)
-        assert abs(r) == math.floor(Fraction(size * s, 32) + Fraction(1, 2))
+        assert r == v * s
 
 
 def test_steps_are_a_geometric_series() -> None:
