@@ -7,9 +7,12 @@ back the same way and ends with a filter.
 Axes: N picture of one shape, C plane, H W pixels.
 """
 
+import json
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
 from typing import NamedTuple
 
 import torch
@@ -18,6 +21,7 @@ from torch import Tensor
 
 from codec.colour import fixed_ycbcr_to_rgb, rgb_to_fixed_ycbcr, rgb_to_ycocg, ycocg_to_rgb
 from codec.container import (
+    MAX_PIXELS,
     Filter,
     FormatError,
     Header,
@@ -43,6 +47,7 @@ from codec.residual.rans import CorruptStream
 from codec.residual.transform import CELL, REGION, SAMPLE_BITS
 
 QUALITIES = range(1, 101)
+QUALITY_TABLE = Path(__file__).with_name("qualities.json")
 MODES = {"mse": Mode.MSE, "perceptual": Mode.PERCEPTUAL}
 FILTERS = {"none": Filter.NONE, "edge": Filter.EDGE, "network": Filter.NETWORK}
 EFFORTS = ("fast", "full")
@@ -101,13 +106,27 @@ def encode(
     return _in_batches(list(pictures), _shape, _area, torch.stack, one_batch)
 
 
-def decode(streams: Sequence[bytes], *, device: torch.device | str = "cpu") -> list[Tensor]:
+def decode(
+    streams: Sequence[bytes],
+    *,
+    device: torch.device | str = "cpu",
+    max_pixels: int = MAX_PIXELS,
+) -> list[Tensor]:
     """Pictures (3, H, W) or (1, H, W) uint8 of codestreams, on the CPU.
 
+    Args:
+        streams: of any sizes and modes.
+        device: where to compute.
+        max_pixels: of one picture; memory grows with what a header says.
+
     Raises:
-        FormatError: broken or foreign data.
+        FormatError: broken or foreign data, or a picture above `max_pixels`.
     """
     opened = [_open(data) for data in streams]
+    for one in opened:
+        if _stated_area(one) > max_pixels:
+            size = f"{one.header.width}x{one.header.height}"
+            raise FormatError(f"expected at most {max_pixels} pixels, got {size}")
 
     def one_batch(batch: list[_Opened]) -> list[Tensor]:
         return list(_decode(batch, torch.device(device)).cpu())
@@ -168,21 +187,13 @@ def check_picture(picture: Tensor) -> None:
 
 
 def step_of(quality: int, mode: str) -> int:
-    """Step index of a quality; see docs/codec.md for how the table was fitted."""
-    table = _STEPS[mode]
-    upper = next(i for i, (q, _) in enumerate(table) if q >= quality)
-    if table[upper][0] == quality:
-        return table[upper][1]
-    (q0, s0), (q1, s1) = table[upper - 1], table[upper]
-    return round(s0 + (s1 - s0) * (quality - q0) / (q1 - q0))
+    """Step index of a quality, see `codec.learn.quality_table`."""
+    return _quality_table()[mode][quality - QUALITIES[0]]
 
 
-_STEPS = {
-    "mse": ((1, 232), (10, 200), (20, 182), (50, 154), (80, 120), (90, 98), (97, 60), (100, 30)),
-    "perceptual": (
-        (1, 210), (10, 178), (20, 160), (50, 132), (80, 98), (90, 76), (97, 40), (100, 10),
-    ),
-}  # fmt: skip
+@cache
+def _quality_table() -> dict[str, list[int]]:
+    return json.loads(QUALITY_TABLE.read_text(encoding="utf-8"))
 
 
 def pad(pictures: Tensor) -> Tensor:
@@ -233,27 +244,33 @@ def preview(
         return *item[0].shape, item[1]._replace(quality=0)
 
     def one_batch(items: list[tuple[Tensor, Settings]]) -> list[Tensor]:
-        batch = torch.stack([picture for picture, _ in items]).to(device)
-        setting = items[0][1]
-        if setting.lossless:
-            return list(batch.cpu())
-        steps = torch.tensor([step_of(s.quality, s.mode) for _, s in items], device=batch.device)
-        contexts = shipped_contexts(setting.effort, batch.device)
-        symbols = symbols_of(batch, steps, setting, contexts)
-        filter_ = FILTERS[setting.filter]
-        postfilter = None
-        if filter_ == Filter.NETWORK:
-            postfilter = shipped_postfilter(setting.mode, batch.device)
-        pixels = to_pixels(symbols, setting.mode, filter_, postfilter)
-        return list(pixels[:, :, : batch.shape[2], : batch.shape[3]].cpu())
+        batch = [picture for picture, _ in items]
+        if items[0][1].lossless:
+            return batch
+        steps = [step_of(s.quality, s.mode) for _, s in items]
+        return preview_steps(batch, steps, items[0][1], device=device)
 
-    return _in_batches(
-        list(zip(pictures, settings, strict=True)),
-        key,
-        lambda item: _area(item[0]),
-        list,
-        one_batch,
-    )
+    every = list(zip(pictures, settings, strict=True))
+    return _in_batches(every, key, lambda item: _area(item[0]), list, one_batch)
+
+
+def preview_steps(
+    pictures: Sequence[Tensor],
+    steps: Sequence[int],
+    settings: Settings,
+    *,
+    device: torch.device | str = "cpu",
+) -> list[Tensor]:
+    """`preview` for pictures of one shape with step indices instead of qualities."""
+    batch = torch.stack(list(pictures)).to(device)
+    contexts = shipped_contexts(settings.effort, batch.device)
+    symbols = symbols_of(batch, torch.tensor(steps, device=batch.device), settings, contexts)
+    filter_ = FILTERS[settings.filter]
+    postfilter = None
+    if filter_ == Filter.NETWORK:
+        postfilter = shipped_postfilter(settings.mode, batch.device)
+    pixels = to_pixels(symbols, settings.mode, filter_, postfilter)
+    return list(pixels[:, :, : batch.shape[2], : batch.shape[3]].cpu())
 
 
 def entropy(
