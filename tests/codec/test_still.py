@@ -28,8 +28,8 @@ from codec.image_io import read_picture
 from codec.metrics import psnr
 from codec.photos import embedded_photos
 from codec.residual import network
-from codec.residual.coder import read, read_exact, write, write_exact
 from codec.residual.analyse import analyse, hints_of, reconstruct
+from codec.residual.coder import read, read_exact, write, write_exact
 from codec.residual.models import shipped_contexts
 from codec.residual.quantise import MATRICES
 from tests.conftest import colourful

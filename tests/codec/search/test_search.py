@@ -1,0 +1,288 @@
+"""The quality search: formulas against their source, methods on curves whose answer is known."""
+
+import math
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from codec.search import (
+    SCORES,
+    TargetUnreachable,
+    bisection,
+    certified,
+    encoder,
+    find,
+    find_batch,
+    seed_corrected,
+    seed_literal,
+    stepping,
+)
+from codec.search.curve import FlatScore, Gaussian
+from codec.search.encoders import NAMES, OwnEncoder, PillowEncoder
+from codec.search.methods import Prober
+from codec.search.prior import axis_of
+from codec.search.scores import SMALLFRY_MOST, smallfry
+from tests.codec.test_still import photo
+
+METHODS = [certified, bisection, stepping, seed_corrected]
+SCALE = range(1, 101)
+
+
+def prober(scores: list[float], unit: object = None) -> Prober:
+    """Probes of a made-up picture whose score at quality q is scores[q - 1]."""
+    to_unit = unit or (lambda s: min(max(s, 0.0), 1 - 1e-9))
+    axis = axis_of("made up", "ssim", SCALE)
+    return Prober(lambda q: (scores[q - 1], None), to_unit, SCALE, axis)  # type: ignore[arg-type]
+
+
+def rising(sharpness: float, offset: float) -> list[float]:
+    """A rate-distortion-like curve."""
+    return [1 - math.exp(-offset - sharpness * math.log(1 + q / 20)) for q in SCALE]
+
+
+def lowest(scores: list[float], target: float) -> int:
+    return next(q for q in SCALE if scores[q - 1] >= target)
+
+
+def test_the_gaussian_goes_through_its_points() -> None:
+    curve = Gaussian.through(80, 0.97, 60, 0.93)
+    assert curve.quality(0.97) == pytest.approx(80)
+    assert curve.quality(0.93) == pytest.approx(60)
+    assert curve.score(curve.quality(0.95)) == pytest.approx(0.95)
+    # q(s) = k / (sigma sqrt(2 pi)) exp(-(s - 1)^2 / (2 sigma^2)), columns 6 and 8
+    sigma = math.sqrt(curve.spread / 2)
+    k = curve.peak * sigma * math.sqrt(2 * math.pi)
+    by_hand = k / (sigma * math.sqrt(2 * math.pi)) * math.exp(-((0.9 - 1) ** 2) / (2 * sigma**2))
+    assert curve.quality(0.9) == pytest.approx(by_hand)
+    assert Gaussian.through(80, 1.0, 60, 0.9).peak == pytest.approx(80)
+    assert curve.score(10_000) == 1.0
+
+
+@pytest.mark.parametrize(("s0", "s1"), [(0.9, 0.9), (0.9, 0.95)])
+def test_flat_points_have_no_curve(s0: float, s1: float) -> None:
+    with pytest.raises(FlatScore):
+        Gaussian.through(80, s0, 60, s1)
+
+
+def test_the_seed_steps_down_one_too_far() -> None:
+    scores = rising(0.9, 0.5)
+    target = scores[49] - 1e-6  # 50 passes, 49 does not
+    start = Gaussian.through(80, 1.0, 60, scores[59]).quality(target)
+    probes = prober(scores)
+    found = seed_literal(probes, target)
+    qualities = [p.quality for p in probes.probes]
+    assert qualities[:2] == [60, round(start)]
+    if start > 50:
+        assert found == 49  # the first with s <= s*
+        assert qualities[1:] == list(range(round(start), 48, -1))
+    else:
+        assert found == 50
+    assert seed_corrected(prober(scores), target) == 50
+
+
+def test_the_seed_s_three_branches() -> None:
+    down, up = [q / 100 for q in SCALE], [q**3 / 1e6 for q in SCALE]
+    assert seed_literal(prober(down), 0.30) == 30  # ends at equality from above or below
+    assert seed_literal(prober(up), 0.905) == 97  # steps up to the first that passes
+    curve = Gaussian.through(80, 1.0, 60, 0.6)
+    start = round(curve.quality(0.55))
+    equal = [0.6 if q == 60 else 0.55 if q == start else q / 200 for q in SCALE]
+    probes = prober(equal)
+    assert seed_literal(probes, 0.55) == start and len(probes.probes) == 2
+
+
+def test_the_seed_s_second_point_may_be_a_fraction() -> None:
+    probes = prober(rising(0.9, 0.5))
+    seed_literal(probes, 0.8, below=0.5)
+    assert probes.probes[0].quality == 40
+
+
+def test_a_curve_of_one_s_own_may_take_its_place() -> None:
+    class Line:
+        def quality(self, score: float) -> float:
+            return 100 * score
+
+        def score(self, quality: float) -> float:
+            return quality / 100
+
+    probes = prober([q / 100 for q in SCALE])
+    assert seed_corrected(probes, 0.42, fit=lambda *_: Line()) == 42
+    assert [p.quality for p in probes.probes][-2:] == [42, 41]
+
+
+def test_steps_of_two_stay_on_the_scale() -> None:
+    scores = rising(0.9, 0.5)
+    for target in (scores[0], scores[99], scores[98]):
+        for method in (seed_literal, seed_corrected, stepping):
+            found = method(prober(scores), target, step=2)
+            assert found in SCALE
+    assert seed_corrected(prober(scores), scores[99], step=2) == 100
+
+
+@pytest.mark.parametrize("method", [*METHODS, seed_literal])
+def test_out_of_reach_says_what_there_is(method: object) -> None:
+    with pytest.raises(
+        TargetUnreachable, match=r"score of 0.999, the best is 0.8000 at quality 100"
+    ):
+        method(prober([0.7 + q / 1000 for q in SCALE]), 0.999)  # type: ignore[operator]
+
+
+@pytest.mark.parametrize("method", [seed_corrected, seed_literal])
+def test_a_flat_score_falls_back_to_bisection(method: object) -> None:
+    scores = [0.5] * 59 + [1.0] * 41
+    assert method(prober(scores), 0.9) == 60  # type: ignore[operator]
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    sharpness=st.floats(0.2, 2.5),
+    offset=st.floats(0.05, 2),
+    where=st.integers(1, 100),
+    method=st.sampled_from(METHODS),
+)
+def test_methods_are_exact_where_scores_rise(
+    sharpness: float, offset: float, where: int, method: object
+) -> None:
+    scores = rising(sharpness, offset)
+    target = scores[where - 1]
+    probes = prober(scores)
+    assert method(probes, target) == lowest(scores, target)  # type: ignore[operator]
+    assert len({p.quality for p in probes.probes}) == len(probes.probes)
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.lists(st.floats(0, 0.99), min_size=100, max_size=100), st.floats(0.01, 0.9))
+def test_certified_means_certified_even_where_scores_fall(
+    scores: list[float], target: float
+) -> None:
+    probes = prober(scores)
+    try:
+        found = certified(probes, target)
+    except TargetUnreachable:
+        assert scores[-1] < target
+        return
+    known = {p.quality: p.score for p in probes.probes}
+    assert known[found] >= target
+    assert found == 1 or known[found - 1] < target
+    assert len(probes.probes) <= 60
+
+
+def test_certified_is_quick_on_usual_curves() -> None:
+    axis = rising(0.9, 0.6)
+    depths = [-math.log(1 - s) for s in axis]
+    counts = []
+    for factor in (0.8, 0.95, 1.0, 1.1, 1.3):
+        scores = [1 - math.exp(-factor * d - 0.05) for d in depths]
+        for target in (0.7, 0.8, 0.85):
+            if target > scores[-1]:
+                continue
+            probes = Prober(lambda q, s=scores: (s[q - 1], None), lambda s: s, SCALE, depths)
+            assert certified(probes, target) == lowest(scores, target)
+            counts.append(len(probes.probes))
+    assert sum(counts) / len(counts) < 4 and max(counts) <= 5
+
+
+@pytest.mark.parametrize("name", [n for n in NAMES if n not in ("jxl",)])
+def test_encoders_round_trip(name: str) -> None:
+    one = encoder(name)
+    for picture in (photo(), photo()[:1]):
+        data = one.encode(picture, 70, exif=None)
+        decoded = one.decode(data)
+        assert decoded.shape[1:] == picture.shape[1:] and decoded.dtype == torch.uint8
+        assert decoded.shape[0] == len(picture) or name[:4] in ("webp", "avif")  # no grey there
+        assert len(one.encode(picture, 20)) < len(data)
+
+
+def test_jpeg_xl_round_trips() -> None:
+    pytest.importorskip("imagecodecs", reason="pip install imagecodecs")
+    test_encoders_round_trip("jxl")
+
+
+def test_an_unknown_encoder_is_refused() -> None:
+    with pytest.raises(ValueError, match="out of jpeg, "):
+        encoder("gif")
+
+
+@pytest.mark.parametrize("name", ["ssim", "ms_ssim", "psnr", "smallfry"])
+def test_scores_rise_and_map_to_the_unit_interval(name: str) -> None:
+    picture, jpeg = photo(1, 180, 180), encoder("jpeg")
+    score = SCORES[name]
+    found = [score.measure(picture, jpeg.decode(jpeg.encode(picture, q))) for q in (10, 50, 90)]
+    assert found == sorted(found)
+    units = [score.to_unit(s) for s in [-5.0, *found, score.measure(picture, picture)]]
+    assert units == sorted(units) and units[0] >= 0 and units[-1] < 1
+
+
+def test_ssimulacra2_where_it_is_installed() -> None:
+    pytest.importorskip("ssimulacra2", reason="pip install ssimulacra2")
+    assert SCORES["ssimulacra2"].measure(photo(), photo()) == pytest.approx(100)
+    units = [SCORES["ssimulacra2"].to_unit(s) for s in (-300, 0, 50, 90, 100)]
+    assert units == sorted(units) and units[0] >= 0 and units[-1] < 1
+
+
+def by_hand(x: Tensor, y: Tensor) -> float:
+    """SmallFry with loops, from the description of smallfry.c."""
+    x, y = x.double(), y.double()
+    height, width = x.shape
+    peak = x.max().item()
+    p = 10 * math.log10(65025 / ((x - y) ** 2).mean().item())
+    p /= 50 if peak > 128 else 0.0016 * peak**2 - 0.38 * peak + 72.5
+    p = min(max(p, 0), 1)
+    d = (x - y).abs().tolist()
+    total = count = 0.0
+
+    def rate(a: float, b: float, c: float, e: float) -> float:
+        r = abs(b - c) / ((abs(a - b) + abs(c - e) + 1e-4) / 2)
+        return 0.0 if r <= 2 else (r - 2) / 3 if r <= 5 else 1.0
+
+    for i in range(height):
+        for j in range(7, width - 2, 8):
+            total += rate(d[i][j - 1], d[i][j], d[i][j + 1], d[i][j + 2])
+            count += 1
+    for j in range(width):
+        for i in range(7, height - 2, 8):
+            total += rate(d[i - 1][j], d[i][j], d[i + 1][j], d[i + 2][j])
+            count += 1
+    return 37.1891885161239 * p + 78.5328607296973 * (1 - total / count)
+
+
+@pytest.mark.parametrize("dark", [False, True])
+def test_smallfry_by_hand(dark: bool) -> None:
+    x = photo(1, 40, 52)[:1] // (3 if dark else 1)
+    y = encoder("jpeg").decode(encoder("jpeg").encode(x, 30))
+    assert smallfry(x, y) == pytest.approx(by_hand(x[0], y[0]), rel=1e-9)
+    assert smallfry(x, x) == pytest.approx(SMALLFRY_MOST)
+
+
+def test_a_search_with_a_real_encoder_is_exact() -> None:
+    picture, jpeg, score = photo(), encoder("jpeg"), SCORES["ssim"]
+    every = [score.measure(picture, jpeg.decode(jpeg.encode(picture, q))) for q in SCALE]
+    found = find(picture, jpeg, score, 0.95)
+    assert every[found.quality - 1] >= 0.95 > every[found.quality - 2]
+    assert found.reached and found.score == every[found.quality - 1]
+    assert found.data == jpeg.encode(picture, found.quality)
+    assert found.rounds == len(found.probes)
+    assert all(p.bytes for p in found.probes)
+
+
+def test_a_batch_is_searched_together() -> None:
+    pictures = [photo(), photo(1, 64, 90), photo(2)]
+    one, score = OwnEncoder(effort="fast"), SCORES["ssim"]
+    found = find_batch(pictures, one, score, 0.93)
+    for picture, result in zip(pictures, found, strict=True):
+        assert not isinstance(result, TargetUnreachable)
+        known = {p.quality: p.score for p in result.probes}
+        assert known[result.quality] >= 0.93 > known[result.quality - 1]
+        assert score.measure(picture, one.decode(result.data)) == result.score
+        assert result.rounds < len(result.probes)
+    (hopeless,) = find_batch(pictures[:1], one, score, 0.99999)
+    assert isinstance(hopeless, TargetUnreachable)
+
+
+def test_scales_of_other_lengths_work() -> None:
+    short = PillowEncoder("short", ".jpg", "JPEG", (), range(40, 61))
+    found = find(photo(), short, SCORES["psnr"], 31.0)
+    assert found.quality in short.qualities

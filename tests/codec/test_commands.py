@@ -1,0 +1,194 @@
+"""`python -m codec` and what it calls: whole files, one bad one among good ones."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+
+from codec.__main__ import main
+from codec.image_io import Picture, read_picture, write_picture
+from codec.metrics import ssim
+from tests.codec.test_still import decibel, photo
+from tests.conftest import colourful
+
+
+def run(*arguments: str | Path) -> int:
+    return main([str(argument) for argument in arguments])
+
+
+def written(folder: Path) -> list[str]:
+    return sorted(str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file())
+
+
+def with_exif(path: Path, orientation: int = 6) -> None:
+    """A photo with EXIF, an orientation and a profile."""
+    exif = Image.Exif()
+    exif[0x010F], exif[0x0112] = "Camera", orientation
+    from PIL import ImageCms
+
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    image = Image.fromarray(photo().permute(1, 2, 0).numpy())
+    image.save(path, exif=exif, icc_profile=profile, quality=95)
+
+
+def test_encode_and_decode_a_folder(photo_folder: Path, tmp_path: Path) -> None:
+    coded, decoded = tmp_path / "coded", tmp_path / "decoded"
+    assert run("encode", photo_folder, "-o", coded, "--quality", "90") == 0
+    assert written(coded) == ["a.dfc", "trip/b.dfc"]
+    assert run("decode", coded, "-o", decoded) == 0
+    assert written(decoded) == ["a.png", "trip/b.png"]
+    before, after = (read_picture(p).pixels for p in (photo_folder / "trip/b.png",
+                                                      decoded / "trip/b.png"))  # fmt: skip
+    assert decibel(before, after) > 25
+
+
+def test_lossless_keeps_pixels_exif_profile_and_orientation(tmp_path: Path) -> None:
+    source = tmp_path / "photo.png"
+    with_exif(source)
+    assert run("encode", source, "-o", tmp_path / "a", "--lossless") == 0
+    assert run("decode", tmp_path / "a/photo.dfc", "-o", tmp_path / "b") == 0
+    with Image.open(source) as before, Image.open(tmp_path / "b/photo.png") as after:
+        assert before.tobytes() == after.tobytes()
+        assert after.getexif()[0x010F] == "Camera" and after.getexif()[0x0112] == 6
+        assert after.info["icc_profile"] == before.info["icc_profile"]
+
+
+def test_grey_stays_grey(tmp_path: Path) -> None:
+    grey = photo()[:1].expand(3, -1, -1).contiguous()
+    write_picture(Picture(grey), tmp_path / "grey.png")
+    assert run("encode", tmp_path / "grey.png", "-o", tmp_path) == 0
+    assert run("decode", tmp_path / "grey.dfc", "-o", tmp_path / "out") == 0
+    with Image.open(tmp_path / "out/grey.png") as image:
+        assert image.mode == "L"
+
+
+@pytest.mark.parametrize(("option", "value"), [("--ssim", "0.95"), ("--psnr", "34")])
+def test_encode_to_a_target(
+    option: str, value: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_picture(Picture(photo()), tmp_path / "p.png")
+    arguments = ("encode", tmp_path / "p.png", "-o", tmp_path, option, value, "--effort", "fast")
+    assert run(*arguments) == 0
+    assert "quality " in capsys.readouterr().out
+    assert run("decode", tmp_path / "p.dfc", "-o", tmp_path / "out") == 0
+    x, y = (read_picture(p).pixels for p in (tmp_path / "p.png", tmp_path / "out/p.png"))
+    score = float(ssim(x[None] / 255, y[None] / 255)) if option == "--ssim" else decibel(x, y)
+    assert float(value) <= score < float(value) * 1.03
+
+
+def test_info_says_what_is_inside(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_picture(Picture(colourful(30, 50)), tmp_path / "p.png")
+    run("encode", tmp_path / "p.png", "-o", tmp_path, "--mode", "mse")
+    capsys.readouterr()
+    assert run("info", tmp_path / "p.dfc") == 0
+    out = capsys.readouterr().out
+    assert "50x30 RGB, mse, step" in out and "bits a pixel" in out
+
+
+def test_optimise_never_makes_a_file_larger(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder, out = tmp_path / "in", tmp_path / "out"
+    folder.mkdir()
+    with_exif(folder / "large.jpg")
+    Image.fromarray(photo(1).permute(1, 2, 0).numpy()).save(folder / "small.jpg", quality=5)
+    (folder / "broken.jpg").write_bytes(b"no")
+    assert run("optimise", folder, "-o", out, "--ssim", "0.98") == 1
+    shown = capsys.readouterr()
+    assert "broken.jpg" in shown.err and shown.err.count("\n") == 1
+    assert "2 of 3 done" in shown.out
+    assert "kept" in shown.out and "probes" in shown.out
+    assert (out / "small.jpg").read_bytes() == (folder / "small.jpg").read_bytes()
+    assert (out / "large.jpg").stat().st_size < (folder / "large.jpg").stat().st_size
+    with Image.open(out / "large.jpg") as after:
+        assert after.getexif()[0x0112] == 6 and after.info["icc_profile"]
+
+
+@pytest.mark.parametrize("name", ["webp", "avif", "dfc"])
+def test_optimise_into_other_formats(name: str, tmp_path: Path) -> None:
+    source = tmp_path / "p.png"
+    write_picture(Picture(photo()), source)
+    assert run("optimise", source, "-o", tmp_path / "out", "--format", name, "--ssim", "0.9") == 0
+    (result,) = written(tmp_path / "out")
+    assert result == f"p.{name}"
+    assert (tmp_path / "out" / result).stat().st_size < source.stat().st_size
+
+
+def test_a_target_out_of_reach(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_picture(Picture(photo()), tmp_path / "p.png")
+    arguments = ("encode", tmp_path / "p.png", "-o", tmp_path / "out", "--ssim", "0.99999")
+    assert run(*arguments, "--effort", "fast") == 1
+    assert "expected a score of 0.99999, the best is" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_bad_files_are_told_and_cost_the_others_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    good = tmp_path / "good.png"
+    write_picture(Picture(colourful(20, 20)), good)
+    write_picture(Picture(colourful(20, 20, torch.uint16)), tmp_path / "deep.png")
+    clear = torch.zeros(1, 20, 20, dtype=torch.uint8)
+    write_picture(Picture(colourful(20, 20), alpha=clear), tmp_path / "clear.png")
+    (tmp_path / "empty.png").write_bytes(b"")
+    assert run("encode", tmp_path, "-o", tmp_path / "out", "--quality", "50") == 1
+    err = capsys.readouterr().err.splitlines()
+    assert len(err) == 3
+    assert any("deep.png: expected 8 bits a channel, got 16" in line for line in err)
+    assert any("clear.png: expected an opaque picture" in line for line in err)
+    assert written(tmp_path / "out") == ["good.dfc"]
+    (tmp_path / "out/bad.dfc").write_bytes((tmp_path / "out/good.dfc").read_bytes()[:-9])
+    assert run("decode", tmp_path / "out", "-o", tmp_path / "back") == 1
+    assert "bad.dfc: byte" in capsys.readouterr().err
+    assert written(tmp_path / "back") == ["good.png"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["encode", "p.png", "-o", "out", "--quality", "0"], "from 1 to 100, got 0"),
+        (["encode", "p.png", "-o", "out", "--quality", "5", "--lossless"], "not allowed with"),
+        (["encode", "p.png"], "-o/--output"),
+        (["optimise", "p.png", "-o", "out"], "one of the arguments"),
+        (["optimise", "p.png", "-o", "out", "--format", "gif", "--ssim", "1"], "invalid choice"),
+        (["shrink"], "invalid choice"),
+    ],
+)
+def test_wrong_usage(
+    arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        main(arguments)
+    assert stopped.value.code == 2
+    assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["encode", "missing.png", "-o", "out"],
+        ["decode", "missing.dfc", "-o", "out"],
+        ["info", "missing.dfc"],
+        ["encode", "missing.png", "-o", "out", "--device", "abacus"],
+    ],
+)
+def test_what_is_missing_is_one_line(
+    arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(arguments) == 1
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_the_command_runs(tmp_path: Path) -> None:
+    write_picture(Picture(colourful(20, 20)), tmp_path / "p.png")
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-m", "codec", "encode", str(tmp_path / "p.png"), "-o",
+         str(tmp_path)],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    assert "1 of 1 done" in done.stdout
