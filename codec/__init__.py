@@ -1,7 +1,8 @@
 """Pictures to bytes and back: `encode`, `decode`, and `codec.search` for the quality to use.
 
 The rest by room: `residual` the residual coder, `still` pictures, `search` the quality search,
-`files` whole files; `colour`, `metrics`, `mapping`, `lut`, `render`, `image_io` serve both packages.
+`files` whole files; `colour`, `metrics`, `mapping`, `lut`, `render` and `image_io` serve both
+packages.
 """
 
 from typing import TYPE_CHECKING, Any

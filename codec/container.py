@@ -133,6 +133,8 @@ def unpack_header(data: bytes) -> Header:
         raise FormatError(f"header: expected 1 or 3 planes, got {planes}")
     if mode not in tuple(Mode) or filter_ not in tuple(Filter):
         raise FormatError(f"header: expected a known mode and filter, got {mode} and {filter_}")
+    if filter_ == Filter.NETWORK and planes != 3:
+        raise FormatError("header: expected three planes where the filter is a network, got 1")
     check_size(height, width)
     postfilter = 0
     if filter_ == Filter.NETWORK:

@@ -8,6 +8,7 @@ Axes: N picture of one shape, C plane, H W pixels.
 """
 
 import json
+import math
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -42,7 +43,7 @@ from codec.residual.analyse import Symbols, analyse, reconstruct, uniform_sizes
 from codec.residual.edge_filter import smooth
 from codec.residual.models import Contexts, contexts_of, shipped_contexts
 from codec.residual.postfilter import PostFilter, postfilter_of, shipped_postfilter
-from codec.residual.quantise import FRACTION, MATRICES, Matrix, dequantise, plane_steps
+from codec.residual.quantise import FRACTION, MATRICES, dequantise, plane_steps, step_map
 from codec.residual.rans import CorruptStream
 from codec.residual.transform import CELL, REGION, SAMPLE_BITS
 
@@ -124,7 +125,7 @@ def decode(
     """
     opened = [_open(data) for data in streams]
     for one in opened:
-        if _stated_area(one) > max_pixels:
+        if one.header.height * one.header.width > max_pixels:
             size = f"{one.header.width}x{one.header.height}"
             raise FormatError(f"expected at most {max_pixels} pixels, got {size}")
 
@@ -153,11 +154,13 @@ def thumbnail(data: bytes, *, device: torch.device | str = "cpu") -> Tensor:
         stream = unpack_stream(opened.section(Section.MEANS))
         means = coder.read_means([stream], shape, step, matrix, contexts, _BITS)
     sizes = torch.zeros_like(means[0])
-    weight = [matrix.mean * (matrix.chroma if plane else 1) for plane in range(header.planes)]
-    steps = plane_steps(step, Matrix(matrix.number, 0.0, 1.0, 1.0), 1, sizes, None)[:, 0]
     planes = [
-        torch.floor(dequantise(mean, torch.floor(steps * w + 0.5)) / _MEAN_TO_SAMPLE + 0.5)
-        for mean, w in zip(means, weight, strict=True)
+        torch.floor(
+            dequantise(mean, step_map(step, matrix, number > 0, sizes, None)[..., 0])
+            / _MEAN_TO_SAMPLE
+            + 0.5
+        )
+        for number, mean in enumerate(means)
     ]
     pixels = _to_pixels(torch.stack(planes, 1).int())
     return pixels[0, :, :rows, :columns].cpu()
@@ -184,6 +187,12 @@ def check_picture(picture: Tensor) -> None:
         check_size(*shape[1:])
     except FormatError as error:
         raise ValueError(str(error)) from error
+
+
+def filter_for(settings: Settings, planes: int) -> Filter:
+    """The filter of a picture; the network knows colour only, so grey gets the edge filter."""
+    filter_ = FILTERS[settings.filter]
+    return Filter.EDGE if filter_ == Filter.NETWORK and planes == 1 else filter_
 
 
 def step_of(quality: int, mode: str) -> int:
@@ -265,7 +274,7 @@ def preview_steps(
     batch = torch.stack(list(pictures)).to(device)
     contexts = shipped_contexts(settings.effort, batch.device)
     symbols = symbols_of(batch, torch.tensor(steps, device=batch.device), settings, contexts)
-    filter_ = FILTERS[settings.filter]
+    filter_ = filter_for(settings, batch.shape[1])
     postfilter = None
     if filter_ == Filter.NETWORK:
         postfilter = shipped_postfilter(settings.mode, batch.device)
@@ -320,7 +329,7 @@ def _encode(pictures: Tensor, settings: Settings) -> list[bytes]:
             pack([(Section.HEADER, packed), (Section.EXACT, pack_stream(*stream))])
             for stream in streams
         ]
-    filter_ = FILTERS[settings.filter]
+    filter_ = filter_for(settings, header.planes)
     postfilter = 0
     if filter_ == Filter.NETWORK:
         postfilter = shipped_postfilter(settings.mode, pictures.device).fingerprint
@@ -477,8 +486,8 @@ def _shape(picture: Tensor) -> tuple[int, ...]:
 
 
 def _area(picture: Tensor) -> int:
-    return picture.shape[1] * picture.shape[2]
+    return math.prod(_padded(*picture.shape[1:]))
 
 
 def _stated_area(opened: _Opened) -> int:
-    return opened.header.height * opened.header.width
+    return math.prod(_padded(opened.header.height, opened.header.width))

@@ -75,14 +75,10 @@ def _mean(scores: list[float]) -> float:
 def _match(
     qualities: list[int], wanted: list[float], steps: list[int], reached: list[float]
 ) -> list[int]:
-    """Step index of every quality, falling strictly."""
+    """Step index of every quality, never rising; neighbours may share one."""
     every = np.interp(list(still.QUALITIES), qualities, np.maximum.accumulate(wanted))
     order = np.argsort(steps)[::-1]
     rising = np.maximum.accumulate(np.array(reached)[order])
     raw = np.interp(every, rising, np.array(steps)[order])
-    found: list[int] = []
-    for number, value in enumerate(raw):
-        most = found[-1] - 1 if found else STEP_COUNT - 1
-        least = len(raw) - 1 - number  # leaves an index for every quality to come
-        found.append(max(min(round(float(value)), most), least))
-    return found
+    table = np.minimum.accumulate(np.round(raw)).clip(0, STEP_COUNT - 1)
+    return [int(step) for step in table]

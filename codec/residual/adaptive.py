@@ -30,10 +30,15 @@ def choose_adaptive(coefficients: Tensor) -> Tensor:
     factor = REGION // CELL
     energy = F.avg_pool2d(energy[:, None], factor, divisor_override=1)[:, 0] + 16
     bounds = torch.tensor(_EIGHTH_OCTAVES, dtype=torch.float64, device=energy.device)
-    level = torch.bucketize(energy.contiguous(), bounds, right=True).double()
-    mean = torch.floor(level.flatten(1).sum(1) / level[0].numel() + 0.5)
-    value = torch.floor((level - mean[:, None, None]) / _DIVISOR + 0.5)
+    level = torch.bucketize(energy.contiguous(), bounds, right=True)
+    mean = _divide(level.flatten(1).sum(1), level[0].numel())
+    value = _divide(level - mean[:, None, None], _DIVISOR)
     return value.clamp(-AQ_LARGEST, AQ_LARGEST).int()
+
+
+def _divide(x: Tensor, by: int) -> Tensor:
+    """Integers divided and rounded, exactly: devices differ in floats divided by a number."""
+    return torch.div(2 * x + by, 2 * by, rounding_mode="floor")
 
 
 def code_adaptive(networks: Networks, source: Source, means: Tensor, step: Tensor) -> Tensor:

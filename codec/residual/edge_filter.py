@@ -31,7 +31,7 @@ def smooth(planes: Tensor, step: Tensor) -> Tensor:
         (N, C, H, W) int32.
     """
     padded = F.pad(planes.clamp(-_LARGEST_SAMPLE, _LARGEST_SAMPLE).float(), (1,) * 4, "replicate")
-    reach = torch.floor(step / _REACH).clamp(1, _LARGEST_REACH).float()
+    reach = torch.div(step.int(), _REACH, rounding_mode="floor").clamp(1, _LARGEST_REACH).float()
     out = torch.empty_like(planes)
     strip = _ROWS_AT_ONCE * CELL
     for top in range(0, planes.shape[2], strip):

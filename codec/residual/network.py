@@ -12,6 +12,7 @@ from itertools import pairwise
 from typing import NamedTuple, cast
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from codec.residual.alphabet import LOGIT_STEPS
@@ -86,8 +87,13 @@ def _apply(layer: IntegerLayer, rows: Tensor) -> Tensor:
 
 def exact_product(rows: Tensor, weight: Tensor) -> Tensor:
     """int8 (P, K) @ int8 (K, O) -> int32, with the device's int8 product where that is exact."""
-    if len(rows) > 16 and _has_exact_int8(rows.device):  # CUDA wants more than 16 rows
-        return torch._int_mm(rows, weight)
+    if len(rows) > 16 and _has_exact_int8(rows.device):
+        if rows.device.type == "cpu":
+            return torch._int_mm(rows, weight)
+        # Others want more than 16 rows and multiples of 8.
+        inner, outer = -weight.shape[0] % 8, -weight.shape[1] % 8
+        rows, wide = F.pad(rows, (0, inner)), F.pad(weight, (0, outer, 0, inner))
+        return torch._int_mm(rows, wide)[:, : weight.shape[1]]
     return (rows.float() @ weight.float()).int()
 
 

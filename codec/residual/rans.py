@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from codec.residual.alphabet import PRECISION, TOTAL
+from codec.residual.alphabet import COST_UNIT, PRECISION, TOTAL, tables
 
 WORD = 16
 LOWEST = 1 << WORD
@@ -67,10 +67,17 @@ class RansWriter:
             total.index_add_(0, owner, cost)
         return total
 
+    def _costs(self) -> list[int]:
+        """What the symbols of each picture take, in integers, which add up alike everywhere."""
+        total = torch.zeros(self.pictures, dtype=torch.int64, device=self.device)
+        table = tables(self.device)[2].long()
+        for put in self.puts:
+            total.index_add_(0, _owners(put.pictures, self.device), table[put.width.long()])
+        return total.tolist()
+
     def finish(self) -> list[tuple[int, bytes]]:
         """Lanes and words of every picture."""
-        sizes = (self.bits() / 8).long().tolist()
-        lanes = [lanes_for(size) for size in sizes]
+        lanes = [lanes_for(cost // (8 * COST_UNIT)) for cost in self._costs()]
         if not self.puts:
             start, count, table = torch.zeros(0), torch.zeros(0), torch.zeros(0, sum(lanes))
         else:
@@ -176,6 +183,8 @@ class RansReader:
             word = words[index.clamp(min=0, max=last)]
             state = torch.where(short, moved << WORD | word, moved)
         self.state, self.before = state, before
+        if bool((before >= self.end).any()):
+            raise CorruptStream("expected more entropy-coded data")
         symbols = torch.empty(len(boundaries), dtype=torch.int64, device=self.device)
         symbols[table[used]] = found[used]
         return symbols

@@ -152,6 +152,8 @@ class PlaneReader:
                 part.reshape(-1, rows * columns) << _NIBBLE * number
             )
         offset = torch.tensor(self.largest, device=device)[:, None]
+        if bool((values > 2 * offset).any()):
+            raise CorruptStream(f"expected values up to {max(self.largest)}")
         return (values - offset).int().reshape(shape[0], rows, columns)
 
     def refine(self, guess: Guess, where: tuple[tuple[slice, slice], ...]) -> Tensor:

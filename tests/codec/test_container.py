@@ -152,6 +152,7 @@ def test_what_is_no_codestream_is_said(data: bytes, message: str) -> None:
         (HEADER._replace(mode=9), "known mode"),
         (HEADER._replace(filter=3), "known mode and filter"),
         (HEADER._replace(kind=1), "stream kind 1"),
+        (HEADER._replace(planes=1, filter=Filter.NETWORK), "three planes"),
     ],
 )
 def test_headers_out_of_range_are_refused(header: Header, message: str) -> None:
@@ -163,7 +164,7 @@ def test_headers_of_the_wrong_length_are_refused() -> None:
     packed = pack_header(HEADER)
     for broken in (packed[:-1], packed + b"\0", packed[:4], pack_header(
         HEADER._replace(filter=Filter.NETWORK))[:-2]):  # fmt: skip
-        with pytest.raises(FormatError, match="header|length"):
+        with pytest.raises(FormatError, match=r"header|length"):
             unpack_header(broken)
 
 

@@ -189,6 +189,11 @@ def test_the_network_filter_in_float32_differs_by_one_at_most() -> None:
     assert (usual.int() - exact.int()).abs().max() <= 1
 
 
+def test_grey_pictures_get_the_edge_filter_for_the_network() -> None:
+    grey = photo()[:1]
+    assert codec.encode([grey], 40, filter="network") == codec.encode([grey], 40, filter="edge")
+
+
 def test_preview_is_what_decoding_shows() -> None:
     pictures = [photo(), photo(), photo(1, 40, 50)]
     settings = [still.Settings(30), still.Settings(80), still.Settings(55, "mse", filter="none")]
