@@ -24,4 +24,8 @@ def __getattr__(name: str) -> Any:
         from codec import still
 
         return getattr(still, name)
+    if name == "search":
+        import codec.search
+
+        return codec.search
     raise AttributeError(f"module 'codec' has no attribute {name!r}")

@@ -10,11 +10,12 @@ from collections.abc import Iterator
 from enum import IntEnum
 from typing import NamedTuple
 
+from codec.residual.rans import MOST_LANES
+
 MAGIC = b"\x89DFC"
 VERSION = 1
 MAX_PIXELS = 1 << 27
 MAX_SIDE = 1 << 20
-MAX_LANES = 1 << 12
 _HEADER = struct.Struct("<BBBBBI")
 _LARGEST_VARINT_BYTES = 5
 
@@ -214,6 +215,6 @@ def pack_stream(lanes: int, words: bytes) -> bytes:
 def unpack_stream(data: bytes) -> tuple[int, bytes]:
     """Inverse of `pack_stream`."""
     lanes, at = unpack_varint(data, 0)
-    if not 1 <= lanes <= MAX_LANES or len(data) - at < 4 * lanes:
-        raise FormatError(f"expected 1 to {MAX_LANES} lanes and their states, got {lanes}")
+    if not 1 <= lanes <= MOST_LANES or len(data) - at < 4 * lanes:
+        raise FormatError(f"expected 1 to {MOST_LANES} lanes and their states, got {lanes}")
     return lanes, data[at:]

@@ -12,3 +12,11 @@ def synchronise(device: torch.device) -> None:
 def gpu_name() -> str | None:
     """Name of the GPU, if there is one."""
     return torch.cuda.get_device_name() if torch.cuda.is_available() else None
+
+
+def check_device(name: str) -> None:
+    """Raise ValueError unless torch can compute there: `cpu`, `cuda`, `cuda:1`."""
+    try:
+        torch.zeros(1, device=name)
+    except (RuntimeError, AssertionError) as error:
+        raise ValueError(f"expected cpu, or cuda where there is one, got {name!r}") from error

@@ -13,6 +13,7 @@ from tqdm import tqdm
 
 from codec import still
 from codec.container import FormatError, Header
+from codec.devices import check_device
 from codec.image_io import (
     Picture,
     PictureError,
@@ -22,7 +23,7 @@ from codec.image_io import (
     write_picture,
 )
 from codec.search import Found, TargetUnreachable, find
-from codec.search.encoders import Encoder, OwnEncoder
+from codec.search.encoders import Encoder, EncodingError, OwnEncoder
 from codec.search.scores import Score
 
 SUFFIX = ".dfc"
@@ -76,11 +77,13 @@ def encode_files(
         device: where to compute.
     """
     still.check_settings(settings)
+    check_device(device)
     encoder = OwnEncoder("dfc", mode=settings.mode, filter=settings.filter,
                          effort=settings.effort, device=device)  # fmt: skip
 
     def one(source: Path, path: Path) -> Line:
-        picture, pixels = _read_eight_bits(source)
+        picture = read_picture(source, keep_profile=True)
+        pixels = _eight_bits(picture, source)
         note = ""
         if target is None:
             (data,) = still.encode([pixels], **settings._asdict(), device=device)
@@ -96,6 +99,7 @@ def encode_files(
 
 def decode_files(paths: Sequence[Path | str], output: Path | str, device: str = "cpu") -> Done:
     """Write OUTPUT/<stem>.png for every codestream; folders keep their relative paths."""
+    check_device(device)
 
     def one(source: Path, path: Path) -> Line:
         data = read_stream(source)
@@ -117,25 +121,23 @@ def optimise_files(
     """
 
     def one(source: Path, path: Path) -> Line:
-        picture, pixels = _read_eight_bits(source)
+        picture = read_picture(source, keep_profile=encoder.carries_metadata)
         original = source.read_bytes()
-        kept = path.with_suffix(source.suffix)
         try:
+            pixels = _eight_bits(picture, source, upright=not encoder.carries_metadata)
             found = find(pixels, encoder, target.score, target.value)
-        except TargetUnreachable as error:
-            write_atomically(kept, original)
-            return Line(source, kept, len(original), len(original), f"kept: {error}")
-        if isinstance(encoder, OwnEncoder):
-            data = still.with_metadata(found.data, picture.exif, picture.profile)
-        else:
-            data = encoder.encode(pixels, found.quality, picture.exif, picture.profile)
-        if len(data) >= len(original):
-            write_atomically(kept, original)
-            return Line(source, kept, len(original), len(original), "kept: the input is smaller")
+            data = encoder.with_metadata(found.data, found.quality, pixels, picture)
+            note = _describe(found, target)
+            if len(data) >= len(original):
+                note = "kept: the input is smaller"
+        except (TargetUnreachable, PictureError, EncodingError) as error:
+            data, note = original, f"kept: {error}"
+        if note.startswith("kept"):
+            path, data = path.with_suffix(source.suffix), original
         write_atomically(path, data)
-        return Line(source, path, len(original), len(data), _describe(found, target))
+        return Line(source, path, len(original), len(data), note)
 
-    return _each(list_pictures(paths), Path(output), encoder.suffix, one)
+    return _each(list_pictures(paths), Path(output), encoder.suffix, one, may_keep=True)
 
 
 def read_stream(path: Path | str) -> bytes:
@@ -175,20 +177,20 @@ def _header_text(header: Header, size: int) -> str:
     return ", ".join(parts)
 
 
-def _read_eight_bits(path: Path) -> tuple[Picture, Tensor]:
-    """A picture and its pixels as they lie in the file; (1, H, W) where they are grey.
+def _eight_bits(picture: Picture, path: Path, upright: bool = False) -> Tensor:
+    """The pixels as they lie in the file, or upright; (1, H, W) where they are grey.
 
     Raises:
         PictureError: the codec has no room for what is in the file.
     """
-    picture = read_picture(path, keep_profile=True)
     if picture.pixels.dtype != torch.uint8:
         raise PictureError(f"{path}: expected 8 bits a channel, got 16")
     if picture.alpha is not None and bool((picture.alpha < 255).any()):
         raise PictureError(f"{path}: expected an opaque picture, got one with transparency")
-    pixels = picture.stored()
+    pixels = picture.pixels if upright else picture.stored()
     grey = torch.equal(pixels[0], pixels[1]) and torch.equal(pixels[0], pixels[2])
-    return picture, pixels[:1] if grey else pixels
+    coloured = picture.profile is not None and picture.profile[16:20] != b"GRAY"
+    return pixels[:1].contiguous() if grey and not coloured else pixels
 
 
 def _describe(found: Found, target: Target) -> str:
@@ -203,23 +205,37 @@ def _each(
     output: Path,
     suffix: str,
     work: Callable[[Path, Path], Line],
+    may_keep: bool = False,
 ) -> Done:
-    """Work on file after file; what cannot be done is told and left out."""
+    """Work on file after file; what cannot be done is told and left out.
+
+    Args:
+        found: files and their paths relative to the output.
+        output: folder.
+        suffix: of what is written.
+        work: (source, target) -> what became of it.
+        may_keep: whether a file may also be written as it is, under its own suffix.
+    """
     lines: list[Line] = []
     failures: list[str] = []
     taken: dict[Path, Path] = {}
+    sources = {source.resolve() for source, _ in found}
     for source, relative in tqdm(found, unit="file", disable=None):
         target = output / relative.with_suffix(suffix)
-        if target in taken:
-            failures.append(f"{source}: would overwrite {target} of {taken[target]}")
+        candidates = (target, output / relative) if may_keep else (target,)
+        possible = [path.resolve() for path in candidates]
+        clash = next((path for path in possible if path in taken), None)
+        if clash is not None:
+            failures.append(f"{source}: would overwrite {clash} of {taken[clash]}")
             continue
-        if target.exists() and target.resolve() == source.resolve():
-            failures.append(f"{source}: would be overwritten; choose another output folder")
+        if any(path in sources for path in possible):
+            failures.append(f"{source}: would overwrite an input; choose another output folder")
             continue
-        taken[target] = source
         try:
             lines.append(work(source, target))
-        except (ValueError, OSError) as error:
-            text = str(error)
+        except (ValueError, OSError, RuntimeError, OverflowError, MemoryError) as error:
+            text = " ".join(str(error).split()) or type(error).__name__
             failures.append(text if text.startswith(str(source)) else f"{source}: {text}")
+        else:
+            taken[lines[-1].target.resolve()] = source
     return Done(lines, failures)

@@ -123,5 +123,6 @@ def ms_ssim(x: Tensor, y: Tensor) -> Tensor:
         similarity, contrast = _similarity(x, y)
         part = similarity if number == scales - 1 else contrast
         result = result * part.flatten(1).mean(1).clamp(min=0) ** weight
-        x, y = (F.avg_pool2d(p, 2, ceil_mode=False) for p in (x, y))
+        if number < scales - 1:
+            x, y = F.avg_pool2d(x, 2), F.avg_pool2d(y, 2)
     return result

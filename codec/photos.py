@@ -3,7 +3,10 @@
 import importlib.util
 from pathlib import Path
 
-from codec.image_io import list_pictures
+import torch
+from torch import Tensor
+
+from codec.image_io import PictureError, list_pictures, read_picture
 
 EMBEDDED_NAMES = ("astronaut.png", "chelsea.png", "coffee.png", "rocket.jpg", "motorcycle_left.png")
 VALIDATION_EVERY = 10
@@ -32,3 +35,24 @@ def list_photos(folder: str | Path | None, split: str) -> list[Path]:
     if split not in ("train", "val"):
         raise ValueError(f"expected a split out of train, val, all, got {split!r}")
     return [path for i, path in enumerate(found) if (i in held_out) == (split == "val")]
+
+
+def load_pictures(photos: str | None) -> tuple[dict[str, Tensor], list[str]]:
+    """8-bit pictures by file name, and a sentence for each that cannot be used."""
+    if photos is None:
+        found = [(path, Path(path.name)) for path in embedded_photos()]
+    else:
+        found = list_pictures([photos])
+    pictures: dict[str, Tensor] = {}
+    failures = []
+    for path, name in found:
+        try:
+            pixels = read_picture(path).pixels
+            if pixels.dtype != torch.uint8:
+                raise PictureError(f"{path}: expected 8 bits a channel")
+            pictures[str(name)] = pixels
+        except PictureError as error:
+            failures.append(str(error))
+    if not pictures:
+        raise ValueError(f"expected at least one picture in {photos}")
+    return pictures, failures

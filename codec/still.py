@@ -130,9 +130,9 @@ def decode(
             raise FormatError(f"expected at most {max_pixels} pixels, got {size}")
 
     def one_batch(batch: list[_Opened]) -> list[Tensor]:
-        return list(_decode(batch, torch.device(device)).cpu())
+        return [picture.contiguous() for picture in _decode(batch, torch.device(device)).cpu()]
 
-    return _in_batches(opened, lambda o: o.header, _stated_area, list, one_batch)
+    return _in_batches(opened, _alike, _stated_area, list, one_batch)
 
 
 def thumbnail(data: bytes, *, device: torch.device | str = "cpu") -> Tensor:
@@ -168,8 +168,9 @@ def thumbnail(data: bytes, *, device: torch.device | str = "cpu") -> Tensor:
 
 def check_settings(settings: Settings) -> None:
     """Raise ValueError for a setting out of range."""
-    if settings.quality not in QUALITIES or isinstance(settings.quality, bool):
-        raise ValueError(f"expected a whole quality from 1 to 100, got {settings.quality!r}")
+    quality = settings.quality
+    if not isinstance(quality, int) or isinstance(quality, bool) or quality not in QUALITIES:
+        raise ValueError(f"expected a whole quality from 1 to 100, got {quality!r}")
     for name, choices in (("mode", MODES), ("filter", FILTERS), ("effort", EFFORTS)):
         value = getattr(settings, name)
         if value not in choices:
@@ -271,6 +272,8 @@ def preview_steps(
     device: torch.device | str = "cpu",
 ) -> list[Tensor]:
     """`preview` for pictures of one shape with step indices instead of qualities."""
+    for picture in pictures:
+        check_picture(picture)
     batch = torch.stack(list(pictures)).to(device)
     contexts = shipped_contexts(settings.effort, batch.device)
     symbols = symbols_of(batch, torch.tensor(steps, device=batch.device), settings, contexts)
@@ -479,6 +482,13 @@ def _in_batches(
             for number, result in zip(part, work(join([items[n] for n in part])), strict=True):
                 results[number] = result
     return results
+
+
+def _alike(opened: _Opened) -> tuple:
+    """Streams that are decoded together: one header, and about as many lanes."""
+    section = opened.sections.get(Section.CELLS) or opened.sections.get(Section.EXACT) or b""
+    lanes = unpack_stream(section)[0] if section else 0
+    return opened.header, lanes.bit_length()
 
 
 def _shape(picture: Tensor) -> tuple[int, ...]:

@@ -129,9 +129,9 @@ def test_other_settings_in_the_same_run_are_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"looks": 5}, "equal shards"),
+        ({"batch": 5}, "equal shards"),
         ({"monitor": "beauty"}, "monitor"),
-        ({"looks": "many"}, "looks"),
+        ({"batch": "many"}, "looks"),
         ({"clip": 0}, "clip"),
         ({"shards": -1}, "shards"),
         ({"ema": 1.5}, "ema"),

@@ -16,10 +16,10 @@ from tqdm import tqdm
 
 from codec import still
 from codec.image_io import write_atomically
+from codec.photos import load_pictures
 from codec.residual.quantise import STEP_COUNT
 from codec.search.encoders import encoder
 from codec.search.scores import SCORES, Score
-from codec.study.rate_distortion import load_pictures
 
 MATCHED_BY = {"mse": "psnr", "perceptual": "ssimulacra2"}
 

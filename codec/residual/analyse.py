@@ -23,7 +23,7 @@ from codec.residual.quantise import (
     step_map,
 )
 from codec.residual.sizes import choose_sizes
-from codec.residual.transform import CELL, SIZES, forward, inverse
+from codec.residual.transform import CELL, REGION, SIZES, forward, inverse
 
 _ROUND = 16  # of 32: means are rounded to the nearest
 
@@ -80,6 +80,7 @@ def analyse(
         sizes: (N, I, J) if they are given; None chooses them by the cost of luma.
         hints: (N, I, J, HINTS) int8 of a prediction, see `hints_of`, or None.
     """
+    _check_planes(planes)
     every = SIZES if sizes is None else [n for n in SIZES if bool((sizes == SIZES.index(n)).any())]
     every = sorted({*every, CELL}) if matrix.slope else every
     luma = {n: forward(planes[:, 0], n) for n in every}
@@ -114,6 +115,14 @@ def analyse(
         all_classes.append(chroma[0])
         all_values.append(chroma[1])
     return Symbols(step, adaptive, sizes, means, all_classes, all_values)
+
+
+def _check_planes(planes: Tensor) -> None:
+    shape = tuple(planes.shape)
+    if len(shape) != 4 or shape[1] not in (1, 3) or shape[2] % REGION or shape[3] % REGION:
+        raise ValueError(
+            f"expected planes (N, 1 or 3, H, W) with sides in multiples of {REGION}, got {shape}"
+        )
 
 
 def uniform_sizes(planes: Tensor) -> Tensor:

@@ -107,9 +107,9 @@ class Chooser:
         weight = kept + dropped + self.class_cost * COST_WEIGHT
         if self.optimise:
             number = torch.arange(self.kind.classes, device=classes.device)
-            weight = weight.masked_fill(number > classes[..., None], 2**30)
+            weight = weight.long().masked_fill(number > classes[..., None], 1 << 50)
             # Which of equal minima argmin finds is left open: the number decides.
-            classes = (weight.long() * 16 + number).argmin(-1).to(classes.dtype)
+            classes = (weight * 16 + number).argmin(-1).to(classes.dtype)
             ends = torch.tensor(self.kind.groups, device=classes.device)[classes.long()]
             frequency = torch.arange(values.shape[-1], device=classes.device)
             values = values * (frequency < ends[..., None, None])

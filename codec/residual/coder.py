@@ -7,6 +7,7 @@ which alone a thumbnail can be made, and everything else.
 Axes: N picture, C plane, H W pixels, I J cells, K frequency.
 """
 
+import math
 from typing import NamedTuple
 
 import torch
@@ -62,7 +63,10 @@ def _fill(
     """Writers that hold all symbols of the means and of the cells."""
     pictures, device = len(symbols.step), symbols.sizes.device
     largest = _largest(symbols.step, bits)
-    means_writer, writer = RansWriter(pictures, device), RansWriter(pictures, device)
+    _check_values(symbols, largest, bits)
+    cells_count = symbols.sizes[0].numel() * len(symbols.means)
+    means_writer = RansWriter(pictures, device, cells_count)
+    writer = RansWriter(pictures, device, cells_count * CELL * CELL)
     for plane_number, plane in enumerate(symbols.means):
         _means(
             PlaneWriter(means_writer, plane, largest),
@@ -85,6 +89,13 @@ def _fill(
     return means_writer, writer
 
 
+def _check_values(symbols: Symbols, largest: list[int], bits: int) -> None:
+    for number, most in enumerate(largest):
+        planes = [x[number] for x in (*symbols.means, *symbols.values)]
+        if any(int(plane.abs().max()) > most for plane in planes):
+            raise ValueError(f"expected samples of {bits} bits with their sign, got larger ones")
+
+
 def read_means(
     streams: list[Stream], shape: tuple[int, int, int], step: Tensor, matrix: Matrix,
     networks: Networks, bits: int,
@@ -100,7 +111,7 @@ def read_means(
         CorruptStream: not what `write` made.
     """
     planes, height, width = shape
-    reader = RansReader(streams, step.device)
+    reader = RansReader(streams, step.device, planes * height * width // (CELL * CELL))
     largest = _largest(step, bits)
     cells = (len(streams), height // CELL, width // CELL)
     means: list[Tensor] = []
@@ -117,7 +128,7 @@ def read(
 ) -> Symbols:  # fmt: skip
     """Inverse of `write`; arguments and errors as for `read_means`."""
     means = read_means([s.means for s in streams], shape, step, matrix, networks, bits)
-    reader = RansReader([s.cells for s in streams], step.device)
+    reader = RansReader([s.cells for s in streams], step.device, math.prod(shape))
     source = CellReader(reader, max(_largest(step, bits)))
     adaptive = None
     if matrix.slope:
@@ -160,7 +171,7 @@ def _largest(step: Tensor, bits: int) -> list[int]:
 
 def write_exact(planes: Tensor, networks: Networks, bits: int) -> list[Stream]:
     """Code planes (N, C, H, W) int32 without loss."""
-    writer = RansWriter(len(planes), planes.device)
+    writer = RansWriter(len(planes), planes.device, planes[0].numel())
     none = torch.zeros(len(planes), 2, dtype=torch.int8, device=planes.device)
     parts = list(planes.unbind(1))
     for number, plane in enumerate(parts):
@@ -175,7 +186,7 @@ def read_exact(
     device: torch.device,
 ) -> Tensor:  # fmt: skip
     """Inverse of `write_exact`: (N, C, H, W) int32 for a shape of C, H, W."""
-    reader = RansReader(streams, device)
+    reader = RansReader(streams, device, math.prod(shape))
     none = torch.zeros(len(streams), 2, dtype=torch.int8, device=device)
     parts: list[Tensor] = []
     for _ in range(shape[0]):

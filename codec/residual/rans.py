@@ -21,6 +21,8 @@ WORD = 16
 LOWEST = 1 << WORD
 BYTES_PER_LANE = 640  # of payload: a lane costs three bytes
 MOST_LANES = 4096
+_VALUES_PER_LANE = 1 << 16
+_STEPS_BETWEEN_CHECKS = 256
 
 
 class CorruptStream(ValueError):
@@ -33,9 +35,14 @@ class _Put(NamedTuple):
     pictures: list[int]  # symbols of each picture
 
 
-def lanes_for(payload: int) -> int:
-    """Lanes of a stream of about so many bytes."""
-    return min(max(payload // BYTES_PER_LANE, 1), MOST_LANES)
+def least_lanes(values: int) -> int:
+    """Lanes that a stream of so many values must have, so that none takes long to decode."""
+    return min(-(-values // _VALUES_PER_LANE), MOST_LANES)
+
+
+def lanes_for(payload: int, values: int) -> int:
+    """Lanes of a stream of about so many bytes and values."""
+    return min(max(payload // BYTES_PER_LANE, least_lanes(values), 1), MOST_LANES)
 
 
 class RansWriter:
@@ -44,10 +51,11 @@ class RansWriter:
     Args:
         pictures: N.
         device: where the symbols are.
+        values: of the planes of one picture, see `least_lanes`.
     """
 
-    def __init__(self, pictures: int, device: torch.device):
-        self.pictures, self.device = pictures, device
+    def __init__(self, pictures: int, device: torch.device, values: int = 0):
+        self.pictures, self.device, self.values = pictures, device, values
         self.puts: list[_Put] = []
 
     def put(self, boundaries: Tensor, symbols: Tensor, pictures: list[int]) -> None:
@@ -77,37 +85,51 @@ class RansWriter:
 
     def finish(self) -> list[tuple[int, bytes]]:
         """Lanes and words of every picture."""
-        lanes = [lanes_for(cost // (8 * COST_UNIT)) for cost in self._costs()]
-        if not self.puts:
-            start, count, table = torch.zeros(0), torch.zeros(0), torch.zeros(0, sum(lanes))
-        else:
-            start = torch.cat([put.start for put in self.puts]).long()
-            count = torch.cat([put.width for put in self.puts]).long()
-            offset, tables = 0, []
-            for put in self.puts:
-                table = _deal(put.pictures, lanes, self.device)
-                tables.append(torch.where(table >= 0, table + offset, -1))
-                offset += sum(put.pictures)
-            table = torch.cat(tables)
+        lanes = [lanes_for(cost // (8 * COST_UNIT), self.values) for cost in self._costs()]
+        totals = [sum(put.pictures[n] for put in self.puts) for n in range(self.pictures)]
+        # Pictures that need about as many steps are coded together: the words do not depend on it.
+        alike: dict[int, list[int]] = {}
+        for number, (total, count) in enumerate(zip(totals, lanes, strict=True)):
+            alike.setdefault((total // count).bit_length(), []).append(number)
+        found: list[tuple[int, bytes]] = [(1, b"")] * self.pictures
+        for numbers in alike.values():
+            coded = self._code(numbers, [lanes[n] for n in numbers])
+            for number, result in zip(numbers, coded, strict=True):
+                found[number] = result
+        return found
+
+    def _code(self, numbers: list[int], lanes: list[int]) -> list[tuple[int, bytes]]:
+        """Lanes and words of some of the pictures."""
+        tables, starts, widths, offset = [torch.zeros(0, sum(lanes)).long()], [], [], 0
+        for put in self.puts:
+            counts = [put.pictures[n] for n in numbers]
+            ends = torch.tensor(put.pictures).cumsum(0).tolist()
+            for n in numbers:
+                part = slice(ends[n] - put.pictures[n], ends[n])
+                starts.append(put.start[part])
+                widths.append(put.width[part])
+            table = _deal(counts, lanes, self.device)
+            tables.append(torch.where(table >= 0, table + offset, -1))
+            offset += sum(counts)
+        table = torch.cat([t.to(self.device) for t in tables])
         state = torch.full((sum(lanes),), LOWEST, dtype=torch.int64, device=self.device)
         words = torch.zeros(table.shape, dtype=torch.int32, device=self.device)
         written = torch.zeros(table.shape, dtype=torch.bool, device=self.device)
         if len(table):
-            used = table >= 0
-            index = table.clamp(min=0)
-            # An unused lane codes the certain symbol, which changes nothing.
-            starts = torch.where(used, start[index], 0)
-            counts = torch.where(used, count[index], TOTAL)
-            limits = torch.where(used, counts << (2 * WORD - PRECISION), 1 << 62)
+            start, width = torch.cat(starts), torch.cat(widths)
             for t in range(len(table) - 1, -1, -1):
-                full = state >= limits[t]
+                used = table[t] >= 0
+                index = table[t].clamp(min=0)
+                # An unused lane codes the certain symbol, which changes nothing.
+                first = torch.where(used, start[index], 0).long()
+                count = torch.where(used, width[index], TOTAL).long()
+                full = used & (state >= count << (2 * WORD - PRECISION))
                 written[t] = full
                 words[t] = state & 0xFFFF
                 state = torch.where(full, state >> WORD, state)
-                coded = (torch.div(state, counts[t], rounding_mode="floor") << PRECISION) + (
-                    state % counts[t] + starts[t]
-                )
-                state = torch.where(used[t], coded, state)
+                quotient = torch.div(state, count, rounding_mode="floor")
+                coded = (quotient << PRECISION) + (state - quotient * count) + first
+                state = torch.where(used, coded, state)
         return self._collect(lanes, state, words, written)
 
     def _collect(
@@ -131,18 +153,21 @@ class RansReader:
     Args:
         streams: lanes and words of every picture.
         device: where the symbols are wanted.
+        values: of the planes of one picture, see `least_lanes`.
 
     Raises:
-        CorruptStream: fewer words than lanes need.
+        CorruptStream: fewer words than lanes need, or fewer lanes than values need.
     """
 
-    def __init__(self, streams: list[tuple[int, bytes]], device: torch.device):
+    def __init__(self, streams: list[tuple[int, bytes]], device: torch.device, values: int = 0):
         self.device = device
         self.lanes = [lanes for lanes, _ in streams]
         # Pictures with fewer lanes have idle ones, which stay as they are.
         state = torch.full((len(streams), max(self.lanes)), LOWEST, dtype=torch.int64)
         bodies = []
         for number, (lanes, data) in enumerate(streams):
+            if lanes < least_lanes(values):
+                raise CorruptStream(f"expected at least {least_lanes(values)} lanes, got {lanes}")
             if len(data) % 2 or len(data) < 4 * lanes:
                 raise CorruptStream(f"expected at least {4 * lanes} bytes, got {len(data)}")
             words = torch.frombuffer(bytearray(data), dtype=torch.uint8).reshape(-1, 2).long()
@@ -182,12 +207,17 @@ class RansReader:
             before = index[:, -1:]
             word = words[index.clamp(min=0, max=last)]
             state = torch.where(short, moved << WORD | word, moved)
+            if t % _STEPS_BETWEEN_CHECKS == 0:
+                self._check(before)
+        self._check(before)
         self.state, self.before = state, before
-        if bool((before >= self.end).any()):
-            raise CorruptStream("expected more entropy-coded data")
         symbols = torch.empty(len(boundaries), dtype=torch.int64, device=self.device)
         symbols[table[used]] = found[used]
         return symbols
+
+    def _check(self, before: Tensor) -> None:
+        if bool((before >= self.end).any()):
+            raise CorruptStream("expected more entropy-coded data")
 
     def _deal(self, pictures: list[int]) -> Tensor:
         """(T, N, L) int64: which symbol each lane codes at each step; -1 for none."""

@@ -21,23 +21,35 @@ from codec.residual.pyramid import COARSEST, Guess, centre
 from codec.residual.rans import CorruptStream, RansReader, RansWriter
 
 _NIBBLE = 4
+_PORTIONS = 3  # of the tail, before what is left is written out
+_MOST_BITS = 28
 _SIGNS = (0, 1, 1, -1, -1)  # of the five events
 _SIZES = (0, 1, 2, 1, 2)
 
 
 def put_values(writer: RansWriter, logits: Tensor, values: Tensor, owner: Tensor) -> None:
-    """Write values (n,) under logits (n, LOGITS); owner (n,) is the picture of each, ascending."""
+    """Write values (n,) under logits (n, LOGITS); owner (n,) is the picture of each, ascending.
+
+    The event, then up to _PORTIONS of the tail; what is left after that as its length in bits and
+    its bits, with even chances: rare, and soon done however large it is.
+    """
     found = events(values)
     writer.put(event_boundaries(logits), found, _counts(owner, writer.pictures))
-    left = values.abs() - 2
+    left = values.abs().long() - 2
     rows = (left >= 0).nonzero()[:, 0]
     left = left[rows]
-    while len(rows):
-        portion = left.clamp(max=TAIL_ESCAPE).long()
+    for _ in range(_PORTIONS):
+        portion = left.clamp(max=TAIL_ESCAPE)
         counts = _counts(owner[rows], writer.pictures)
         writer.put(tail_boundaries(logits[rows]), portion, counts)
         more = portion == TAIL_ESCAPE
         rows, left = rows[more], left[more] - TAIL_ESCAPE
+    length = _bit_length(left + 1)
+    for shift in (0, _NIBBLE):
+        _put_nibbles(writer, length >> shift & 15, owner[rows])
+    for shift in range(0, _MOST_BITS, _NIBBLE):
+        longer = length > shift
+        _put_nibbles(writer, (left + 1 >> shift & 15)[longer], owner[rows][longer])
 
 
 def get_values(reader: RansReader, logits: Tensor, owner: Tensor, largest: int) -> Tensor:
@@ -46,22 +58,40 @@ def get_values(reader: RansReader, logits: Tensor, owner: Tensor, largest: int) 
     Raises:
         CorruptStream: a value beyond `largest`.
     """
-    pictures = len(reader.lanes)
-    found = reader.get(event_boundaries(logits), _counts(owner, pictures))
-    sign, size = (
-        torch.tensor(x, dtype=torch.int32, device=logits.device)[found] for x in (_SIGNS, _SIZES)
-    )
+    found = reader.get(event_boundaries(logits), _counts(owner, len(reader.lanes)))
+    sign, size = (torch.tensor(x, device=logits.device)[found] for x in (_SIGNS, _SIZES))
     rows = (size == 2).nonzero()[:, 0]
-    read = 2
-    while len(rows):
-        counts = _counts(owner[rows], pictures)
+    for _ in range(_PORTIONS):
+        counts = _counts(owner[rows], len(reader.lanes))
         portion = reader.get(tail_boundaries(logits[rows]), counts)
-        size[rows] += portion.int()
+        size[rows] += portion
         rows = rows[portion == TAIL_ESCAPE]
-        read += TAIL_ESCAPE
-        if read > largest + TAIL_ESCAPE and len(rows):
-            raise CorruptStream(f"expected values up to {largest}")
-    return sign * size
+    length = _get_nibbles(reader, owner[rows]) | _get_nibbles(reader, owner[rows]) << _NIBBLE
+    if bool((length > _MOST_BITS).any()):
+        raise CorruptStream(f"expected values of at most {_MOST_BITS} bits")
+    rest = torch.zeros_like(length)
+    for shift in range(0, _MOST_BITS, _NIBBLE):
+        longer = length > shift
+        rest[longer] |= _get_nibbles(reader, owner[rows][longer]) << shift
+    size[rows] += rest - 1
+    if bool((size > largest).any()) or bool((size < 0).any()):
+        raise CorruptStream(f"expected values up to {largest}")
+    return (sign * size).int()
+
+
+def _bit_length(x: Tensor) -> Tensor:
+    """Bits of positive int64 numbers below 2^_MOST_BITS."""
+    powers = 1 << torch.arange(_MOST_BITS, device=x.device)
+    return (x[:, None] >= powers).sum(1)
+
+
+def _put_nibbles(writer: RansWriter, nibbles: Tensor, owner: Tensor) -> None:
+    counts = _counts(owner, writer.pictures)
+    writer.put(_even(len(nibbles), nibbles.device), nibbles, counts)
+
+
+def _get_nibbles(reader: RansReader, owner: Tensor) -> Tensor:
+    return reader.get(_even(len(owner), owner.device), _counts(owner, len(reader.lanes)))
 
 
 def _counts(owner: Tensor, pictures: int) -> list[int]:

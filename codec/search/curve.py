@@ -8,6 +8,8 @@ import math
 from dataclasses import dataclass
 from typing import Protocol
 
+_STEEPEST = 100.0  # exponent of the peak that is still a curve
+
 
 class Curve(Protocol):
     """A curve between scores in [0, 1] and qualities above 0."""
@@ -43,6 +45,8 @@ class Gaussian:
         if not (0 < q1 < q0 and s1 < s0):
             raise FlatScore(f"expected a lower score at {q1} than at {q0}, got {s1} and {s0}")
         spread = ((s1 - 1) ** 2 - (s0 - 1) ** 2) / math.log(q0 / q1)
+        if (s0 - 1) ** 2 > _STEEPEST * spread:
+            raise FlatScore(f"expected scores further apart than {s0} and {s1}")
         return cls(q0 * math.exp((s0 - 1) ** 2 / spread), spread)
 
     def quality(self, score: float) -> float:

@@ -14,6 +14,11 @@ from PIL import Image, features
 from torch import Tensor
 
 from codec import still
+from codec.image_io import Picture
+
+
+class EncodingError(ValueError):
+    """A picture that an encoder refuses, such as one with sides that are too long for it."""
 
 
 class Encoder(Protocol):
@@ -28,9 +33,14 @@ class Encoder(Protocol):
     @property
     def qualities(self) -> range: ...
 
-    def encode(
-        self, picture: Tensor, quality: int, exif: bytes | None = None, icc: bytes | None = None
-    ) -> bytes: ...
+    @property
+    def carries_metadata(self) -> bool:
+        """Whether EXIF and profile go into the file; if not, pixels have to be upright sRGB."""
+
+    def encode(self, picture: Tensor, quality: int) -> bytes: ...
+
+    def with_metadata(self, data: bytes, quality: int, picture: Tensor, of: Picture) -> bytes:
+        """The same file with the EXIF block and the profile of a picture."""
 
     def decode(self, data: bytes) -> Tensor: ...
 
@@ -52,14 +62,25 @@ class PillowEncoder:
     file_format: str
     options: tuple[tuple[str, object], ...]
     qualities: range = range(1, 101)
+    carries_metadata: bool = True
 
-    def encode(
-        self, picture: Tensor, quality: int, exif: bytes | None = None, icc: bytes | None = None
-    ) -> bytes:
+    def encode(self, picture: Tensor, quality: int) -> bytes:
+        return self._save(picture, quality, {})
+
+    def with_metadata(self, data: bytes, quality: int, picture: Tensor, of: Picture) -> bytes:
+        profile = of.profile
+        if profile and profile[16:20] == b"GRAY" and self.file_format != "JPEG":
+            profile = None  # these formats have no grey
+        extra = {k: v for k, v in (("exif", of.exif), ("icc_profile", profile)) if v}
+        return self._save(picture, quality, extra) if extra else data
+
+    def _save(self, picture: Tensor, quality: int, extra: dict[str, bytes]) -> bytes:
         buffer = io.BytesIO()
-        extra = {k: v for k, v in (("exif", exif), ("icc_profile", icc)) if v}
         settings = {**dict(self.options), **extra}
-        _to_image(picture).save(buffer, self.file_format, quality=quality, **settings)
+        try:
+            _to_image(picture).save(buffer, self.file_format, quality=quality, **settings)
+        except (OSError, RuntimeError, ValueError) as error:
+            raise EncodingError(f"{self.name} cannot encode this picture ({error})") from error
         return buffer.getvalue()
 
     def decode(self, data: bytes) -> Tensor:
@@ -73,11 +94,13 @@ class JpegXlEncoder:
     name: str = "jxl"
     suffix: str = ".jxl"
     qualities: range = range(1, 101)
+    carries_metadata: bool = False
     effort: int = 7
 
-    def encode(
-        self, picture: Tensor, quality: int, exif: bytes | None = None, icc: bytes | None = None
-    ) -> bytes:
+    def with_metadata(self, data: bytes, quality: int, picture: Tensor, of: Picture) -> bytes:
+        return data
+
+    def encode(self, picture: Tensor, quality: int) -> bytes:
         import imagecodecs
 
         if quality >= 30:
@@ -86,11 +109,14 @@ class JpegXlEncoder:
             distance = 53 / 3000 * quality**2 - 23 / 20 * quality + 25
         array = np.ascontiguousarray(picture.permute(1, 2, 0).numpy())
         array = array[..., 0] if array.shape[2] == 1 else array
-        return bytes(
-            imagecodecs.jpegxl_encode(
-                array, distance=min(distance, 25.0), effort=self.effort, numthreads=1
+        distance = min(distance, 25.0)
+        try:
+            data = imagecodecs.jpegxl_encode(
+                array, distance=distance, effort=self.effort, numthreads=1
             )
-        )
+        except (RuntimeError, ValueError) as error:
+            raise EncodingError(f"jxl cannot encode this picture ({error})") from error
+        return bytes(data)
 
     def decode(self, data: bytes) -> Tensor:
         import imagecodecs
@@ -111,18 +137,20 @@ class OwnEncoder:
     filter: str = "edge"
     effort: str = "full"
     device: str = "cpu"
+    carries_metadata: bool = True
 
     def settings(self, quality: int) -> still.Settings:
         return still.Settings(quality, self.mode, False, self.filter, self.effort)
 
-    def encode(
-        self, picture: Tensor, quality: int, exif: bytes | None = None, icc: bytes | None = None
-    ) -> bytes:
+    def encode(self, picture: Tensor, quality: int) -> bytes:
         (data,) = still.encode(
             [picture], quality, mode=self.mode, filter=self.filter, effort=self.effort,
             device=self.device,
         )  # fmt: skip
-        return still.with_metadata(data, exif, icc)
+        return data
+
+    def with_metadata(self, data: bytes, quality: int, picture: Tensor, of: Picture) -> bytes:
+        return still.with_metadata(data, of.exif, of.profile)
 
     def decode(self, data: bytes) -> Tensor:
         return still.decode([data], device=self.device)[0]

@@ -1,12 +1,22 @@
 """Search one picture with any encoder, or a batch with this project's own."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from torch import Tensor
 
+from codec import still
 from codec.search.encoders import Encoder, OwnEncoder
-from codec.search.methods import Probe, Prober, TargetUnreachable, certified, depth, where
+from codec.search.methods import (
+    Probe,
+    Prober,
+    TargetUnreachable,
+    certified,
+    depth,
+    unreachable,
+    where,
+)
 from codec.search.prior import axis_of
 from codec.search.scores import Score
 
@@ -48,7 +58,10 @@ def find(
 
     Raises:
         TargetUnreachable: the best quality scores lower.
+        ValueError: not a picture, or not a target.
     """
+    still.check_picture(picture)
+    _check_target(target)
     files: dict[int, bytes] = {}
 
     def measure(quality: int) -> tuple[float, int | None]:
@@ -80,6 +93,7 @@ def find_batch(
     Returns:
         One entry a picture, in order: what was found, or that the target is out of reach.
     """
+    _check_target(target)
     searches = [_Bracket(encoder, score, target) for _ in pictures]
     while open_ := [number for number, search in enumerate(searches) if not search.done]:
         wanted = [(n, quality) for n in open_ for quality in searches[n].propose(width)]
@@ -89,6 +103,11 @@ def find_batch(
         for n in open_:
             searches[n].rounds += 1
     return [search.finish(p) for search, p in zip(searches, pictures, strict=True)]
+
+
+def _check_target(target: float) -> None:
+    if not math.isfinite(target):
+        raise ValueError(f"expected a finite score to reach, got {target}")
 
 
 class _Bracket:
@@ -126,11 +145,7 @@ class _Bracket:
 
     def finish(self, picture: Tensor) -> Found | TargetUnreachable:
         if self.high > self.encoder.qualities[-1]:
-            best = max(self.probes, key=lambda probe: probe.score)
-            return TargetUnreachable(
-                f"expected a score of {self.target:g}, the best is {best.score:.4f} at quality "
-                f"{best.quality}"
-            )
+            return unreachable(self.probes, self.target)
         reached = next(p.score for p in self.probes if p.quality == self.high)
         data = self.encoder.encode(picture, self.high)
         return Found(self.high, reached, True, data, tuple(self.probes), self.rounds)

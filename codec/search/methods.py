@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from codec.search.curve import Curve, FlatScore, Gaussian
 
+NEARLY_ONE = 1 - 1e-9  # what scores of 1 and more become in [0, 1)
 FIRST_QUALITY = 80  # q0 of the seed
 SECOND_QUALITY = 60  # q' of the seed
 Fit = Callable[[float, float, float, float], Curve]
@@ -65,12 +66,13 @@ class Prober:
     def clamp(self, quality: float) -> int:
         return min(max(round(quality), self.qualities[0]), self.qualities[-1])
 
-    def unreachable(self, target: float) -> TargetUnreachable:
-        best = max(self.probes, key=lambda probe: probe.score)
-        return TargetUnreachable(
-            f"expected a score of {target:g}, the best is {best.score:.4f} at quality "
-            f"{best.quality}"
-        )
+
+def unreachable(probes: Sequence[Probe], target: float) -> TargetUnreachable:
+    """The error that says what the best probe reached."""
+    best = max(probes, key=lambda probe: probe.score)
+    return TargetUnreachable(
+        f"expected a score of {target:g}, the best is {best.score:.4f} at quality {best.quality}"
+    )
 
 
 def seed_literal(
@@ -123,8 +125,11 @@ def _start(prober: Prober, target: float, s0: float, below: int | float, fit: Fi
     """The initial quality q'' of the curve, clamped; None where the score is flat."""
     q0 = prober.clamp(FIRST_QUALITY)
     q1 = prober.clamp(q0 * (1 - below) if isinstance(below, float) else below)
+    s1 = prober.unit(q1)
     try:
-        curve = fit(q0, s0, q1, prober.unit(q1))
+        if s1 >= NEARLY_ONE:  # s' >= s0 := 1
+            return None
+        curve = fit(q0, s0, q1, s1)
     except FlatScore:
         return None
     return prober.clamp(curve.quality(prober.to_unit(target)))
@@ -133,7 +138,7 @@ def _start(prober: Prober, target: float, s0: float, below: int | float, fit: Fi
 def _step_up(prober: Prober, target: float, quality: int, step: int) -> int:
     while prober(quality) < target:
         if quality == prober.qualities[-1]:
-            raise prober.unreachable(target)
+            raise unreachable(prober.probes, target)
         quality = prober.clamp(quality + step)
     return quality
 
@@ -196,7 +201,7 @@ def _narrow(prober: Prober, target: float, propose: Callable[[int, int], int]) -
         else:
             low = quality
     if high > prober.qualities[-1]:
-        raise prober.unreachable(target)
+        raise unreachable(prober.probes, target)
     return high
 
 

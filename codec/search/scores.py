@@ -16,8 +16,7 @@ from torch import Tensor
 from codec.colour import luma
 from codec.image_io import write_pixels
 from codec.metrics import ms_ssim, psnr, ssim
-
-_NEARLY_ONE = 1 - 1e-9
+from codec.search.methods import NEARLY_ONE
 
 
 class Score(NamedTuple):
@@ -51,7 +50,12 @@ def _psnr(original: Tensor, decoded: Tensor) -> float:
 
 
 def _clipped(score: float) -> float:
-    return min(max(score, 0.0), _NEARLY_ONE)
+    return min(max(score, 0.0), NEARLY_ONE)
+
+
+def _logistic(score: float) -> float:
+    """SSIMULACRA2 has no lower end; 50 is medium quality."""
+    return _clipped(1 / (1 + math.exp((50 - max(score, -1000.0)) / 15)))
 
 
 _EDGE_WEIGHT, _PSNR_WEIGHT = 78.5328607296973, 37.1891885161239
@@ -105,8 +109,12 @@ SCORES = {
     for score in (
         Score("ssim", _ssim, _clipped),
         Score("ms_ssim", _ms_ssim, _clipped),
-        Score("psnr", _psnr, lambda db: _clipped(1 - 10 ** (-db / 10))),
+        Score("psnr", _psnr, lambda db: _clipped(1 - 10 ** (-max(db, 0.0) / 10))),
         Score("smallfry", smallfry, lambda s: _clipped(s / SMALLFRY_MOST)),
-        Score("ssimulacra2", _ssimulacra2, lambda s: _clipped(1 / (1 + math.exp((50 - s) / 15)))),
+        Score(
+            "ssimulacra2",
+            _ssimulacra2,
+            _logistic,
+        ),
     )
 }

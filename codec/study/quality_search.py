@@ -16,6 +16,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from codec.image_io import write_atomically
+from codec.photos import load_pictures
 from codec.search.encoders import Encoder, OwnEncoder, encoder
 from codec.search.find import find_batch
 from codec.search.methods import (
@@ -30,7 +31,6 @@ from codec.search.methods import (
 )
 from codec.search.prior import SHIPPED, axis_of
 from codec.search.scores import SCORES, Score
-from codec.study.rate_distortion import load_pictures
 from codec.study.record import markdown_table, provenance
 
 METHODS: dict[str, Callable[[Prober, float], int]] = {
@@ -137,7 +137,7 @@ def sweep_pictures(
     sweeps = {}
     for title, picture in tqdm(pictures.items(), desc=f"{one.name} {score.name}", disable=None):
         entries = {}
-        for quality in one.qualities[::every]:
+        for quality in sorted({*one.qualities[::every], one.qualities[-1]}):
             started = time.perf_counter()
             data = one.encode(picture, quality)
             found = score.measure(picture, one.decode(data))

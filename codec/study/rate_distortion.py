@@ -18,9 +18,9 @@ from tqdm import tqdm
 
 from codec import still
 from codec.colour import luma
-from codec.image_io import PictureError, list_pictures, read_picture, write_atomically
+from codec.image_io import write_atomically
 from codec.metrics import ms_ssim, psnr
-from codec.photos import embedded_photos
+from codec.photos import load_pictures
 from codec.residual.models import fingerprints
 from codec.search.encoders import Encoder, OwnEncoder, encoder
 from codec.search.scores import SCORES
@@ -45,6 +45,7 @@ OTHERS = {
     "JPEG XL e7": "jxl",
 }
 ANCHORS = ("JPEG 4:2:0", "WebP m6", "AVIF s6 4:2:0", "AVIF s6 4:4:4", "JPEG XL e7")
+_NO_ERROR = 100.0  # dB, of equal pictures
 METRICS = ("psnr_rgb", "psnr_y", "ms_ssim", "ssimulacra2")
 
 
@@ -56,7 +57,7 @@ class Point(NamedTuple):
     psnr_rgb: float
     psnr_y: float
     ms_ssim: float
-    ssimulacra2: float
+    ssimulacra2: float | None
 
 
 class Result(NamedTuple):
@@ -85,8 +86,12 @@ def run(
         device: where this codec computes.
     """
     pictures, failures = load_pictures(photos)
-    contenders, missing = _contenders(codecs, device)
-    failures += missing
+    contenders, left_out = _contenders(codecs, device)
+    failures += left_out
+    families = sorted({one.name.split("_")[0] for one in contenders.values()})
+    missing = [family for family in families if family not in qualities]
+    if missing or not contenders:
+        raise ValueError(f"expected codecs, and qualities for {', '.join(missing) or 'them'}")
     points: dict[str, dict[str, list[Point]]] = {name: {} for name in contenders}
     for name, one in tqdm(contenders.items(), unit="codec", disable=None):
         family = one.name.split("_")[0]
@@ -102,30 +107,14 @@ def run(
         "networks": fingerprints(),
         "points": {n: {p: [x._asdict() for x in xs] for p, xs in v.items()}
                    for n, v in points.items()},
-        "results": tables,
+        "tables": tables,
+        "differences": {m: _differences(points, m) for m in _metrics_there(points)},
     }  # fmt: skip
     text = "\n\n".join(f"## {title}\n\n{_markdown(rows)}" for title, rows in tables.items())
     write_atomically(target / "rate_distortion.json", json.dumps(record, indent=1).encode())
     write_atomically(target / "rate_distortion.md", f"# Rate and distortion\n\n{text}\n".encode())
     write_report(target, points, pictures, contenders, qualities, tables)
     return Result(f"{text}\n\nsaved in {target}; open {target / 'report.html'}", failures)
-
-
-def load_pictures(photos: str | None) -> tuple[dict[str, Tensor], list[str]]:
-    """8-bit pictures by file name, and a sentence for each that cannot be used."""
-    paths = embedded_photos() if photos is None else [p for p, _ in list_pictures([photos])]
-    pictures, failures = {}, []
-    for path in paths:
-        try:
-            pixels = read_picture(path).pixels
-            if pixels.dtype != torch.uint8:
-                raise PictureError(f"{path}: expected 8 bits a channel")
-            pictures[path.name] = pixels
-        except PictureError as error:
-            failures.append(str(error))
-    if not pictures:
-        raise ValueError(f"expected at least one picture in {photos}")
-    return pictures, failures
 
 
 def _contenders(codecs: list[str] | None, device: str) -> tuple[dict[str, Encoder], list[str]]:
@@ -158,12 +147,12 @@ def _measure(one: Encoder, picture: Tensor, quality: int) -> Point:
     try:
         second = SCORES["ssimulacra2"].measure(picture, decoded)
     except ValueError:
-        second = math.nan
+        second = None
     return Point(
         quality,
         len(data),
-        float(psnr(x, y)),
-        float(psnr(luma(x), luma(y))),
+        min(float(psnr(x, y)), _NO_ERROR),
+        min(float(psnr(luma(x), luma(y))), _NO_ERROR),
         -10 * math.log10(max(1 - similarity, 1e-9)),
         second,
     )
@@ -171,33 +160,45 @@ def _measure(one: Encoder, picture: Tensor, quality: int) -> Point:
 
 def _metrics_there(points: dict[str, dict[str, list[Point]]]) -> list[str]:
     first = next(iter(next(iter(points.values())).values()))[0]
-    return [metric for metric in METRICS if not math.isnan(getattr(first, metric))]
+    return [metric for metric in METRICS if getattr(first, metric) is not None]
 
 
-def _bd_table(points: dict[str, dict[str, list[Point]]], metric: str) -> list[dict[str, Any]]:
-    """One row a codec: delta rate against every anchor, the worst picture and pictures won."""
-    rows = []
+def _differences(
+    points: dict[str, dict[str, list[Point]]], metric: str
+) -> dict[str, dict[str, dict[str, float]]]:
+    """Delta rate in per cent by codec, anchor and picture, where the curves share qualities."""
+    found: dict[str, dict[str, dict[str, float]]] = {}
     for name, curves in points.items():
-        row: dict[str, Any] = {"codec": name}
-        for anchor in (a for a in ANCHORS if a in points):
-            found = {
+        for anchor in (a for a in ANCHORS if a in points and a != name):
+            rates = {
                 picture: log_rate_difference(
                     [(p.bytes, getattr(p, metric)) for p in points[anchor][picture]],
                     [(p.bytes, getattr(p, metric)) for p in curves[picture]],
                 )
                 for picture in curves
             }
-            differences = [d for d in found.values() if d is not None]
-            if not differences or anchor == name:
-                row[anchor] = ""
-                continue
-            won = sum(d < 0 for d in differences)
-            row[anchor] = (
-                f"{percent(differences):+.1f} % (worst {percent([max(differences)]):+.1f}, "
-                f"won {won}/{len(differences)})"
-            )
+            known = {picture: percent([d]) for picture, d in rates.items() if d is not None}
+            found.setdefault(name, {})[anchor] = known
+    return found
+
+
+def _bd_table(points: dict[str, dict[str, list[Point]]], metric: str) -> list[dict[str, Any]]:
+    """One row a codec: delta rate against every anchor, the worst picture and pictures won."""
+    differences = _differences(points, metric)
+    rows = []
+    for name in points:
+        row: dict[str, Any] = {"codec": name}
+        for anchor in (a for a in ANCHORS if a in points):
+            rates = list(differences.get(name, {}).get(anchor, {}).values())
+            row[anchor] = _summary(rates) if rates else ""
         rows.append(row)
     return rows
+
+
+def _summary(rates: list[float]) -> str:
+    mean = percent([math.log1p(rate / 100) for rate in rates])
+    won = sum(rate < 0 for rate in rates)
+    return f"{mean:+.1f} % (worst {max(rates):+.1f}, won {won}/{len(rates)})"
 
 
 def _speed_table(

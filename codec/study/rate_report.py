@@ -3,7 +3,6 @@
 import base64
 import html
 import io
-import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -69,9 +68,9 @@ def _plot(
             / len(step)
             for step in steps
         ]
-        quality = [sum(getattr(p, metric) for p in step) / len(step) for step in steps]
-        if any(math.isnan(q) for q in quality):  # a metric that is not installed
+        if getattr(steps[0][0], metric) is None:  # not installed
             return None
+        quality = [sum(getattr(p, metric) for p in step) / len(step) for step in steps]
         style = "-" if name.startswith("dfc") else "--"
         axes.plot(rate, quality, style, marker="o", markersize=3, label=name)
     axes.set_xscale("log")

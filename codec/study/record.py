@@ -1,7 +1,9 @@
 """What every measuring study saves with its figures: commit, versions, machine."""
 
+import contextlib
 import platform
 import subprocess
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +18,20 @@ def provenance() -> dict[str, Any]:
         "commit": _commit(),
         "python": platform.python_version(),
         "torch": torch.__version__,
+        "libraries": _libraries(),
         "processor": _processor(),
         "gpu": gpu_name(),
         "threads": torch.get_num_threads(),
     }
+
+
+def _libraries() -> dict[str, str]:
+    """Versions of those that encode and score, where they are installed."""
+    found = {}
+    for name in ("pillow", "imagecodecs", "ssimulacra2", "opencolorio"):
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            found[name] = metadata.version(name)
+    return found
 
 
 def _commit() -> str:

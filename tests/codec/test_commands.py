@@ -94,9 +94,10 @@ def test_optimise_never_makes_a_file_larger(
     folder, out = tmp_path / "in", tmp_path / "out"
     folder.mkdir()
     with_exif(folder / "large.jpg")
-    Image.fromarray(photo(1).permute(1, 2, 0).numpy()).save(folder / "small.jpg", quality=5)
+    flat = torch.full((8, 8), 90, dtype=torch.uint8).numpy()
+    Image.fromarray(flat).save(folder / "small.jpg", quality=1, optimize=True)
     (folder / "broken.jpg").write_bytes(b"no")
-    assert run("optimise", folder, "-o", out, "--ssim", "0.98") == 1
+    assert run("optimise", folder, "-o", out, "--ssim", "0.95") == 1
     shown = capsys.readouterr()
     assert "broken.jpg" in shown.err and shown.err.count("\n") == 1
     assert "2 of 3 done" in shown.out
@@ -105,6 +106,18 @@ def test_optimise_never_makes_a_file_larger(
     assert (out / "large.jpg").stat().st_size < (folder / "large.jpg").stat().st_size
     with Image.open(out / "large.jpg") as after:
         assert after.getexif()[0x0112] == 6 and after.info["icc_profile"]
+
+
+def test_no_input_is_overwritten(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("a.jpg", "a.png"):
+        write_picture(Picture(photo(), file_format=name[2:].upper().replace("JPG", "JPEG")),
+                      tmp_path / name)  # fmt: skip
+    before = (tmp_path / "a.jpg").read_bytes()
+    assert run("optimise", tmp_path, "-o", tmp_path, "--ssim", "0.9") == 1
+    assert capsys.readouterr().err.count("would overwrite an input") == 2
+    assert (tmp_path / "a.jpg").read_bytes() == before
+    assert run("optimise", tmp_path, "-o", tmp_path / "out", "--ssim", "0.9") == 1
+    assert "of " in capsys.readouterr().err  # two sources, one a.jpg
 
 
 @pytest.mark.parametrize("name", ["webp", "avif", "dfc"])

@@ -11,7 +11,6 @@ import pytest
 import codec
 from codec.container import (
     MAGIC,
-    MAX_LANES,
     Filter,
     FormatError,
     Header,
@@ -27,6 +26,7 @@ from codec.container import (
     unpack_stream,
     unpack_varint,
 )
+from codec.residual.rans import MOST_LANES
 
 GOLDEN = sorted((Path(__file__).parent / "golden").glob("*.dfc"))
 SMALL = [p for p in GOLDEN if p.stem in ("tiny", "one", "grey", "perceptual")]
@@ -182,7 +182,7 @@ def test_missing_parts_are_named() -> None:
 
 
 def test_lanes_are_limited() -> None:
-    for broken in (pack_stream(0, b""), pack_stream(MAX_LANES + 1, b"\0" * 99_999),
+    for broken in (pack_stream(0, b""), pack_stream(MOST_LANES + 1, b"\0" * 99_999),
                    pack_stream(9, b"\0" * 35)):  # fmt: skip
         with pytest.raises(FormatError, match="lanes"):
             unpack_stream(broken)

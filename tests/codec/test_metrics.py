@@ -5,7 +5,7 @@ import skimage.metrics
 import torch
 
 from codec.colour import luma
-from codec.metrics import ciede2000, delta_e2000, psnr, ssim
+from codec.metrics import ciede2000, delta_e2000, ms_ssim, psnr, ssim
 
 
 def test_ciede2000_agrees_with_scikit_image(device: torch.device) -> None:
@@ -65,3 +65,20 @@ def test_equal_pictures_of_any_size(shape: tuple[int, int]) -> None:
     assert psnr(x, x).isinf().all()
     torch.testing.assert_close(ssim(x, x), torch.ones(2), atol=1e-4, rtol=0)
     assert delta_e2000(x, x).abs().max() < 1e-3
+
+
+def test_ms_ssim_agrees_with_another_implementation(device: torch.device) -> None:
+    theirs = pytest.importorskip("pytorch_msssim")
+    generator = torch.Generator().manual_seed(3)
+    x = torch.rand(2, 3, 192, 208, generator=generator)
+    x = torch.nn.functional.avg_pool2d(x, 5, 1, 2).to(device)
+    y = (x + 0.05 * torch.rand(2, 3, 192, 208, generator=generator).to(device)).clamp(0, 1)
+    expected = theirs.ms_ssim(luma(x), luma(y), data_range=1.0, size_average=False)
+    torch.testing.assert_close(ms_ssim(x, y), expected, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 300), (20, 20), (100, 40)])
+def test_ms_ssim_of_small_pictures_has_fewer_scales(shape: tuple[int, int]) -> None:
+    x = torch.rand(1, 3, *shape)
+    assert ms_ssim(x, x).item() == pytest.approx(1, abs=1e-5)
+    assert ms_ssim(x, 1 - x).item() < 1

@@ -126,7 +126,7 @@ def test_what_is_put_comes_back(counts: list[list[int]], seed: int) -> None:
     reader.close()
     assert len(pictures) == 2
     for (lanes, data), theory in zip(streams, bits.tolist(), strict=True):
-        assert abs(lanes - lanes_for(int(theory / 8))) <= 1
+        assert abs(lanes - lanes_for(int(theory / 8), 0)) <= 1
         assert len(data) <= theory / 8 * 1.001 + 4 * lanes + 2
 
 
@@ -138,6 +138,29 @@ def test_a_picture_alone_has_the_same_words() -> None:
     alone = RansWriter(1, CPU)
     alone.put(bounds[4000:], symbols[4000:], [5000])
     assert together.finish()[2] == alone.finish()[0]
+
+
+def test_unlike_pictures_have_the_same_words_too() -> None:
+    logits = torch.tensor([[127, 0, 0, 0]], dtype=torch.int8).expand(60_000, -1)
+    cheap, dear = alphabet.event_boundaries(logits), alphabet.event_boundaries(random_logits(9000))
+    symbols = torch.cat((torch.zeros(60_000, dtype=torch.int64), torch.randint(5, (9000,))))
+    writer = RansWriter(2, CPU)
+    writer.put(torch.cat((cheap, dear)), symbols, [60_000, 9000])
+    together = writer.finish()
+    alone = RansWriter(1, CPU)
+    alone.put(dear, symbols[60_000:], [9000])
+    assert together[1] == alone.finish()[0]
+    assert together[0][0] < together[1][0]
+
+
+def test_streams_of_many_values_have_many_lanes() -> None:
+    writer = RansWriter(1, CPU, values=1 << 20)
+    writer.put(alphabet.event_boundaries(random_logits(3)), torch.zeros(3).long(), [3])
+    ((lanes, data),) = writer.finish()
+    assert lanes == 16
+    RansReader([(lanes, data)], CPU, values=1 << 20)
+    with pytest.raises(CorruptStream, match="at least 17 lanes"):
+        RansReader([(lanes, data)], CPU, values=(1 << 20) + 1)
 
 
 def test_a_scalar_decoder_agrees() -> None:

@@ -187,7 +187,7 @@ def test_certified_is_quick_on_usual_curves() -> None:
 def test_encoders_round_trip(name: str) -> None:
     one = encoder(name)
     for picture in (photo(), photo()[:1]):
-        data = one.encode(picture, 70, exif=None)
+        data = one.encode(picture, 70)
         decoded = one.decode(data)
         assert decoded.shape[1:] == picture.shape[1:] and decoded.dtype == torch.uint8
         assert decoded.shape[0] == len(picture) or name[:4] in ("webp", "avif")  # no grey there
