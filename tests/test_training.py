@@ -131,7 +131,7 @@ def test_other_settings_in_the_same_run_are_refused(tmp_path: Path) -> None:
     [
         ({"batch": 5}, "equal shards"),
         ({"monitor": "beauty"}, "monitor"),
-        ({"batch": "many"}, "looks"),
+        ({"batch": "many"}, "batch"),
         ({"clip": 0}, "clip"),
         ({"shards": -1}, "shards"),
         ({"ema": 1.5}, "ema"),

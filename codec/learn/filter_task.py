@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from codec.colour import luma, ycbcr_to_rgb
@@ -120,12 +121,15 @@ class PostFilterTask(nn.Module):
 
     Args:
         network: the filter to train.
+        start: weights to start from, as `train.py` saves them; None starts afresh.
         similarity_weight: weight of 1 - SSIM over three scales, for the perceptual matrix.
     """
 
-    def __init__(self, network: PostFilter, similarity_weight: float):
+    def __init__(self, network: PostFilter, start: str | None, similarity_weight: float):
         super().__init__()
         self.network, self.similarity_weight = network, similarity_weight
+        if start is not None:
+            self.network.load_state_dict(load_file(start))
 
     def _restored(self, batch: Decoded) -> Tensor:
         planes = self.network(
