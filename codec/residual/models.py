@@ -14,6 +14,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from codec.image_io import write_atomically
+from codec.residual import postfilter
 from codec.residual.network import IntegerLayer, IntegerNetwork
 
 SHIPPED = Path(__file__).with_name("contexts.safetensors")
@@ -98,5 +99,9 @@ def contexts_of(fingerprint: int, device: torch.device) -> Contexts | None:
 
 
 def fingerprints() -> dict[str, str]:
-    """Of the shipped sets, as they stand in streams."""
-    return {name: f"{contexts.fingerprint:08x}" for name, contexts in _shipped().items()}
+    """Of the shipped context networks and post-filters, as they stand in streams."""
+    shipped: dict[str, Contexts | postfilter.PostFilter] = {
+        **_shipped(),
+        **postfilter.shipped(torch.device("cpu")),
+    }
+    return {name: f"{networks.fingerprint:08x}" for name, networks in shipped.items()}

@@ -110,7 +110,8 @@ def _borders(sizes: Tensor) -> Tensor:
 
 
 @cache
-def _shipped(device: torch.device) -> dict[str, PostFilter]:
+def shipped(device: torch.device) -> dict[str, PostFilter]:
+    """The post-filters that ship, by quantisation matrix."""
     found: dict[str, PostFilter] = {}
     if not SHIPPED.exists():
         return found
@@ -131,10 +132,10 @@ def _shipped(device: torch.device) -> dict[str, PostFilter]:
 
 def shipped_postfilter(mode: str, device: torch.device) -> PostFilter:
     """The post-filter that ships for `mse` or `perceptual`."""
-    return _shipped(device)[mode]
+    return shipped(device)[mode]
 
 
 def postfilter_of(fingerprint: int, device: torch.device) -> PostFilter | None:
     """The shipped post-filter with this fingerprint, or None."""
-    networks = _shipped(device).values()
+    networks = shipped(device).values()
     return next((network for network in networks if network.fingerprint == fingerprint), None)

@@ -1,13 +1,16 @@
 """Rate and distortion of this codec beside libjpeg-turbo, WebP, AVIF and JPEG XL: real files.
 
-Every codec codes every picture at several qualities; delta rates are taken picture by picture.
+Every codec codes every picture at several qualities; delta rates are taken picture by picture. What
+a run has measured, the next one with the same pictures, qualities and networks takes over.
 Speeds come from the same run: the codecs take turns, one thread each.
 """
 
 import json
 import math
+import re
 import statistics
 import time
+import zlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -92,17 +95,15 @@ def run(
     missing = [family for family in families if family not in qualities]
     if missing or not contenders:
         raise ValueError(f"expected codecs, and qualities for {', '.join(missing) or 'them'}")
-    points: dict[str, dict[str, list[Point]]] = {name: {} for name in contenders}
+    points: dict[str, dict[str, list[Point]]] = {}
+    target = Path(out)
     for name, one in tqdm(contenders.items(), unit="codec", disable=None):
-        family = one.name.split("_")[0]
-        for title, picture in tqdm(pictures.items(), desc=name, leave=False, disable=None):
-            points[name][title] = [_measure(one, picture, q) for q in qualities[family]]
+        points[name] = _points(name, one, pictures, qualities[one.name.split("_")[0]], target)
     tables = {f"BD-rate, {metric}": _bd_table(points, metric) for metric in _metrics_there(points)}
     tables["Speed"] = _speed_table(contenders, list(pictures.values()), qualities, device)
     if lossless:
         tables["Lossless"] = _lossless_table(list(pictures.values()), device)
     tables["Overhead"] = _overhead_table(list(pictures.values()), device)
-    target = Path(out)
     record = provenance() | {
         "networks": fingerprints(),
         "points": {n: {p: [x._asdict() for x in xs] for p, xs in v.items()}
@@ -137,6 +138,37 @@ def _contenders(codecs: list[str] | None, device: str) -> tuple[dict[str, Encode
                 raise
             failures.append(f"{name}: left out, {error}")
     return found, failures
+
+
+def _points(
+    name: str, one: Encoder, pictures: dict[str, Tensor], qualities: list[int], target: Path
+) -> dict[str, list[Point]]:
+    """A codec's points of every picture, from the last run of this study where it had the same."""
+    path = target / "points" / f"{re.sub(r'[^a-z0-9]+', '_', name.lower())}.json"
+    key = {
+        "qualities": list(qualities),
+        "pictures": {title: zlib.crc32(x.numpy().tobytes()) for title, x in pictures.items()},
+        "made by": _makers(one),
+    }
+    if path.exists():
+        known = json.loads(path.read_text(encoding="utf-8"))
+        if known["key"] == key:
+            return {title: [Point(*p) for p in row] for title, row in known["points"].items()}
+    found = {
+        title: [_measure(one, picture, quality) for quality in qualities]
+        for title, picture in tqdm(pictures.items(), desc=name, leave=False, disable=None)
+    }
+    write_atomically(path, json.dumps({"key": key, "points": found}).encode())
+    return found
+
+
+def _makers(one: Encoder) -> dict[str, str]:
+    """What a codec's files depend on: the versions of libraries, or networks."""
+    if not isinstance(one, OwnEncoder):
+        return provenance()["libraries"]
+    every = fingerprints()
+    used = {one.effort: every[one.effort]}
+    return used | ({one.mode: every[one.mode]} if one.filter == "network" else {})
 
 
 def _measure(one: Encoder, picture: Tensor, quality: int) -> Point:

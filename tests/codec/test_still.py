@@ -32,6 +32,7 @@ from codec.residual.analyse import analyse, hints_of, reconstruct
 from codec.residual.coder import read, read_exact, write, write_exact
 from codec.residual.models import shipped_contexts
 from codec.residual.quantise import MATRICES
+from tests.codec import format_decoder
 from tests.conftest import colourful
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -245,6 +246,13 @@ def test_golden_streams_are_still_written() -> None:
         sys.path.remove(str(GOLDEN))
     for name, data in streams().items():
         assert (GOLDEN / name).read_bytes() == data, name
+
+
+@pytest.mark.parametrize("path", sorted(GOLDEN.glob("*.dfc")), ids=lambda p: p.stem)
+def test_a_decoder_written_from_the_document_agrees(path: Path) -> None:
+    planes = format_decoder.decode(path.read_bytes())
+    (pixels,) = codec.decode([path.read_bytes()])
+    assert np.array_equal(np.stack(planes), pixels.numpy())
 
 
 @pytest.mark.parametrize(
