@@ -4,7 +4,6 @@ import argparse
 import sys
 from pathlib import Path
 
-from codec import still
 from codec.files import (
     Done,
     Target,
@@ -15,6 +14,7 @@ from codec.files import (
 )
 from codec.search.encoders import NAMES, OwnEncoder, encoder
 from codec.search.scores import SCORES
+from codec.settings import EFFORTS, FILTERS, MODES, QUALITIES, Settings
 
 _FORMATS = tuple(name for name in NAMES if "_" not in name)
 
@@ -49,7 +49,7 @@ def _report(done: Done) -> int:
 
 
 def _encode(options: argparse.Namespace) -> Done:
-    settings = still.Settings(
+    settings = Settings(
         options.quality, options.mode, options.lossless, options.filter, options.effort
     )
     target = _target(options)
@@ -95,14 +95,14 @@ def _parser() -> argparse.ArgumentParser:
     which.add_argument("--lossless", action="store_true", help="every pixel back")
     _add_targets(which)
     command.add_argument(
-        "--mode", choices=tuple(still.MODES), default="perceptual",
+        "--mode", choices=tuple(MODES), default="perceptual",
         help="for the eye (default), or for the least squared error",
     )  # fmt: skip
     command.add_argument(
-        "--filter", choices=tuple(still.FILTERS), default="edge",
+        "--filter", choices=tuple(FILTERS), default="edge",
         help="of the decoder; `network` is better and slower (default edge)",
     )  # fmt: skip
-    command.add_argument("--effort", choices=still.EFFORTS, default="full")
+    command.add_argument("--effort", choices=EFFORTS, default="full")
     _add_device(command)
     command.set_defaults(command=_encode)
 
@@ -147,7 +147,7 @@ def _quality(text: str) -> int:
         value = int(text)
     except ValueError:
         value = 0
-    if value not in still.QUALITIES:
+    if value not in QUALITIES:
         raise argparse.ArgumentTypeError(f"expected a whole number from 1 to 100, got {text}")
     return value
 

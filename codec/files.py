@@ -25,6 +25,7 @@ from codec.image_io import (
 from codec.search import Found, TargetUnreachable, find
 from codec.search.encoders import Encoder, EncodingError, OwnEncoder
 from codec.search.scores import Score
+from codec.settings import Settings, check_settings
 
 SUFFIX = ".dfc"
 MAX_FILE_BYTES = 1 << 30
@@ -63,7 +64,7 @@ class Target(NamedTuple):
 def encode_files(
     paths: Sequence[Path | str],
     output: Path | str,
-    settings: still.Settings,
+    settings: Settings,
     target: Target | None = None,
     device: str = "cpu",
 ) -> Done:
@@ -72,11 +73,11 @@ def encode_files(
     Args:
         paths: pictures and folders.
         output: folder.
-        settings: see `still.Settings`; with a target, its quality does not matter.
+        settings: see `codec.settings.Settings`; with a target, its quality does not matter.
         target: find the lowest quality that reaches it.
         device: where to compute.
     """
-    still.check_settings(settings)
+    check_settings(settings)
     check_device(device)
     encoder = OwnEncoder("dfc", mode=settings.mode, filter=settings.filter,
                          effort=settings.effort, device=device)  # fmt: skip

@@ -7,13 +7,10 @@ back the same way and ends with a filter.
 Axes: N picture of one shape, C plane, H W pixels.
 """
 
-import json
 import math
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import cache
-from pathlib import Path
 from typing import NamedTuple
 
 import torch
@@ -28,7 +25,6 @@ from codec.container import (
     Header,
     Mode,
     Section,
-    check_size,
     pack,
     pack_header,
     pack_section,
@@ -46,34 +42,19 @@ from codec.residual.postfilter import PostFilter, postfilter_of, shipped_postfil
 from codec.residual.quantise import FRACTION, MATRICES, dequantise, plane_steps, step_map
 from codec.residual.rans import CorruptStream
 from codec.residual.transform import CELL, REGION, SAMPLE_BITS
+from codec.settings import (
+    MODES,
+    Settings,
+    check_picture,
+    check_settings,
+    filter_for,
+    step_of,
+)
 
-QUALITIES = range(1, 101)
-QUALITY_TABLE = Path(__file__).with_name("qualities.json")
-MODES = {"mse": Mode.MSE, "perceptual": Mode.PERCEPTUAL}
-FILTERS = {"none": Filter.NONE, "edge": Filter.EDGE, "network": Filter.NETWORK}
-EFFORTS = ("fast", "full")
 _BITS = 9  # of a sample, with its sign
 _EXACT_BITS = 10  # of a reversible colour difference, with its sign
 _MEAN_TO_SAMPLE = CELL << FRACTION - SAMPLE_BITS
 _AT_ONCE = 1 << 23  # pixels of a batch
-
-
-class Settings(NamedTuple):
-    """How to encode.
-
-    Attributes:
-        quality: 1 to 100.
-        mode: `mse` spends bits where they raise PSNR, `perceptual` where eyes look.
-        lossless: every pixel back; quality and mode do not matter then.
-        filter: `none`, `edge` or `network`, what the decoder does at the end.
-        effort: `full`, or `fast` with linear contexts and one transform size.
-    """
-
-    quality: int = 80
-    mode: str = "perceptual"
-    lossless: bool = False
-    filter: str = "edge"
-    effort: str = "full"
 
 
 def encode(
@@ -164,46 +145,6 @@ def thumbnail(data: bytes, *, device: torch.device | str = "cpu") -> Tensor:
     ]
     pixels = _to_pixels(torch.stack(planes, 1).int())
     return pixels[0, :, :rows, :columns].cpu()
-
-
-def check_settings(settings: Settings) -> None:
-    """Raise ValueError for a setting out of range."""
-    quality = settings.quality
-    if not isinstance(quality, int) or isinstance(quality, bool) or quality not in QUALITIES:
-        raise ValueError(f"expected a whole quality from 1 to 100, got {quality!r}")
-    for name, choices in (("mode", MODES), ("filter", FILTERS), ("effort", EFFORTS)):
-        value = getattr(settings, name)
-        if value not in choices:
-            raise ValueError(f"expected {name} out of {', '.join(choices)}, got {value!r}")
-
-
-def check_picture(picture: Tensor) -> None:
-    """Raise ValueError for a tensor that is no picture, or one that is too large."""
-    shape = tuple(picture.shape)
-    if picture.dtype != torch.uint8 or len(shape) != 3 or shape[0] not in (1, 3) or 0 in shape:
-        raise ValueError(
-            f"expected a uint8 picture (3, H, W) or (1, H, W), got {picture.dtype} {shape}"
-        )
-    try:
-        check_size(*shape[1:])
-    except FormatError as error:
-        raise ValueError(str(error)) from error
-
-
-def filter_for(settings: Settings, planes: int) -> Filter:
-    """The filter of a picture; the network knows colour only, so grey gets the edge filter."""
-    filter_ = FILTERS[settings.filter]
-    return Filter.EDGE if filter_ == Filter.NETWORK and planes == 1 else filter_
-
-
-def step_of(quality: int, mode: str) -> int:
-    """Step index of a quality, see `codec.learn.quality_table`."""
-    return _quality_table()[mode][quality - QUALITIES[0]]
-
-
-@cache
-def _quality_table() -> dict[str, list[int]]:
-    return json.loads(QUALITY_TABLE.read_text(encoding="utf-8"))
 
 
 def pad(pictures: Tensor) -> Tensor:

@@ -20,6 +20,7 @@ from codec.photos import load_pictures
 from codec.residual.quantise import STEP_COUNT
 from codec.search.encoders import encoder
 from codec.search.scores import SCORES, Score
+from codec.settings import QUALITIES, QUALITY_TABLE, Settings
 
 MATCHED_BY = {"mse": "psnr", "perceptual": "ssimulacra2"}
 
@@ -56,14 +57,14 @@ def run(photos: str | None, out: str | None, most: int, steps: list[int]) -> Fit
             for step in tqdm(steps, desc=f"{mode}, {score_name}", disable=None)
         ]
         table[mode] = _match(qualities, wanted, steps, reached)
-    path = still.QUALITY_TABLE if out is None else Path(out)
+    path = QUALITY_TABLE if out is None else Path(out)
     write_atomically(path, (json.dumps(table) + "\n").encode())
     return Fitted(f"{len(chosen)} pictures, {path}", failures)
 
 
 def _scores(pictures: list[Tensor], step: int, mode: str, score: Score) -> list[float]:
     return [
-        score.measure(picture, still.preview_steps([picture], [step], still.Settings(mode=mode))[0])
+        score.measure(picture, still.preview_steps([picture], [step], Settings(mode=mode))[0])
         for picture in pictures
     ]
 
@@ -76,7 +77,7 @@ def _match(
     qualities: list[int], wanted: list[float], steps: list[int], reached: list[float]
 ) -> list[int]:
     """Step index of every quality, never rising; neighbours may share one."""
-    every = np.interp(list(still.QUALITIES), qualities, np.maximum.accumulate(wanted))
+    every = np.interp(list(QUALITIES), qualities, np.maximum.accumulate(wanted))
     order = np.argsort(steps)[::-1]
     rising = np.maximum.accumulate(np.array(reached)[order])
     raw = np.interp(every, rising, np.array(steps)[order])

@@ -145,7 +145,8 @@ def make_tiles(
     parts = []
     for start in tqdm(range(0, tiles, _AT_ONCE), desc=f"{split} symbols", disable=None):
         name = matrices[start // _AT_ONCE % len(matrices)]
-        residual = share_predicted > 0 and start // _AT_ONCE % round(1 / share_predicted) == 0
+        turn = start // _AT_ONCE // len(matrices)  # so that every matrix gets its residuals
+        residual = share_predicted > 0 and turn % round(1 / share_predicted) == 0
         part = pixels[start : start + _AT_ONCE]
         parts.append(_symbols(part, name, networks, residual, uniform, chance))
     return Tiles(*(torch.cat(group) for group in zip(*parts, strict=True)))

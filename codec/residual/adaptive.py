@@ -10,7 +10,7 @@ from torch import Tensor
 from codec.residual.context import ONE, checkerboard, step_feature
 from codec.residual.passes import Networks, Source
 from codec.residual.quantise import AQ_LARGEST
-from codec.residual.sizes import _activity, _around
+from codec.residual.sizes import activity, around
 from codec.residual.transform import CELL, REGION
 
 _EIGHTH_OCTAVES = [round(2 ** (i / 8)) for i in range(8 * 40)]  # of a sum of squares
@@ -54,15 +54,15 @@ def code_adaptive(networks: Networks, source: Source, means: Tensor, step: Tenso
         (N, S, T) int32.
     """
     factor = REGION // CELL
-    activity = _activity(means, factor)
-    shape = activity.shape[:3]
+    busy = activity(means, factor)
+    shape = busy.shape[:3]
     values = torch.zeros(shape, dtype=torch.int32, device=means.device)
     known = torch.zeros(shape, dtype=torch.int8, device=means.device)
     black = checkerboard(*shape[1:], means.device)
     for phase in (0, 1):
         chosen = (black == (phase == 0)).expand(shape)
-        nearby = _around(values * known)
-        rows = torch.cat(((nearby * 8).to(torch.int8), _around(known) * ONE, activity), -1)[chosen]
+        nearby = around(values * known)
+        rows = torch.cat(((nearby * 8).to(torch.int8), around(known) * ONE, busy), -1)[chosen]
         picture = torch.arange(shape[0], device=means.device)[:, None, None].expand(shape)[chosen]
         rows = torch.cat((rows, step_feature(step)[picture][:, None]), -1)
         rows = F.pad(rows, (0, 32 - rows.shape[1]))

@@ -88,7 +88,7 @@ def _code_flags(
 ) -> Tensor:
     """(N, S, T) int32 flags where `may` is set, in two phases."""
     factor = means.shape[1] // may.shape[1]
-    activity = _activity(means, factor)
+    busy = activity(means, factor)
     single = torch.stack((step_feature(step), matrix.to(torch.int8) * ONE), -1)
     flags = torch.zeros(may.shape, dtype=torch.int32, device=may.device)
     known = ~may  # what may not be split is known to be whole
@@ -96,7 +96,7 @@ def _code_flags(
     for phase in (0, 1):
         chosen = may & (black == (phase == 0))
         state = (known * (2 * flags - 1)).to(torch.int8) * ONE
-        rows = torch.cat((_around(state), activity), -1)[chosen]
+        rows = torch.cat((around(state), busy), -1)[chosen]
         picture = torch.arange(len(may), device=may.device)[:, None, None].expand_as(may)[chosen]
         rows = torch.cat((rows, single[picture]), -1)
         rows = F.pad(rows, (0, INPUTS - rows.shape[1]))
@@ -105,13 +105,13 @@ def _code_flags(
     return flags
 
 
-def _around(x: Tensor) -> Tensor:
+def around(x: Tensor) -> Tensor:
     """(N, S, T) -> (N, S, T, 4): above, below, left, right; zero outside."""
     p = F.pad(x, (1, 1, 1, 1))
     return torch.stack((p[:, :-2, 1:-1], p[:, 2:, 1:-1], p[:, 1:-1, :-2], p[:, 1:-1, 2:]), -1)
 
 
-def _activity(means: Tensor, factor: int) -> Tensor:
+def activity(means: Tensor, factor: int) -> Tensor:
     """(N, S, T, 15) int8: range and slopes of the means of a block and of the four around it."""
     x = means.double()[:, None]
     high, low = F.max_pool2d(x, factor), -F.max_pool2d(-x, factor)
@@ -119,4 +119,4 @@ def _activity(means: Tensor, factor: int) -> Tensor:
     across = F.avg_pool2d((p[..., :-1, 1:] - x).abs(), factor, divisor_override=1)
     down = F.avg_pool2d((p[..., 1:, :-1] - x).abs(), factor, divisor_override=1)
     found = [log_size(y[:, 0]) for y in (high - low, across, down)]
-    return torch.cat([torch.cat((y[..., None], _around(y)), -1) for y in found], -1)
+    return torch.cat([torch.cat((y[..., None], around(y)), -1) for y in found], -1)

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from codec import still
 from codec.image_io import Picture
+from codec.settings import QUALITIES, Settings
 
 
 class EncodingError(ValueError):
@@ -132,15 +133,15 @@ class OwnEncoder:
 
     name: str = "dfc"
     suffix: str = ".dfc"
-    qualities: range = still.QUALITIES
+    qualities: range = QUALITIES
     mode: str = "perceptual"
     filter: str = "edge"
     effort: str = "full"
     device: str = "cpu"
     carries_metadata: bool = True
 
-    def settings(self, quality: int) -> still.Settings:
-        return still.Settings(quality, self.mode, False, self.filter, self.effort)
+    def settings(self, quality: int) -> Settings:
+        return Settings(quality, self.mode, False, self.filter, self.effort)
 
     def encode(self, picture: Tensor, quality: int) -> bytes:
         (data,) = still.encode(

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from codec import still
 from codec.search.encoders import Encoder, OwnEncoder
 from codec.search.methods import (
     Probe,
@@ -19,6 +18,7 @@ from codec.search.methods import (
 )
 from codec.search.prior import axis_of
 from codec.search.scores import Score
+from codec.settings import check_picture
 
 Method = Callable[[Prober, float], int]
 
@@ -60,7 +60,7 @@ def find(
         TargetUnreachable: the best quality scores lower.
         ValueError: not a picture, or not a target.
     """
-    still.check_picture(picture)
+    check_picture(picture)
     _check_target(target)
     files: dict[int, bytes] = {}
 

@@ -27,6 +27,7 @@ from codec.photos import load_pictures
 from codec.residual.models import fingerprints
 from codec.search.encoders import Encoder, OwnEncoder, encoder
 from codec.search.scores import SCORES
+from codec.settings import Settings
 from codec.study.bjontegaard import log_rate_difference, percent
 from codec.study.rate_report import write_report
 from codec.study.record import markdown_table, provenance
@@ -314,7 +315,7 @@ def _overhead_table(pictures: list[Tensor], device: str) -> list[dict[str, Any]]
     """File bytes against the entropy of the coded symbols under the networks' probabilities."""
     rows = []
     for quality in (30, 50, 70, 90):
-        settings = still.Settings(quality, "mse")
+        settings = Settings(quality, "mse")
         streams = still.encode(pictures, **settings._asdict(), device=device)
         bits = still.entropy(pictures, settings, device=device)
         more = [8 * len(s) / b - 1 for s, b in zip(streams, bits, strict=True)]

@@ -32,6 +32,7 @@ from codec.residual.analyse import analyse, hints_of, reconstruct
 from codec.residual.coder import read, read_exact, write, write_exact
 from codec.residual.models import shipped_contexts
 from codec.residual.quantise import MATRICES
+from codec.settings import Settings
 from tests.codec import format_decoder
 from tests.conftest import colourful
 
@@ -197,7 +198,7 @@ def test_grey_pictures_get_the_edge_filter_for_the_network() -> None:
 
 def test_preview_is_what_decoding_shows() -> None:
     pictures = [photo(), photo(), photo(1, 40, 50)]
-    settings = [still.Settings(30), still.Settings(80), still.Settings(55, "mse", filter="none")]
+    settings = [Settings(30), Settings(80), Settings(55, "mse", filter="none")]
     shown = still.preview(pictures, settings)
     for picture, setting, seen in zip(pictures, settings, shown, strict=True):
         (stream,) = codec.encode([picture], **setting._asdict())
@@ -206,7 +207,7 @@ def test_preview_is_what_decoding_shows() -> None:
 
 def test_entropy_is_what_files_come_near_to() -> None:
     pictures = [photo(n, 250, 220) for n in range(3)]
-    settings = still.Settings(75, "mse")
+    settings = Settings(75, "mse")
     bits = still.entropy(pictures, settings)
     for stream, theory in zip(codec.encode(pictures, 75, mode="mse"), bits, strict=True):
         assert theory / 8 < len(stream) < theory / 8 * 1.01 + 90
