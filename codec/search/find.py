@@ -16,7 +16,7 @@ from codec.search.methods import (
     unreachable,
     where,
 )
-from codec.search.prior import axis_of
+from codec.search.prior import prior_of
 from codec.search.scores import Score
 from codec.settings import check_picture
 
@@ -70,8 +70,8 @@ def find(
         files[quality] = encoder.encode(picture, quality)
         return score.measure(picture, encoder.decode(files[quality])), len(files[quality])
 
-    axis = axis_of(encoder.name, score.name, encoder.qualities)
-    prober = Prober(measure, score.to_unit, encoder.qualities, axis)
+    prior = prior_of(encoder.name, score.name, encoder.qualities)
+    prober = Prober(measure, score.to_unit, encoder.qualities, prior)
     quality = method(prober, target)
     reached = prober(quality)
     data = files.get(quality) or encoder.encode(picture, quality)
@@ -115,7 +115,7 @@ class _Bracket:
 
     def __init__(self, encoder: OwnEncoder, score: Score, target: float):
         self.encoder, self.score, self.target = encoder, score, target
-        self.axis = axis_of(encoder.name, score.name, encoder.qualities)
+        self.prior = prior_of(encoder.name, score.name, encoder.qualities)
         self.low, self.high = encoder.qualities[0] - 1, encoder.qualities[-1] + 1
         self.rounds = 0
         self.probes: list[Probe] = []
@@ -131,7 +131,7 @@ class _Bracket:
             return list(range(self.low + 1, self.high))
         if not self.probes:
             goal = depth(self.score.to_unit(self.target))
-            middle = round(self.encoder.qualities[0] + where(self.axis, goal))
+            middle = round(self.encoder.qualities[0] + where(self.prior.usual, goal))
             spread = [middle + round(4 * (i - (width - 1) / 2)) for i in range(width)]
             return sorted({min(max(q, self.low + 1), self.high - 1) for q in spread})
         return [self.low + round((i + 1) * (inside + 1) / (width + 1)) for i in range(width)]

@@ -10,7 +10,10 @@ import math
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
+import numpy as np
+
 from codec.search.curve import Curve, FlatScore, Gaussian
+from codec.search.prior import Prior
 
 NEARLY_ONE = 1 - 1e-9  # what scores of 1 and more become in [0, 1)
 FIRST_QUALITY = 80  # q0 of the seed
@@ -37,7 +40,7 @@ class Prober:
         measure: quality -> (score, bytes or None).
         to_unit: the score's map to [0, 1).
         qualities: the scale.
-        axis: for every quality, what `-log(1 - unit score)` usually is there; see `prior`.
+        prior: what photos usually score.
     """
 
     def __init__(
@@ -45,9 +48,9 @@ class Prober:
         measure: Callable[[int], tuple[float, int | None]],
         to_unit: Callable[[float], float],
         qualities: range,
-        axis: Sequence[float],
+        prior: Prior,
     ):
-        self.measure, self.to_unit, self.qualities, self.axis = measure, to_unit, qualities, axis
+        self.measure, self.to_unit, self.qualities, self.prior = measure, to_unit, qualities, prior
         self.probes: list[Probe] = []
         self._known: dict[int, float] = {}
 
@@ -167,26 +170,22 @@ def bisection(prober: Prober, target: float) -> int:
 
 
 def certified(prober: Prober, target: float) -> int:
-    """The default: start where pictures usually reach the target, then interpolate.
+    """The default: start where pictures usually reach the target, then follow what was measured.
 
-    The first guess is the prior's, the second moves by the prior's slope, later ones interpolate
-    inverse quadratically: the axis of the prior over -log(1 - s) of the probes. It ends when a
-    quality passes and the one below fails, both probed.
+    The first guess is the prior's, the second moves by how photos differ at that score, later ones
+    interpolate the depths -log(1 - s); see `prior.Prior.expected`. It ends when a quality passes
+    and the one below fails, both probed.
     """
     goal = depth(prober.to_unit(target))
+    first = prober.qualities[0]
     widths: list[int] = []
 
     def propose(low: int, high: int) -> int:
         widths.append(high - low)
         if len(widths) > 4 and widths[-1] * 2 > widths[-3]:
-            return (low + high) // 2  # interpolation does not help here
-        points = {depth(prober.to_unit(p.score)): prober.axis[_at(prober, p)]
-                  for p in prober.probes}  # fmt: skip
-        wanted = _interpolate(points, goal)
-        position = where(prober.axis, wanted)
-        guess = math.ceil(prober.qualities[0] + position - 1e-9)
-        # Once bracketed on one side, a guess at the bracket's end asks for its certificate.
-        return min(max(guess, low + 1), high - 1)
+            return (low + high) // 2  # what is expected does not help here
+        known = {p.quality - first: depth(prober.to_unit(p.score)) for p in prober.probes}
+        return first + round(where(prober.prior.expected(known), goal))
 
     return _narrow(prober, target, propose)
 
@@ -206,41 +205,16 @@ def _narrow(prober: Prober, target: float, propose: Callable[[int, int], int]) -
 
 
 def depth(unit: float) -> float:
-    """-log(1 - s): nearly linear in what the prior says, for every score."""
+    """-log(1 - s), in which scores are nearly linear in each other."""
     return -math.log(max(1 - unit, 1e-12))
 
 
-def _at(prober: Prober, probe: Probe) -> int:
-    return probe.quality - prober.qualities[0]
-
-
-def where(axis: Sequence[float], wanted: float) -> float:
-    """The position, counted from 0, at which a rising axis has a value."""
-    if wanted <= axis[0]:
+def where(curve: np.ndarray, wanted: float) -> float:
+    """The position, counted from 0, at which a rising curve has a value; its ends outside."""
+    upper = int(np.searchsorted(curve, wanted))
+    if upper == 0:
         return 0.0
-    for number in range(1, len(axis)):
-        if axis[number] >= wanted:
-            left, right = axis[number - 1], axis[number]
-            return number - 1 + (wanted - left) / max(right - left, 1e-12)
-    return len(axis) - 1.0
-
-
-def _interpolate(points: dict[float, float], goal: float) -> float:
-    """The axis value at which the depth should be `goal`, from up to the three nearest points."""
-    if not points:
-        return goal
-    nearest = sorted(points, key=lambda depth: abs(depth - goal))[:3]
-    if len(nearest) == 1:
-        return points[nearest[0]] + goal - nearest[0]
-    total = 0.0
-    for depth in nearest:  # Lagrange's form
-        weight = 1.0
-        for other in nearest:
-            if other != depth:
-                weight *= (goal - other) / (depth - other)
-        total += weight * points[depth]
-    slope = (points[nearest[0]] - points[nearest[1]]) / (nearest[0] - nearest[1])
-    straight = points[nearest[0]] + slope * (goal - nearest[0])
-    # A parabola that turns between its points says nothing: then the line through two.
-    inside = min(points.values()) - 0.5 <= total <= max(points.values()) + 0.5
-    return total if inside and slope > 0 else straight if slope > 0 else points[nearest[0]]
+    if upper == len(curve):
+        return len(curve) - 1.0
+    left, right = curve[upper - 1], curve[upper]
+    return upper - 1 + float((wanted - left) / (right - left))

@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 from torch import Tensor
 from tqdm import tqdm
 
@@ -25,11 +26,12 @@ from codec.search.methods import (
     TargetUnreachable,
     bisection,
     certified,
+    depth,
     seed_corrected,
     seed_literal,
     stepping,
 )
-from codec.search.prior import SHIPPED, axis_of
+from codec.search.prior import SHIPPED, fit, prior_of
 from codec.search.scores import SCORES, Score
 from codec.study.record import markdown_table, provenance
 
@@ -155,11 +157,11 @@ def _row(
     work: Callable[[Prober, float], int],
     sweeps: dict[str, Sweep],
 ) -> dict[str, Any]:
-    axis = axis_of(one.name, score.name, one.qualities)
+    prior = prior_of(one.name, score.name, one.qualities)
     counts, off, more, seconds, exact, missed, unreachable = [], [], [], [], 0, 0, 0
     for sweep in sweeps.values():
         best = sweep.lowest(target)
-        prober = Prober(sweep.measure, score.to_unit, one.qualities, axis)
+        prober = Prober(sweep.measure, score.to_unit, one.qualities, prior)
         try:
             quality = work(prober, target)
         except TargetUnreachable:
@@ -240,16 +242,9 @@ def fit_prior(
     return Result(f"{len(table)} rows in {path}", failures)
 
 
-def _usual(sweeps: list[Sweep], score: Score, qualities: range) -> list[float]:
-    """Median of -log(1 - unit score) over pictures, rising, for every quality."""
-    import numpy as np
-
-    from codec.search.methods import depth
-
+def _usual(sweeps: list[Sweep], score: Score, qualities: range) -> dict[str, list]:
+    """A row of the table: the prior of -log(1 - unit score), for every quality."""
     known = sorted(sweeps[0].entries)
-    middle = [
-        statistics.median(depth(score.to_unit(s.entries[q].score)) for s in sweeps) for q in known
-    ]
-    rising = np.maximum.accumulate(np.interp(list(qualities), known, middle))
-    slope = 1e-4 * np.arange(len(rising))  # strictly, so that it can be inverted
-    return [round(float(x), 4) for x in rising + slope]
+    curves = [[depth(score.to_unit(s.entries[q].score)) for q in known] for s in sweeps]
+    prior = fit(np.stack([np.interp(list(qualities), known, curve) for curve in curves]))
+    return {name: values.round(4).tolist() for name, values in prior._asdict().items()}

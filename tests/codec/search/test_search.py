@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -23,7 +24,7 @@ from codec.search import (
 from codec.search.curve import FlatScore, Gaussian
 from codec.search.encoders import NAMES, OwnEncoder, PillowEncoder
 from codec.search.methods import Prober
-from codec.search.prior import axis_of
+from codec.search.prior import Prior, fit, prior_of
 from codec.search.scores import SMALLFRY_MOST, smallfry
 from tests.codec.test_still import photo
 
@@ -34,8 +35,8 @@ SCALE = range(1, 101)
 def prober(scores: list[float], unit: object = None) -> Prober:
     """Probes of a made-up picture whose score at quality q is scores[q - 1]."""
     to_unit = unit or (lambda s: min(max(s, 0.0), 1 - 1e-9))
-    axis = axis_of("made up", "ssim", SCALE)
-    return Prober(lambda q: (scores[q - 1], None), to_unit, SCALE, axis)  # type: ignore[arg-type]
+    prior = prior_of("made up", "ssim", SCALE)
+    return Prober(lambda q: (scores[q - 1], None), to_unit, SCALE, prior)  # type: ignore[arg-type]
 
 
 def rising(sharpness: float, offset: float) -> list[float]:
@@ -169,18 +170,40 @@ def test_certified_means_certified_even_where_scores_fall(
 
 
 def test_certified_is_quick_on_usual_curves() -> None:
-    axis = rising(0.9, 0.6)
-    depths = [-math.log(1 - s) for s in axis]
+    depths = -np.log1p(-np.array(rising(0.9, 0.6)))
+    photos = [f * depths + 0.05 * i for i, f in enumerate((0.8, 0.9, 1.0, 1.1, 1.25))]
+    prior = fit(np.stack(photos))
     counts = []
-    for factor in (0.8, 0.95, 1.0, 1.1, 1.3):
-        scores = [1 - math.exp(-factor * d - 0.05) for d in depths]
+    for factor in (0.85, 0.95, 1.0, 1.05, 1.2):
+        scores = list(1 - np.exp(-factor * depths - 0.1))
         for target in (0.7, 0.8, 0.85):
             if target > scores[-1]:
                 continue
-            probes = Prober(lambda q, s=scores: (s[q - 1], None), lambda s: s, SCALE, depths)
+            probes = Prober(lambda q, s=scores: (s[q - 1], None), lambda s: s, SCALE, prior)
             assert certified(probes, target) == lowest(scores, target)
             counts.append(len(probes.probes))
     assert sum(counts) / len(counts) < 4 and max(counts) <= 5
+
+
+def test_the_prior_goes_through_what_was_measured() -> None:
+    prior = prior_of("jpeg", "ssim", SCALE)
+    assert np.all(np.diff(prior.usual) >= 0) and prior.modes.shape == (4, 100)
+    known = {40: prior.usual[40] + 0.2, 80: prior.usual[80] + 0.3}
+    expected = prior.expected(known)
+    assert expected[[40, 80]] == pytest.approx(list(known.values()), abs=1e-3)
+    assert np.all(np.diff(expected) >= 0)
+    assert prior.expected({}) is prior.usual
+
+
+def test_a_prior_of_one_mode_is_that_mode() -> None:
+    base, mode = np.linspace(0, 4, 50), np.linspace(1, 2, 50)
+    prior = fit(np.stack([base + a * mode for a in (-0.5, -0.1, 0.2, 0.4)]))
+    assert isinstance(prior, Prior)
+    (value,) = {round(float(x), 6) for x in np.abs(prior.modes[0]) / mode}
+    assert value == pytest.approx(np.std([-0.5, -0.1, 0.2, 0.4]), abs=1e-5)
+    assert prior.expected({10: prior.usual[10] + 0.3 * mode[10]}) == pytest.approx(
+        prior.usual + 0.3 * mode, abs=0.02
+    )
 
 
 @pytest.mark.parametrize("name", [n for n in NAMES if n not in ("jxl",)])
