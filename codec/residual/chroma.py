@@ -30,7 +30,7 @@ def slopes(luma: Tensor, chroma: Tensor, step: Tensor, sizes: Tensor) -> Tensor:
 
     def total(x: Tensor) -> Tensor:
         pad = [_WINDOW // 2] * 4
-        padded = F.pad(x[:, None], pad, mode="replicate" if min(x.shape[1:]) > 0 else "constant")
+        padded = F.pad(x[:, None], pad, mode="replicate")
         return F.avg_pool2d(padded, _WINDOW, 1, divisor_override=1)[:, 0]
 
     count = _WINDOW * _WINDOW

@@ -18,7 +18,6 @@ from codec.residual import postfilter
 from codec.residual.network import IntegerLayer, IntegerNetwork
 
 SHIPPED = Path(__file__).with_name("contexts.safetensors")
-NAMES = ("full", "fast")  # sets by effort: convolutional with hidden layers, and linear
 
 
 class Contexts(dict[str, IntegerNetwork]):

@@ -32,8 +32,7 @@ def choose_sizes(weights: list[Tensor]) -> Tensor:
         F.avg_pool2d(w[:, None].double(), 2, divisor_override=1) for w in weights
     )
     quarters = (small < middle).int()  # 1: split into 8s
-    best = torch.minimum(small, middle) + 0.0
-    best = F.avg_pool2d(best, 2, divisor_override=1) + _SPLIT_COST
+    best = F.avg_pool2d(torch.minimum(small, middle), 2, divisor_override=1) + _SPLIT_COST
     whole = F.avg_pool2d(large, 2, divisor_override=1)
     regions = (best < whole).int()  # 1: split
     index = torch.where(_enlarge(regions, 2) == 0, 2, 1 - quarters)
