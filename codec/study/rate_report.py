@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from matplotlib.figure import Figure
+from matplotlib.ticker import NullFormatter
 from torch import Tensor
 
 from codec.image_io import encode_png, write_atomically
@@ -75,6 +76,7 @@ def _plot(
         axes.plot(rate, quality, style, marker="o", markersize=3, label=name)
     axes.set_xscale("log")
     axes.set_xticks([0.1, 0.2, 0.5, 1, 2], ["0.1", "0.2", "0.5", "1", "2"])
+    axes.xaxis.set_minor_formatter(NullFormatter())
     axes.set_xlabel("bits a pixel, mean over pictures")
     axes.set_ylabel(label)
     axes.grid(alpha=0.3)
