@@ -13,7 +13,7 @@ from codec.learn.networks import ContextNetworks, load_trained
 from codec.learn.symbols import Tiles, tile_symbols
 from codec.residual.adaptive import code_adaptive
 from codec.residual.alphabet import LOGIT_STEPS
-from codec.residual.context import ONE, step_feature
+from codec.residual.context import picture_features
 from codec.residual.passes import CHROMA, LUMA, Before, code_cells
 from codec.residual.pyramid import COARSEST, Guess, code_plane, shape_of
 from codec.residual.quantise import AQ_LARGEST, MATRICES
@@ -115,7 +115,7 @@ class ContextTask(nn.Module):
         pixels = batch.pixels.shape[0] * batch.pixels.shape[2] * batch.pixels.shape[3]
         means = symbols.means
         matrix = cells.matrix
-        single = torch.stack((step_feature(symbols.step), matrix.to(torch.int8) * ONE), 1)
+        single = picture_features(symbols.step, matrix)
         planes = [_KnownPlane(mean) for mean in means]
         for number, plane in enumerate(planes):
             code_plane(networks["means"], plane, shape_of(means[0]), means[:number][::-1], single)

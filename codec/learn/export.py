@@ -1,7 +1,6 @@
 """Trained networks to the files that ship: contexts as integers, post-filters in half precision."""
 
 from pathlib import Path
-from typing import NamedTuple
 
 import torch
 from safetensors import safe_open
@@ -15,16 +14,10 @@ from codec.learn.symbols import SymbolTiles
 from codec.residual import models, postfilter
 from codec.residual.alphabet import LOGIT_STEPS
 from codec.residual.network import IntegerNetwork, RowNetwork, to_integers
+from codec.study.record import Report
 
 _BATCHES = 16
 _ROWS = 20_000  # typical rows to set the ranges by
-
-
-class Exported(NamedTuple):
-    """What the study reports."""
-
-    summary: str
-    failures: list[str]
 
 
 class _Recorder(nn.Module):
@@ -53,7 +46,7 @@ class _Steps(nn.Module):
 
 
 @torch.no_grad()
-def export_contexts(weights: dict[str, str], tiles: SymbolTiles, out: str | None) -> Exported:
+def export_contexts(weights: dict[str, str], tiles: SymbolTiles, out: str | None) -> Report:
     """Round trained context networks and write them.
 
     Args:
@@ -81,10 +74,10 @@ def export_contexts(weights: dict[str, str], tiles: SymbolTiles, out: str | None
         sets[set_name] = rounded
     target = models.SHIPPED if out is None else Path(out)
     models.save_contexts(target, sets)
-    return Exported("\n".join([*lines, str(target)]), [])
+    return Report("\n".join([*lines, str(target)]), [])
 
 
-def export_postfilters(weights: dict[str, str], out: str | None) -> Exported:
+def export_postfilters(weights: dict[str, str], out: str | None) -> Report:
     """Write trained post-filters in half precision.
 
     Args:
@@ -99,4 +92,4 @@ def export_postfilters(weights: dict[str, str], out: str | None) -> Exported:
     target = postfilter.SHIPPED if out is None else Path(out)
     write_atomically(target, save(tensors))
     count = sum(tensor.numel() for tensor in tensors.values())
-    return Exported(f"{count:,} numbers in {target}", [])
+    return Report(f"{count:,} numbers in {target}", [])

@@ -8,7 +8,6 @@ import json
 import math
 import statistics
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 from torch import Tensor
@@ -21,18 +20,12 @@ from codec.residual.quantise import STEP_COUNT
 from codec.search.encoders import encoder
 from codec.search.scores import SCORES, Score
 from codec.settings import QUALITIES, QUALITY_TABLE, Settings
+from codec.study.record import Report
 
 MATCHED_BY = {"mse": "psnr", "perceptual": "ssimulacra2"}
 
 
-class Fitted(NamedTuple):
-    """Printed by evaluate.py."""
-
-    summary: str
-    failures: list[str]
-
-
-def run(photos: str | None, out: str | None, most: int, steps: list[int]) -> Fitted:
+def run(photos: str | None, out: str | None, most: int, steps: list[int]) -> Report:
     """Fit the table.
 
     Args:
@@ -59,7 +52,7 @@ def run(photos: str | None, out: str | None, most: int, steps: list[int]) -> Fit
         table[mode] = _match(qualities, wanted, steps, reached)
     path = QUALITY_TABLE if out is None else Path(out)
     write_atomically(path, (json.dumps(table) + "\n").encode())
-    return Fitted(f"{len(chosen)} pictures, {path}", failures)
+    return Report(f"{len(chosen)} pictures, {path}", failures)
 
 
 def _scores(pictures: list[Tensor], step: int, mode: str, score: Score) -> list[float]:

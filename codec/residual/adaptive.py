@@ -7,10 +7,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from codec.residual.context import ONE, checkerboard, step_feature
+from codec.residual.context import ONE, checkerboard, owners, step_feature
 from codec.residual.passes import Networks, Source
 from codec.residual.quantise import AQ_LARGEST
-from codec.residual.sizes import activity, around
+from codec.residual.sizes import INPUTS, activity, around
 from codec.residual.transform import CELL, REGION
 
 _EIGHTH_OCTAVES = [round(2 ** (i / 8)) for i in range(8 * 40)]  # of a sum of squares
@@ -45,7 +45,7 @@ def code_adaptive(networks: Networks, source: Source, means: Tensor, step: Tenso
     """Run through the map in two phases.
 
     Args:
-        networks: by name, `adaptive`: 32 inputs, classes 0 .. 2 AQ_LARGEST.
+        networks: by name, `adaptive`: INPUTS inputs, classes 0 .. 2 AQ_LARGEST.
         source: answers with classes, the value plus AQ_LARGEST.
         means: (N, I, J) quantised luma means.
         step: (N,) step index.
@@ -63,9 +63,8 @@ def code_adaptive(networks: Networks, source: Source, means: Tensor, step: Tenso
         chosen = (black == (phase == 0)).expand(shape)
         nearby = around(values * known)
         rows = torch.cat(((nearby * 8).to(torch.int8), around(known) * ONE, busy), -1)[chosen]
-        picture = torch.arange(shape[0], device=means.device)[:, None, None].expand(shape)[chosen]
-        rows = torch.cat((rows, step_feature(step)[picture][:, None]), -1)
-        rows = F.pad(rows, (0, 32 - rows.shape[1]))
+        rows = torch.cat((rows, step_feature(step)[owners(chosen)][:, None]), -1)
+        rows = F.pad(rows, (0, INPUTS - rows.shape[1]))
         found = source.classes(networks["adaptive"](rows), chosen)
         values[chosen] = found - AQ_LARGEST
         known[chosen] = 1

@@ -88,7 +88,7 @@ def analyse(
     spread = spread_over_cells(adaptive) if adaptive is not None else None
     if sizes is None:
         weights = [
-            _weight(x, index, step, matrix, adaptive, networks, hints)
+            _weight(x, index, step, matrix, adaptive, spread, networks, hints)
             for index, x in enumerate(luma.values())
         ]
         sizes = choose_sizes(weights)
@@ -145,8 +145,7 @@ def hints_of(prediction: Tensor, step: Tensor) -> Tensor:
     sizes = torch.zeros(frequencies.shape[:3], dtype=torch.int32, device=step.device)
     stepped = step_map(step, MATRICES["mse"], False, sizes, None)
     values = quantise(frequencies, stepped, _ROUND).abs()
-    groups = zip(LUMA.groups[:-1], LUMA.groups[1:], strict=True)
-    found = [log_size(values[..., a:b].sum(-1)) for a, b in groups]
+    found = [log_size(values[..., a:b].sum(-1)) for a, b in LUMA.spans]
     return torch.stack((torch.full_like(found[0], ONE), *found), -1)
 
 
@@ -173,11 +172,10 @@ def reconstruct(symbols: Symbols, matrix: Matrix) -> Tensor:
 
 def _weight(
     coefficients: Tensor, index: int, step: Tensor, matrix: Matrix, adaptive: Tensor | None,
-    networks: Networks | None, hints: Tensor | None,
+    spread: Tensor | None, networks: Networks | None, hints: Tensor | None,
 ) -> Tensor:  # fmt: skip
     """J (N, I, J) of luma if every block has this size."""
     sizes = torch.full(coefficients.shape[:3], index, dtype=torch.int32, device=coefficients.device)
-    spread = None if adaptive is None else spread_over_cells(adaptive)
     stepped = step_map(step, matrix, False, sizes, spread)
     if networks is None:
         ratio = (coefficients / stepped)[..., 1:]

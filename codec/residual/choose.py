@@ -51,19 +51,14 @@ class Chooser:
         self.kind, self.optimise = kind, optimise
         self.start = quantise(coefficients, step)
         self.coefficients, self.step = coefficients.float(), step.float().expand_as(coefficients)
-        shape = (*coefficients.shape[:3], len(kind.groups) - 1)
-        device = coefficients.device
         zero = distortion(self.coefficients, torch.zeros_like(self.start), self.step)
         #: (N, I, J, groups) J of each group if it is coded, and if it is zeroed.
         self.dropped = torch.stack(
-            [weigh(zero[..., a:b], zero.new_zeros(())).sum((-2, -1)) for a, b in self._groups()], -1
+            [weigh(zero[..., a:b], zero.new_zeros(())).sum((-2, -1)) for a, b in kind.spans], -1
         )
         self.kept = self.dropped.clone()
-        self.class_cost = torch.zeros(*shape[:3], kind.classes, dtype=torch.int32, device=device)
-        del zero
-
-    def _groups(self) -> list[tuple[int, int]]:
-        return list(zip(self.kind.groups[:-1], self.kind.groups[1:], strict=True))
+        shape = (*coefficients.shape[:3], kind.classes)
+        self.class_cost = torch.zeros(shape, dtype=torch.int32, device=coefficients.device)
 
     def classes(self, logits: Tensor, chosen: Tensor) -> Tensor:
         self.class_cost[chosen] = class_costs(logits)
@@ -120,12 +115,6 @@ class Chooser:
 
 def classes_of(values: Tensor, kind: Kind) -> Tensor:
     """(...) int32 number of leading groups, up to the last that is not all zero."""
-    busy = torch.stack(
-        [
-            (values[..., a:b] != 0).flatten(-2).any(-1)
-            for a, b in zip(kind.groups[:-1], kind.groups[1:], strict=True)
-        ],
-        -1,
-    )
+    busy = torch.stack([(values[..., a:b] != 0).flatten(-2).any(-1) for a, b in kind.spans], -1)
     number = torch.arange(1, len(kind.groups), device=values.device, dtype=torch.int32)
     return (busy * number).amax(-1).int()

@@ -16,7 +16,7 @@ from torch import Tensor
 from codec.residual import pyramid
 from codec.residual.adaptive import code_adaptive
 from codec.residual.analyse import Symbols, cells_of
-from codec.residual.context import ONE, step_feature
+from codec.residual.context import picture_features
 from codec.residual.passes import CHROMA, LUMA, Before, Networks, code_cells
 from codec.residual.pyramid import code_plane, shape_of
 from codec.residual.quantise import AQ_LARGEST, FRACTION, Matrix, steps
@@ -68,15 +68,13 @@ def _fill(
     means_writer = RansWriter(pictures, device, cells_count)
     writer = RansWriter(pictures, device, cells_count * CELL * CELL)
     for plane_number, plane in enumerate(symbols.means):
-        _means(
-            PlaneWriter(means_writer, plane, largest),
-            plane_number, symbols.means, symbols.step,
-               matrix, networks)  # fmt: skip
+        source = PlaneWriter(means_writer, plane, largest)
+        _means(source, plane_number, symbols.means, symbols.step, matrix, networks)
     step, mean = symbols.step, symbols.means[0]
     number = torch.full_like(step, matrix.number)
     if symbols.adaptive is not None:
-        source = CellWriter(writer, symbols.adaptive + AQ_LARGEST)
-        code_adaptive(networks, source, mean, step)
+        spread = CellWriter(writer, symbols.adaptive + AQ_LARGEST)
+        code_adaptive(networks, spread, mean, step)
     regions, quarters = (CellWriter(writer, flags) for flags in split_flags(symbols.sizes))
     code_sizes(networks, regions, quarters, mean, step, number)
     cells = cells_of(step, symbols.adaptive, symbols.sizes, matrix, hints)
@@ -90,10 +88,10 @@ def _fill(
 
 
 def _check_values(symbols: Symbols, largest: list[int], bits: int) -> None:
-    for number, most in enumerate(largest):
-        planes = [x[number] for x in (*symbols.means, *symbols.values)]
-        if any(int(plane.abs().max()) > most for plane in planes):
-            raise ValueError(f"expected samples of {bits} bits with their sign, got larger ones")
+    planes = (*symbols.means, *symbols.values)
+    found = torch.stack([plane.flatten(1).abs().amax(1) for plane in planes]).amax(0)
+    if bool((found > torch.tensor(largest, device=found.device)).any()):
+        raise ValueError(f"expected samples of {bits} bits with their sign, got larger ones")
 
 
 def read_means(
@@ -158,9 +156,9 @@ def _means(
 ) -> Tensor:
     """One plane of means; `means` holds at least those before it."""
     known = means[:number][::-1]
-    single = torch.stack((step_feature(step), torch.full_like(step, matrix.number * ONE)), 1)
+    single = picture_features(step, torch.full_like(step, matrix.number))
     shape = shape_of(means[0]) if shape is None else shape
-    return code_plane(networks["means"], source, shape, known, single.to(torch.int8))
+    return code_plane(networks["means"], source, shape, known, single)
 
 
 def _largest(step: Tensor, bits: int) -> list[int]:

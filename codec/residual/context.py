@@ -45,6 +45,16 @@ def step_feature(index: Tensor) -> Tensor:
     return (torch.div(index, 2, rounding_mode="floor")).clamp(-128, 127).to(torch.int8)
 
 
+def picture_features(step: Tensor, matrix: Tensor) -> Tensor:
+    """(N, 2) int8: what step index (N,) and quantisation matrix (N,) say of a whole picture."""
+    return torch.stack((step_feature(step), matrix.to(torch.int8) * ONE), 1)
+
+
+def owners(chosen: Tensor) -> Tensor:
+    """(P,) int64: the picture of every chosen cell of (N, I, J)."""
+    return chosen.nonzero()[:, 0]
+
+
 class Cells(NamedTuple):
     """What is known of all cells before their frequencies: shared by luma and chroma.
 

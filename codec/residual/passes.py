@@ -8,6 +8,7 @@ Axes: N picture, I J cells, K frequency, P cell of one phase, planes coded toget
 """
 
 from collections.abc import Callable, Mapping
+from itertools import pairwise
 from typing import NamedTuple, Protocol
 
 import torch
@@ -37,6 +38,11 @@ class Kind(NamedTuple):
     @property
     def classes(self) -> int:
         return len(self.groups)
+
+    @property
+    def spans(self) -> list[tuple[int, int]]:
+        """First frequency of each group, and the first one after it."""
+        return list(pairwise(self.groups))
 
 
 LUMA = Kind("luma", 1, LUMA_GROUPS)
@@ -95,8 +101,7 @@ def code_cells(
     values = torch.zeros(
         *classes.shape, kind.planes, last, dtype=torch.int32, device=classes.device
     )
-    for number in range(1, len(kind.groups)):
-        start, stop = kind.groups[number - 1 : number + 1]
+    for number, (start, stop) in enumerate(kind.spans, start=1):
         network = networks[f"{kind.name}{number}"]
         for phase in (0, 1):
             chosen = (classes >= number) & (board.black == (phase == 0))
@@ -132,8 +137,7 @@ def network_shapes() -> dict[str, tuple[int, int]]:
     for kind, above, gradients, extra in ((LUMA, 0, 10, 0), (CHROMA, 1, 30, 55)):
         basic = 3 + 3 + 4 + above + HINTS + gradients
         shapes[f"{kind.name}_class"] = (9 * (basic + 1 + 2), kind.classes - 1)
-        for number in range(1, len(kind.groups)):
-            start, stop = kind.groups[number - 1 : number + 1]
+        for number, (start, stop) in enumerate(kind.spans, start=1):
             known = 2 * kind.planes * (stop - kind.groups[0])
             columns = basic + 1 + extra + 1 + known
             shapes[f"{kind.name}{number}"] = (9 * columns, LOGITS * kind.planes * (stop - start))

@@ -40,8 +40,8 @@ class PostFilter(nn.Module):
         widths = [_INPUTS, *[width] * depth]
         self.hidden = nn.ModuleList(nn.Conv2d(a, b, 3, padding=1) for a, b in pairwise(widths))
         self.last = nn.Conv2d(width + _INPUTS, 12, 3, padding=1)
-        nn.init.zeros_(self.last.weight)
-        nn.init.constant_(self.last.bias, 0.0)  # type: ignore[arg-type]
+        for parameter in self.last.parameters():
+            nn.init.zeros_(parameter)
 
     #: first four bytes of the SHA-256 of the weights, which streams carry
     fingerprint: int = 0

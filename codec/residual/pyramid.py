@@ -109,14 +109,9 @@ def _targets(
     shape: tuple[int, int, int], stride: int, phase: int
 ) -> tuple[tuple[slice, slice], ...]:
     """The sublattices of a phase that have any value."""
-    slices = (
+    return tuple(
         (slice(i * stride, None, 2 * stride), slice(j * stride, None, 2 * stride))
         for i, j in _ORIGINS[phase]
-    )
-    origins = _ORIGINS[phase]
-    return tuple(
-        s
-        for s, (i, j) in zip(slices, origins, strict=True)
         if i * stride < shape[1] and j * stride < shape[2]
     )
 

@@ -100,7 +100,7 @@ class RansWriter:
 
     def _code(self, numbers: list[int], lanes: list[int]) -> list[tuple[int, bytes]]:
         """Lanes and words of some of the pictures."""
-        tables, starts, widths, offset = [torch.zeros(0, sum(lanes)).long()], [], [], 0
+        dealt, starts, widths, offset = [torch.zeros(0, sum(lanes)).long()], [], [], 0
         for put in self.puts:
             counts = [put.pictures[n] for n in numbers]
             ends = torch.tensor(put.pictures).cumsum(0).tolist()
@@ -109,9 +109,9 @@ class RansWriter:
                 starts.append(put.start[part])
                 widths.append(put.width[part])
             table = _deal(counts, lanes, self.device)
-            tables.append(torch.where(table >= 0, table + offset, -1))
+            dealt.append(torch.where(table >= 0, table + offset, -1))
             offset += sum(counts)
-        table = torch.cat([t.to(self.device) for t in tables])
+        table = torch.cat([t.to(self.device) for t in dealt])
         state = torch.full((sum(lanes),), LOWEST, dtype=torch.int64, device=self.device)
         words = torch.zeros(table.shape, dtype=torch.int32, device=self.device)
         written = torch.zeros(table.shape, dtype=torch.bool, device=self.device)

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from codec.residual.alphabet import COST_UNIT
 from codec.residual.choose import COST_WEIGHT
-from codec.residual.context import ONE, checkerboard, log_size, step_feature
+from codec.residual.context import ONE, checkerboard, log_size, owners, picture_features
 from codec.residual.passes import Networks, Source
 from codec.residual.transform import CELL, REGION
 
@@ -88,7 +88,7 @@ def _code_flags(
     """(N, S, T) int32 flags where `may` is set, in two phases."""
     factor = means.shape[1] // may.shape[1]
     busy = activity(means, factor)
-    single = torch.stack((step_feature(step), matrix.to(torch.int8) * ONE), -1)
+    single = picture_features(step, matrix)
     flags = torch.zeros(may.shape, dtype=torch.int32, device=may.device)
     known = ~may  # what may not be split is known to be whole
     black = checkerboard(*may.shape[1:], may.device)
@@ -96,8 +96,7 @@ def _code_flags(
         chosen = may & (black == (phase == 0))
         state = (known * (2 * flags - 1)).to(torch.int8) * ONE
         rows = torch.cat((around(state), busy), -1)[chosen]
-        picture = torch.arange(len(may), device=may.device)[:, None, None].expand_as(may)[chosen]
-        rows = torch.cat((rows, single[picture]), -1)
+        rows = torch.cat((rows, single[owners(chosen)]), -1)
         rows = F.pad(rows, (0, INPUTS - rows.shape[1]))
         flags[chosen] = source.classes(network(rows), chosen)
         known = known | chosen

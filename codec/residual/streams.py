@@ -17,6 +17,7 @@ from codec.residual.alphabet import (
     events,
     tail_boundaries,
 )
+from codec.residual.context import owners
 from codec.residual.pyramid import COARSEST, Guess, centre
 from codec.residual.rans import CorruptStream, RansReader, RansWriter
 
@@ -100,7 +101,7 @@ def _counts(owner: Tensor, pictures: int) -> list[int]:
 
 def _owner(chosen: Tensor, each: int = 1) -> Tensor:
     """(P each,) int64: the picture of every chosen cell of (N, I, J)."""
-    owner = chosen.nonzero()[:, 0]
+    owner = owners(chosen)
     return owner.repeat_interleave(each) if each > 1 else owner
 
 

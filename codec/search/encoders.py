@@ -194,11 +194,6 @@ def encoder(name: str) -> Encoder:
     """
     if name not in _BY_NAME:
         raise ValueError(f"expected a format out of {', '.join(NAMES)}, got {name!r}")
-    if name == "jxl":
-        try:
-            import imagecodecs  # noqa: F401
-        except ImportError as error:
-            raise ValueError("expected imagecodecs for jxl: pip install imagecodecs") from error
     if name.startswith("avif") and not features.check("avif"):
         raise ValueError("expected a Pillow that writes AVIF")
     return _BY_NAME[name]()
@@ -208,7 +203,7 @@ def encode_lossless(name: str, picture: Tensor) -> bytes:
     """`PNG` (optimised), `WebP lossless` or `JPEG XL lossless` of a picture.
 
     Raises:
-        ValueError: another name, or the library is not here.
+        ValueError: another name.
     """
     buffer = io.BytesIO()
     if name == "PNG":
@@ -216,10 +211,8 @@ def encode_lossless(name: str, picture: Tensor) -> bytes:
     elif name == "WebP lossless":
         _to_image(picture).save(buffer, "WEBP", lossless=True, quality=100, method=6)
     elif name == "JPEG XL lossless":
-        try:
-            import imagecodecs
-        except ImportError as error:
-            raise ValueError("expected imagecodecs for jxl: pip install imagecodecs") from error
+        import imagecodecs
+
         array = np.ascontiguousarray(picture.permute(1, 2, 0).numpy())
         return bytes(imagecodecs.jpegxl_encode(array, lossless=True, effort=7, numthreads=1))
     else:

@@ -33,7 +33,7 @@ from codec.search.methods import (
 )
 from codec.search.prior import SHIPPED, fit, prior_of
 from codec.search.scores import SCORES, Score
-from codec.study.record import markdown_table, provenance
+from codec.study.record import Report, markdown_table, provenance
 
 METHODS: dict[str, Callable[[Prober, float], int]] = {
     "certified (default)": certified,
@@ -45,13 +45,6 @@ METHODS: dict[str, Callable[[Prober, float], int]] = {
     "seed, measured and corrected, d=2": partial(seed_corrected, step=2),
     "stepping from 80 (prior art)": stepping,
 }
-
-
-class Result(NamedTuple):
-    """Printed by evaluate.py."""
-
-    summary: str
-    failures: list[str]
 
 
 class Entry(NamedTuple):
@@ -96,7 +89,7 @@ def run(
     encoders: list[str],
     targets: dict[str, list[float]],
     batch_targets: dict[str, list[float]],
-) -> Result:
+) -> Report:
     """Compare the methods.
 
     Args:
@@ -129,7 +122,7 @@ def run(
     record = provenance() | {"methods": rows, "batches": batched}
     write_atomically(target / "quality_search.json", json.dumps(record, indent=1).encode())
     write_atomically(target / "quality_search.md", f"# Quality search\n\n{text}\n".encode())
-    return Result(f"{text}\n\nsaved in {target}", failures)
+    return Report(f"{text}\n\nsaved in {target}", failures)
 
 
 def sweep_pictures(
@@ -220,7 +213,7 @@ def _is_certified(probes: tuple[Probe, ...], quality: int, target: float) -> boo
 
 def fit_prior(
     photos: str | None, out: str | None, encoders: list[str], scores: list[str], every: int
-) -> Result:
+) -> Report:
     """Fit the table that `codec.search.prior` reads: the usual score at each quality.
 
     Args:
@@ -239,7 +232,7 @@ def fit_prior(
             sweeps = sweep_pictures(pictures, one, score, every)
             table[f"{name} {score_name}"] = _usual(list(sweeps.values()), score, one.qualities)
     write_atomically(path, (json.dumps(table, indent=0) + "\n").encode())
-    return Result(f"{len(table)} rows in {path}", failures)
+    return Report(f"{len(table)} rows in {path}", failures)
 
 
 def _usual(sweeps: list[Sweep], score: Score, qualities: range) -> dict[str, list]:

@@ -30,7 +30,7 @@ from codec.search.scores import SCORES
 from codec.settings import Settings
 from codec.study.bjontegaard import log_rate_difference, percent
 from codec.study.rate_report import write_report
-from codec.study.record import markdown_table, provenance
+from codec.study.record import Report, markdown_table, provenance
 
 OWN = {
     "dfc mse, no filter": OwnEncoder(mode="mse", filter="none"),
@@ -64,13 +64,6 @@ class Point(NamedTuple):
     ssimulacra2: float | None
 
 
-class Result(NamedTuple):
-    """Printed by evaluate.py."""
-
-    summary: str
-    failures: list[str]
-
-
 def run(
     photos: str | None,
     out: str,
@@ -78,7 +71,7 @@ def run(
     codecs: list[str] | None,
     lossless: bool,
     device: str,
-) -> Result:
+) -> Report:
     """Measure and report.
 
     Args:
@@ -116,7 +109,7 @@ def run(
     write_atomically(target / "rate_distortion.json", json.dumps(record, indent=1).encode())
     write_atomically(target / "rate_distortion.md", f"# Rate and distortion\n\n{text}\n".encode())
     write_report(target, points, pictures, contenders, qualities, tables)
-    return Result(f"{text}\n\nsaved in {target}; open {target / 'report.html'}", failures)
+    return Report(f"{text}\n\nsaved in {target}; open {target / 'report.html'}", failures)
 
 
 def _contenders(codecs: list[str] | None, device: str) -> tuple[dict[str, Encoder], list[str]]:
@@ -298,10 +291,7 @@ def _lossless_table(pictures: list[Tensor], device: str) -> list[dict[str, Any]]
 
     totals: dict[str, int] = {}
     for name in ("PNG", "WebP lossless", "JPEG XL lossless"):
-        try:
-            totals[name] = sum(len(encode_lossless(name, p)) for p in pictures)
-        except ValueError:
-            continue
+        totals[name] = sum(len(encode_lossless(name, p)) for p in pictures)
     streams = still.encode(pictures, lossless=True, device=device)
     exact = all(torch.equal(a, b) for a, b in zip(still.decode(streams), pictures, strict=True))
     totals["dfc lossless" if exact else "dfc lossless (BROKEN)"] = sum(map(len, streams))

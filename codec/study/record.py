@@ -5,11 +5,18 @@ import platform
 import subprocess
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
 from codec.devices import gpu_name
+
+
+class Report(NamedTuple):
+    """What a study returns to evaluate.py: what it prints, and a sentence for each failure."""
+
+    summary: str
+    failures: list[str]
 
 
 def provenance() -> dict[str, Any]:
