@@ -11,7 +11,7 @@ from codec.image_io import write_pixels
 from codec.learn import export
 from codec.learn.networks import ContextNetworks, load_answers, load_trained
 from codec.learn.quality_table import _match
-from codec.learn.symbols import SymbolTiles
+from codec.learn.symbols import symbol_tiles
 from codec.residual.models import load_contexts
 from codec.residual.postfilter import PostFilter
 from codec.study import quality_search, rate_distortion
@@ -99,7 +99,7 @@ def test_trained_networks_become_what_ships(tmp_path: Path) -> None:
     path = tmp_path / "trained.safetensors"
     save_weights(networks.state_dict(), {"hidden": [8], "small": [8]}, path)
     assert load_trained(path).state_dict().keys() == networks.state_dict().keys()
-    tiles = SymbolTiles(None, None, 32, str(path), 0.5, False, 0)
+    tiles = symbol_tiles(None, None, 32, str(path), 0.5, False, 0)
     assert tiles.training.hints.any() and tiles.training.matrix.unique().tolist() == [0, 1]
     found = export.export_contexts({"full": str(path)}, tiles, str(tmp_path / "out.safetensors"))
     assert "integers" in found.summary

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from codec.image_io import write_atomically
 from codec.learn.context_task import ContextTask
 from codec.learn.networks import load_trained
-from codec.learn.symbols import SymbolTiles
+from codec.learn.symbols import TileSets
 from codec.residual import models, postfilter
 from codec.residual.alphabet import LOGIT_STEPS
 from codec.residual.network import IntegerNetwork, RowNetwork, to_integers
@@ -46,7 +46,7 @@ class _Steps(nn.Module):
 
 
 @torch.no_grad()
-def export_contexts(weights: dict[str, str], tiles: SymbolTiles, out: str | None) -> Report:
+def export_contexts(weights: dict[str, str], tiles: TileSets, out: str | None) -> Report:
     """Round trained context networks and write them.
 
     Args:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from codec.colour import luma, ycbcr_to_rgb
 from codec.learn.networks import load_answers
-from codec.learn.symbols import Tiles, make_tiles, tile_symbols
+from codec.learn.symbols import Tiles, TileSets, held_out_tiles, make_tiles, tile_symbols
 from codec.metrics import psnr, ssim
 from codec.residual.adaptive import spread_over_cells
 from codec.residual.analyse import reconstruct
@@ -45,43 +45,26 @@ class Decoded(NamedTuple):
         return Decoded(*(x.to(device) for x in self))
 
 
-class DecodedTiles:
+def decoded_tiles(
+    clean: str | None,
+    photos: str | None,
+    tiles: int,
+    networks: str | None,
+    matrix: str,
+    seed: int,
+) -> TileSets:
     """Tiles of training and of validation photos, through the codec once at the start.
 
     Args:
-        clean, photos, tiles, networks, seed: see `codec.learn.symbols.SymbolTiles`.
+        clean, photos, tiles, networks, seed: see `codec.learn.symbols.symbol_tiles`.
         matrix: the quantisation matrix, `mse` or `perceptual`.
     """
+    coder = None if networks is None else load_answers(networks)
 
-    def __init__(
-        self,
-        clean: str | None,
-        photos: str | None,
-        tiles: int,
-        networks: str | None,
-        matrix: str,
-        seed: int,
-    ):
-        coder = None if networks is None else load_answers(networks)
-        names = (matrix,)
-        held_out = max(16, tiles // 16)
-        self.training = _decode(make_tiles(clean, photos, "train", tiles, coder, names, 0.0, seed))
-        self.held_out = _decode(make_tiles(clean, photos, "val", held_out, coder, names, 0.0, seed))
+    def made(split: str, count: int) -> Decoded:
+        return _decode(make_tiles(clean, photos, split, count, coder, (matrix,), 0.0, seed))
 
-    def to(self, device: torch.device) -> "DecodedTiles":
-        self.training = self.training.to(device)
-        self.held_out = self.held_out.to(device)
-        return self
-
-    def batch(self, size: int, generator: torch.Generator) -> Decoded:
-        index = torch.randint(
-            self.training.pictures, (size,), generator=generator, device=generator.device
-        )
-        return Decoded(*(x[index] for x in self.training))
-
-    def validation(self, size: int) -> list[Decoded]:
-        parts = zip(*(x.split(size) for x in self.held_out), strict=True)
-        return [Decoded(*part) for part in parts]
+    return TileSets(made("train", tiles), made("val", held_out_tiles(tiles)))
 
 
 def _decode(tiles: Tiles) -> Decoded:

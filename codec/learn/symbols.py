@@ -7,7 +7,7 @@ Axes: N tile, H W = TILE pixels, I J cells, K frequency, S T regions.
 
 import random
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -79,7 +79,42 @@ def tile_symbols(batch: Tiles) -> tuple[Symbols, Cells]:
     return symbols, cells._replace(matrix=batch.matrix.int())
 
 
-class SymbolTiles:
+class TileSets:
+    """Training and validation tiles as the training loop asks for them.
+
+    Args:
+        training, held_out: `Tiles`, or another NamedTuple of tensors with one row a tile.
+    """
+
+    def __init__(self, training: Any, held_out: Any):
+        self.training, self.held_out = training, held_out
+
+    def to(self, device: torch.device) -> "TileSets":
+        self.training = self.training.to(device)
+        self.held_out = self.held_out.to(device)
+        return self
+
+    def batch(self, size: int, generator: torch.Generator) -> Any:
+        """Random tiles, turned and mirrored only as they were made."""
+        index = torch.randint(
+            self.training.pictures, (size,), generator=generator, device=generator.device
+        )
+        return type(self.training)(*(x[index.to(x.device)] for x in self.training))
+
+    def validation(self, size: int) -> list[Any]:
+        parts = zip(*(x.split(size) for x in self.held_out), strict=True)
+        return [type(self.held_out)(*part) for part in parts]
+
+
+def symbol_tiles(
+    clean: str | None,
+    photos: str | None,
+    tiles: int,
+    networks: str | None,
+    share_predicted: float,
+    uniform: bool,
+    seed: int,
+) -> TileSets:
     """Tiles of training and of validation photos, analysed once at the start.
 
     Args:
@@ -91,41 +126,18 @@ class SymbolTiles:
         uniform: all transform blocks of one size, as the fast effort has it.
         seed: of crops and steps.
     """
+    coder = None if networks is None else load_answers(networks)
 
-    def __init__(
-        self,
-        clean: str | None,
-        photos: str | None,
-        tiles: int,
-        networks: str | None,
-        share_predicted: float,
-        uniform: bool,
-        seed: int,
-    ):
-        coder = None if networks is None else load_answers(networks)
-        names, share = tuple(MATRICES), share_predicted
-        self.training = make_tiles(
-            clean, photos, "train", tiles, coder, names, share, seed, uniform
-        )
-        self.held_out = make_tiles(
-            clean, photos, "val", max(16, tiles // 16), coder, names, share, seed, uniform
-        )
+    def made(split: str, count: int) -> Tiles:
+        names = tuple(MATRICES)
+        return make_tiles(clean, photos, split, count, coder, names, share_predicted, seed, uniform)
 
-    def to(self, device: torch.device) -> "SymbolTiles":
-        self.training = self.training.to(device)
-        self.held_out = self.held_out.to(device)
-        return self
+    return TileSets(made("train", tiles), made("val", held_out_tiles(tiles)))
 
-    def batch(self, size: int, generator: torch.Generator) -> Tiles:
-        """Random tiles, turned and mirrored only as they were made."""
-        index = torch.randint(
-            self.training.pictures, (size,), generator=generator, device=generator.device
-        )
-        return Tiles(*(x[index.to(x.device)] for x in self.training))
 
-    def validation(self, size: int) -> list[Tiles]:
-        parts = zip(*(x.split(size) for x in self.held_out), strict=True)
-        return [Tiles(*part) for part in parts]
+def held_out_tiles(tiles: int) -> int:
+    """How many tiles validate beside so many that train."""
+    return max(16, tiles // 16)
 
 
 def make_tiles(
