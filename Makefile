@@ -23,7 +23,7 @@ slow:  ## whole commands, several processes, notebooks
 check: lint test  ## what every change must pass
 
 bench-deps:  ## optional packages of the benchmarks
-	$(PYTHON) -m pip install -q pilgram2 opencolorio ssimulacra2
+	$(PYTHON) -m pip install -q pilgram2 opencolorio
 	$(PYTHON) -m pip install -q --no-deps instafilter  # it asks for another OpenCV
 
 clean:  ## remove what tools leave behind

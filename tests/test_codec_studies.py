@@ -10,6 +10,7 @@ import torch
 from codec.image_io import write_pixels
 from codec.learn import export
 from codec.learn.networks import ContextNetworks, load_answers, load_trained
+from codec.learn import search_prior
 from codec.learn.quality_table import _match
 from codec.learn.symbols import symbol_tiles
 from codec.residual.models import load_contexts
@@ -78,14 +79,15 @@ def test_quality_search_is_exact_against_sweeps(folder: Path, tmp_path: Path) ->
 
 def test_a_prior_is_fitted_and_rises(folder: Path, tmp_path: Path) -> None:
     out = tmp_path / "prior.json"
-    quality_search.fit_prior(str(folder), str(out), ["jpeg"], ["ssim", "psnr"], 20)
+    search_prior.run(str(folder), str(out), ["jpeg"], ["ssim", "psnr"], 2, 20)
     table = json.loads(out.read_text())
     assert set(table) == {"jpeg ssim", "jpeg psnr"}
     for row in table.values():
         usual = row["usual"]
         assert len(usual) == 100 and all(b >= a for a, b in pairwise(usual))
+        assert len(row["weights"]) == len(row["centre"]) == 8
         assert usual[-1] > usual[-10] + 0.01  # the last quality was measured
-        assert len(row["modes"]) == 2 and len(row["modes"][0]) == 100
+        assert len(row["modes"]) == 4 and len(row["modes"][0]) == 100
 
 
 def test_a_quality_table_matches_scores() -> None:

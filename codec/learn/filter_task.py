@@ -6,19 +6,19 @@ Axes: N tile, H W pixels.
 from typing import NamedTuple
 
 import torch
-import torch.nn.functional as F
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from codec.colour import luma, ycbcr_to_rgb
 from codec.learn.networks import load_answers
 from codec.learn.symbols import Tiles, TileSets, held_out_tiles, make_tiles, tile_symbols
-from codec.metrics import psnr, ssim
+from codec.metrics import psnr
 from codec.residual.adaptive import spread_over_cells
 from codec.residual.analyse import reconstruct
 from codec.residual.edge_filter import smooth
 from codec.residual.postfilter import GREY, PostFilter
 from codec.residual.quantise import FRACTION, MATRICES, plane_steps
+from codec.ssimulacra2 import ssimulacra2
 
 
 class Decoded(NamedTuple):
@@ -105,12 +105,13 @@ class PostFilterTask(nn.Module):
     Args:
         network: the filter to train.
         start: weights to start from, as `train.py` saves them; None starts afresh.
-        similarity_weight: weight of 1 - SSIM over three scales, for the perceptual matrix.
+        seen_weight: weight of the distance 100 - SSIMULACRA2, also in units of what the decoded tile
+            has, for the perceptual matrix.
     """
 
-    def __init__(self, network: PostFilter, start: str | None, similarity_weight: float):
+    def __init__(self, network: PostFilter, start: str | None, seen_weight: float):
         super().__init__()
-        self.network, self.similarity_weight = network, similarity_weight
+        self.network, self.seen_weight = network, seen_weight
         if start is not None:
             self.network.load_state_dict(load_file(start))
 
@@ -127,16 +128,21 @@ class PostFilterTask(nn.Module):
         after = (restored - truth).square().flatten(1).mean(1)
         loss = (after / (before + 1e-6)).mean()
         logs = {"error": loss.detach()}
-        if self.similarity_weight:
-            scales = _scales(restored, truth)
-            apart = torch.stack([1 - ssim(x, y).mean() for x, y in scales]).sum()
-            logs["dissimilarity"] = apart.detach()
-            loss = loss + self.similarity_weight * apart
+        if self.seen_weight:
+            with torch.no_grad():
+                decoded = _distance(truth, _to_rgb(batch.smoothed))
+            seen = (_distance(truth, restored) / decoded).mean()
+            logs["distance"] = seen.detach()
+            loss = loss + self.seen_weight * seen
         return loss, logs
 
     @torch.no_grad()
     def evaluate(self, batch: Decoded) -> dict[str, Tensor]:
-        """PSNR-RGB and luma SSIM, (N,) each, before and after; `score` is the mean gain in dB."""
+        """PSNR-RGB and SSIMULACRA2, (N,) each, before and after.
+
+        `score` is what training aims at: the gain in dB, or by how many per cent the distance of
+        SSIMULACRA2 is less than the edge filter's.
+        """
         truth = batch.pixels.float() / 255
         before, restored = (x.clamp(0, 1) for x in (_to_rgb(batch.planes), self._restored(batch)))
         smoothed = _to_rgb(batch.smoothed).clamp(0, 1)
@@ -145,12 +151,13 @@ class PostFilterTask(nn.Module):
             "smoothed": psnr(smoothed, truth),
             "restored": psnr(restored, truth),
             "luma_gain": _luma_psnr(restored, truth) - _luma_psnr(before, truth),
-            "ssim_decoded": 100 * ssim(before, truth),
-            "ssim_restored": 100 * ssim(restored, truth),
+            "seen_smoothed": ssimulacra2(truth, smoothed),
+            "seen_restored": ssimulacra2(truth, restored),
         }
         gain = figures["restored"] - figures["decoded"]
-        closer = figures["ssim_restored"] - figures["ssim_decoded"]
-        return figures | {"score": gain + self.similarity_weight * closer}
+        if self.seen_weight:
+            gain = 100 - 100 * _distance(truth, restored) / _distance(truth, smoothed)
+        return figures | {"score": gain}
 
     @torch.no_grad()
     def preview(self, batch: Decoded) -> Tensor:
@@ -159,11 +166,9 @@ class PostFilterTask(nn.Module):
         return torch.cat((_to_rgb(batch.planes), self._restored(batch), truth), 3).clamp(0, 1)
 
 
-def _scales(x: Tensor, y: Tensor) -> list[tuple[Tensor, Tensor]]:
-    pairs = [(x, y)]
-    for _ in range(2):
-        pairs.append((F.avg_pool2d(pairs[-1][0], 2), F.avg_pool2d(pairs[-1][1], 2)))
-    return pairs
+def _distance(truth: Tensor, decoded: Tensor) -> Tensor:
+    """(N,) 100 - SSIMULACRA2, at least 1."""
+    return (100 - ssimulacra2(truth, decoded.clamp(0, 1))).clamp(min=1)
 
 
 def _luma_psnr(x: Tensor, y: Tensor) -> Tensor:

@@ -9,8 +9,11 @@ After Duda 2013, "Asymmetric numeral systems", and Giesen 2014, "Interleaved ent
 Axes: N picture, n symbol, T step, L lane over all pictures.
 """
 
-from typing import NamedTuple
+import math
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -22,7 +25,10 @@ LOWEST = 1 << WORD
 BYTES_PER_LANE = 640  # of payload: a lane costs three bytes
 MOST_LANES = 4096
 _VALUES_PER_LANE = 1 << 16
-_STEPS_BETWEEN_CHECKS = 256
+_STEPS_AT_ONCE = 256  # of the reader, between checks
+
+
+Where = Callable[..., Any]
 
 
 class CorruptStream(ValueError):
@@ -100,7 +106,7 @@ class RansWriter:
 
     def _code(self, numbers: list[int], lanes: list[int]) -> list[tuple[int, bytes]]:
         """Lanes and words of some of the pictures."""
-        dealt, starts, widths, offset = [torch.zeros(0, sum(lanes)).long()], [], [], 0
+        tables, starts, widths, offset = [], [], [], 0
         for put in self.puts:
             counts = [put.pictures[n] for n in numbers]
             ends = torch.tensor(put.pictures).cumsum(0).tolist()
@@ -109,27 +115,20 @@ class RansWriter:
                 starts.append(put.start[part])
                 widths.append(put.width[part])
             table = _deal(counts, lanes, self.device)
-            dealt.append(torch.where(table >= 0, table + offset, -1))
+            tables.append(torch.where(table >= 0, table + offset, -1))
             offset += sum(counts)
-        table = torch.cat([t.to(self.device) for t in dealt])
+        # An unused lane, -1 in the table, codes the certain symbol, which changes nothing.
+        certain = [torch.tensor([x], dtype=torch.int32, device=self.device) for x in (0, TOTAL)]
+        idle = torch.full((0, sum(lanes)), -1, device=self.device)
+        table = torch.cat([idle, *tables])
+        start = torch.cat([*starts, certain[0]])[table]
+        width = torch.cat([*widths, certain[1]])[table]
         state = torch.full((sum(lanes),), LOWEST, dtype=torch.int64, device=self.device)
         words = torch.zeros(table.shape, dtype=torch.int32, device=self.device)
         written = torch.zeros(table.shape, dtype=torch.bool, device=self.device)
-        if len(table):
-            start, width = torch.cat(starts), torch.cat(widths)
-            for t in range(len(table) - 1, -1, -1):
-                used = table[t] >= 0
-                index = table[t].clamp(min=0)
-                # An unused lane codes the certain symbol, which changes nothing.
-                first = torch.where(used, start[index], 0).long()
-                count = torch.where(used, width[index], TOTAL).long()
-                full = used & (state >= count << (2 * WORD - PRECISION))
-                written[t] = full
-                words[t] = state & 0xFFFF
-                state = torch.where(full, state >> WORD, state)
-                quotient = torch.div(state, count, rounding_mode="floor")
-                coded = (quotient << PRECISION) + (state - quotient * count) + first
-                state = torch.where(used, coded, state)
+        del tables, starts, widths, table
+        where, arrays = _quick(state, start, width, words, written)
+        _push(where, *arrays)
         return self._collect(lanes, state, words, written)
 
     def _collect(
@@ -179,7 +178,9 @@ class RansReader:
             raise CorruptStream("expected states from 2^16")
         lengths = torch.tensor([len(body) for body in bodies])[:, None]
         self.state = state.to(device)
-        self.words = torch.cat([*bodies, torch.zeros(1, dtype=torch.int64)]).to(device)
+        # Zeros behind, so that reading too far is noticed before it reads outside.
+        behind = torch.zeros(_STEPS_AT_ONCE * state.shape[1], dtype=torch.int64)
+        self.words = torch.cat([*bodies, behind]).to(device)
         self.end = lengths.cumsum(0).to(device)  # (N, 1), like `before`
         self.before = self.end - lengths.to(device) - 1  # the word read last
 
@@ -191,33 +192,18 @@ class RansReader:
         used = table >= 0
         bounds = boundaries.long()[table.clamp(min=0)].movedim(-1, 1).contiguous()  # (T, k+1, N, L)
         found = torch.empty(table.shape, dtype=torch.int64, device=self.device)
-        state, before, words = self.state, self.before, self.words
-        last = len(words) - 1
-        for t, everywhere in enumerate(used.flatten(1).all(1).tolist()):
-            row = bounds[t]
-            slot = state & (TOTAL - 1)
-            symbol = (row[1:-1] <= slot).sum(0)
-            found[t] = symbol
-            start, end = row.gather(0, torch.stack((symbol, symbol + 1)))
-            moved = (end - start).mul_(state >> PRECISION).add_(slot).sub_(start)
-            if not everywhere:
-                moved = torch.where(used[t], moved, state)
-            short = moved < LOWEST
-            index = short.cumsum(1).add_(before)
-            before = index[:, -1:]
-            word = words[index.clamp(min=0, max=last)]
-            state = torch.where(short, moved << WORD | word, moved)
-            if t % _STEPS_BETWEEN_CHECKS == 0:
-                self._check(before)
-        self._check(before)
-        self.state, self.before = state, before
+        lane = torch.arange(self.state.numel(), device=self.device).view_as(self.state)
+        everywhere = used.flatten(1).all(1).tolist()
+        for first in range(0, len(found), _STEPS_AT_ONCE):
+            part = slice(first, first + _STEPS_AT_ONCE)
+            tensors = (self.state, self.before, found[part], bounds[part], used[part])
+            where, arrays = _quick(*tensors, self.words, lane)
+            _pop(where, everywhere[part], *arrays)
+            if bool((self.before >= self.end).any()):
+                raise CorruptStream("expected more entropy-coded data")
         symbols = torch.empty(len(boundaries), dtype=torch.int64, device=self.device)
         symbols[table[used]] = found[used]
         return symbols
-
-    def _check(self, before: Tensor) -> None:
-        if bool((before >= self.end).any()):
-            raise CorruptStream("expected more entropy-coded data")
 
     def _deal(self, pictures: list[int]) -> Tensor:
         """(T, N, L) int64: which symbol each lane codes at each step; -1 for none."""
@@ -233,6 +219,59 @@ class RansReader:
         """
         if bool((self.before + 1 != self.end).any()) or bool((self.state != LOWEST).any()):
             raise CorruptStream("expected the entropy-coded data to end here")
+
+
+# The two loops below take tensors or NumPy arrays alike. On a CPU they get arrays, whose calls cost a
+# third of torch's, over the same memory.
+
+
+def _push(where: Where, state: Any, start: Any, width: Any, words: Any, written: Any) -> None:
+    """Code symbols, the last step first: state (L,), the others (T, L); all are written to."""
+    for t in range(len(start) - 1, -1, -1):
+        count = width[t]
+        full = state >> (2 * WORD - PRECISION) >= count
+        written[t] = full
+        words[t] = state & LOWEST - 1
+        short = where(full, state >> WORD, state)
+        state[:] = short + short // count * (TOTAL - count) + start[t]
+
+
+def _pop(
+    where: Where, everywhere: list[bool], state: Any, before: Any, found: Any, bounds: Any,
+    used: Any, words: Any, lane: Any,
+) -> None:  # fmt: skip
+    """Decode symbols: state (N, L), before (N, 1) and found (T, N, L) are written to.
+
+    Args:
+        everywhere: for each step, whether all lanes have a symbol.
+        bounds: (T, k + 1, N, L) cumulative counts.
+        used: (T, N, L) which lanes have a symbol.
+        words: of all pictures one after the other.
+        lane: (N, L) their numbers.
+    """
+    lanes = math.prod(lane.shape)
+    for t, all_used in enumerate(everywhere):
+        row = bounds[t]
+        slot = state & TOTAL - 1
+        symbol = (row[1:-1] <= slot).sum(0)
+        found[t] = symbol
+        flat = row.reshape(-1)
+        at = symbol * lanes + lane
+        start = flat[at]
+        moved = (flat[at + lanes] - start) * (state >> PRECISION) + slot - start
+        if not all_used:
+            moved = where(used[t], moved, state)
+        short = moved < LOWEST
+        index = short.cumsum(1) + before
+        before[:] = index[:, -1:]
+        state[:] = where(short, moved << WORD | words[index], moved)
+
+
+def _quick(*tensors: Tensor) -> tuple[Where, list[Any]]:
+    """`where`, and the tensors or, on a CPU, NumPy arrays over their memory."""
+    if tensors[0].device.type == "cpu":
+        return np.where, [tensor.numpy() for tensor in tensors]
+    return torch.where, list(tensors)
 
 
 def _owners(counts: list[int], device: torch.device) -> Tensor:

@@ -20,6 +20,8 @@ from codec.search.prior import prior_of
 from codec.search.scores import Score
 from codec.settings import check_picture
 
+_FIRST_APART = 2  # qualities
+
 Method = Callable[[Prober, float], int]
 
 
@@ -70,7 +72,7 @@ def find(
         files[quality] = encoder.encode(picture, quality)
         return score.measure(picture, encoder.decode(files[quality])), len(files[quality])
 
-    prior = prior_of(encoder.name, score.name, encoder.qualities)
+    prior = prior_of(encoder.name, score.name, encoder.qualities, picture)
     prober = Prober(measure, score.to_unit, encoder.qualities, prior)
     quality = method(prober, target)
     reached = prober(quality)
@@ -94,7 +96,7 @@ def find_batch(
         One entry a picture, in order: what was found, or that the target is out of reach.
     """
     _check_target(target)
-    searches = [_Bracket(encoder, score, target) for _ in pictures]
+    searches = [_Bracket(encoder, score, target, picture) for picture in pictures]
     while open_ := [number for number, search in enumerate(searches) if not search.done]:
         wanted = [(n, quality) for n in open_ for quality in searches[n].propose(width)]
         decoded = encoder.preview([pictures[n] for n, _ in wanted], [q for _, q in wanted])
@@ -113,9 +115,9 @@ def _check_target(target: float) -> None:
 class _Bracket:
     """The search of one picture in rounds: `low` fails, `high` passes."""
 
-    def __init__(self, encoder: OwnEncoder, score: Score, target: float):
+    def __init__(self, encoder: OwnEncoder, score: Score, target: float, picture: Tensor):
         self.encoder, self.score, self.target = encoder, score, target
-        self.prior = prior_of(encoder.name, score.name, encoder.qualities)
+        self.prior = prior_of(encoder.name, score.name, encoder.qualities, picture)
         self.low, self.high = encoder.qualities[0] - 1, encoder.qualities[-1] + 1
         self.rounds = 0
         self.probes: list[Probe] = []
@@ -125,16 +127,19 @@ class _Bracket:
         return self.high - self.low == 1
 
     def propose(self, width: int) -> list[int]:
-        """Qualities around the guess at first, then evenly in the bracket."""
+        """Qualities about the guess, wide apart at first, then next to each other, then even."""
         inside = self.high - self.low - 1
         if inside <= width:
             return list(range(self.low + 1, self.high))
-        if not self.probes:
-            goal = depth(self.score.to_unit(self.target))
-            middle = round(self.encoder.qualities[0] + where(self.prior.usual, goal))
-            spread = [middle + round(4 * (i - (width - 1) / 2)) for i in range(width)]
-            return sorted({min(max(q, self.low + 1), self.high - 1) for q in spread})
-        return [self.low + round((i + 1) * (inside + 1) / (width + 1)) for i in range(width)]
+        if self.rounds > 1:
+            return [self.low + round((i + 1) * (inside + 1) / (width + 1)) for i in range(width)]
+        first = self.encoder.qualities[0]
+        known = {p.quality - first: depth(self.score.to_unit(p.score)) for p in self.probes}
+        goal = depth(self.score.to_unit(self.target))
+        apart = 1 if self.rounds else _FIRST_APART
+        guess = first + round(where(self.prior.expected(known), goal))
+        spread = [guess + apart * (i - width // 2) for i in range(width)]
+        return sorted({min(max(q, self.low + 1), self.high - 1) for q in spread})
 
     def enter(self, quality: int, score: float) -> None:
         self.probes.append(Probe(quality, score, None))

@@ -5,18 +5,16 @@ curve expects. Pictures are (C, H, W) uint8.
 """
 
 import math
-import tempfile
 from collections.abc import Callable
-from pathlib import Path
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from codec.colour import luma
-from codec.image_io import write_pixels
 from codec.metrics import ms_ssim, psnr, ssim
 from codec.search.methods import NEARLY_ONE
+from codec.ssimulacra2 import ssimulacra2
 
 
 class Score(NamedTuple):
@@ -93,15 +91,7 @@ def _added_edges(difference: Tensor, end: int) -> Tensor:
 
 
 def _ssimulacra2(original: Tensor, decoded: Tensor) -> float:
-    try:
-        from ssimulacra2 import compute_ssimulacra2
-    except ImportError as error:
-        raise ValueError("expected the package ssimulacra2: pip install ssimulacra2") from error
-    with tempfile.TemporaryDirectory() as folder:
-        paths = [Path(folder) / name for name in ("original.png", "decoded.png")]
-        for path, picture in zip(paths, (original, decoded), strict=True):
-            write_pixels(path, picture.expand(3, -1, -1))
-        return float(compute_ssimulacra2(*map(str, paths)))
+    return float(ssimulacra2(_as_floats(original), _as_floats(decoded)))
 
 
 SCORES = {
@@ -111,10 +101,6 @@ SCORES = {
         Score("ms_ssim", _ms_ssim, _clipped),
         Score("psnr", _psnr, lambda db: _clipped(1 - 10 ** (-max(db, 0.0) / 10))),
         Score("smallfry", smallfry, lambda s: _clipped(s / SMALLFRY_MOST)),
-        Score(
-            "ssimulacra2",
-            _ssimulacra2,
-            _logistic,
-        ),
+        Score("ssimulacra2", _ssimulacra2, _logistic),
     )
 }

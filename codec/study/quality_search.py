@@ -10,11 +10,9 @@ import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-import numpy as np
 from torch import Tensor
-from tqdm import tqdm
 
 from codec.image_io import write_atomically
 from codec.photos import load_pictures
@@ -26,13 +24,13 @@ from codec.search.methods import (
     TargetUnreachable,
     bisection,
     certified,
-    depth,
     seed_corrected,
     seed_literal,
     stepping,
 )
-from codec.search.prior import SHIPPED, fit, prior_of
+from codec.search.prior import Prior, prior_of
 from codec.search.scores import SCORES, Score
+from codec.search.sweep import Sweep, sweep_pictures
 from codec.study.record import Report, markdown_table, provenance
 
 METHODS: dict[str, Callable[[Prober, float], int]] = {
@@ -45,42 +43,6 @@ METHODS: dict[str, Callable[[Prober, float], int]] = {
     "seed, measured and corrected, d=2": partial(seed_corrected, step=2),
     "stepping from 80 (prior art)": stepping,
 }
-
-
-class Entry(NamedTuple):
-    """A quality of a sweep: its score, bytes and the seconds that it took."""
-
-    score: float
-    bytes: int
-    seconds: float
-
-
-class Sweep(NamedTuple):
-    """All qualities of one picture."""
-
-    entries: dict[int, Entry]
-
-    def measure(self, quality: int) -> tuple[float, int]:
-        """Score and bytes of a quality, as a probe finds them."""
-        return self.entries[quality][:2]
-
-    def lowest(self, target: float) -> int | None:
-        """The lowest quality from which on all pass; None if the best fails."""
-        passing = None
-        for quality in sorted(self.entries, reverse=True):
-            if self.entries[quality].score < target:
-                break
-            passing = quality
-        return passing
-
-    def crossings(self, target: float) -> list[int]:
-        """All qualities that pass while the one below fails: more than one where scores fall."""
-        order = sorted(self.entries)
-        passes = [self.entries[q].score >= target for q in order]
-        return [
-            q for q, here, below in zip(order, passes, [False, *passes], strict=False)
-            if here and not below
-        ]  # fmt: skip
 
 
 def run(
@@ -103,12 +65,16 @@ def run(
     rows: list[dict[str, Any]] = []
     for name in encoders:
         one = encoder(name)
-        for score_name, thresholds in targets.items():
+        sweeps = sweep_pictures(pictures, one, [SCORES[score] for score in targets])
+        for score_name, found in sweeps.items():
             score = SCORES[score_name]
-            sweeps = sweep_pictures(pictures, one, score)
+            priors = {
+                title: prior_of(one.name, score_name, one.qualities, picture)
+                for title, picture in pictures.items()
+            }
             rows += [
-                _row(name, one, score, target, method, work, sweeps)
-                for target in thresholds
+                _row(one, score, target, method, work, found, priors)
+                for target in targets[score_name]
                 for method, work in METHODS.items()
             ]
     batched = _batched(list(pictures.values()), batch_targets)
@@ -125,36 +91,19 @@ def run(
     return Report(f"{text}\n\nsaved in {target}", failures)
 
 
-def sweep_pictures(
-    pictures: dict[str, Tensor], one: Encoder, score: Score, every: int = 1
-) -> dict[str, Sweep]:
-    """Measure every quality, or every so many-th, of every picture."""
-    sweeps = {}
-    for title, picture in tqdm(pictures.items(), desc=f"{one.name} {score.name}", disable=None):
-        entries = {}
-        for quality in sorted({*one.qualities[::every], one.qualities[-1]}):
-            started = time.perf_counter()
-            data = one.encode(picture, quality)
-            found = score.measure(picture, one.decode(data))
-            entries[quality] = Entry(found, len(data), time.perf_counter() - started)
-        sweeps[title] = Sweep(entries)
-    return sweeps
-
-
 def _row(
-    name: str,
     one: Encoder,
     score: Score,
     target: float,
     method: str,
     work: Callable[[Prober, float], int],
     sweeps: dict[str, Sweep],
+    priors: dict[str, Prior],
 ) -> dict[str, Any]:
-    prior = prior_of(one.name, score.name, one.qualities)
     counts, off, more, seconds, exact, missed, unreachable = [], [], [], [], 0, 0, 0
-    for sweep in sweeps.values():
+    for title, sweep in sweeps.items():
         best = sweep.lowest(target)
-        prober = Prober(sweep.measure, score.to_unit, one.qualities, prior)
+        prober = Prober(sweep.measure, score.to_unit, one.qualities, priors[title])
         try:
             quality = work(prober, target)
         except TargetUnreachable:
@@ -170,7 +119,7 @@ def _row(
             off.append(abs(quality - best))
             more.append(sweep.entries[quality].bytes / sweep.entries[best].bytes - 1)
     return {
-        "encoder": name,
+        "encoder": one.name,
         "score": f"{score.name} {target:g}",
         "method": method,
         "probes": f"{statistics.mean(counts):.2f}",
@@ -209,35 +158,3 @@ def _is_certified(probes: tuple[Probe, ...], quality: int, target: float) -> boo
     known = {p.quality: p.score for p in probes}
     below = known.get(quality - 1)
     return known[quality] >= target and (quality == 1 or (below is not None and below < target))
-
-
-def fit_prior(
-    photos: str | None, out: str | None, encoders: list[str], scores: list[str], every: int
-) -> Report:
-    """Fit the table that `codec.search.prior` reads: the usual score at each quality.
-
-    Args:
-        photos: photos that no benchmark uses; None is the embedded ones.
-        out: JSON to write; None is the one that ships.
-        encoders, scores: names.
-        every: measure every so many-th quality; those between are interpolated.
-    """
-    pictures, failures = load_pictures(photos)
-    path = SHIPPED if out is None else Path(out)
-    table = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-    for name in encoders:
-        one = encoder(name)
-        for score_name in scores:
-            score = SCORES[score_name]
-            sweeps = sweep_pictures(pictures, one, score, every)
-            table[f"{name} {score_name}"] = _usual(list(sweeps.values()), score, one.qualities)
-    write_atomically(path, (json.dumps(table, indent=0) + "\n").encode())
-    return Report(f"{len(table)} rows in {path}", failures)
-
-
-def _usual(sweeps: list[Sweep], score: Score, qualities: range) -> dict[str, list]:
-    """A row of the table: the prior of -log(1 - unit score), for every quality."""
-    known = sorted(sweeps[0].entries)
-    curves = [[depth(score.to_unit(s.entries[q].score)) for q in known] for s in sweeps]
-    prior = fit(np.stack([np.interp(list(qualities), known, curve) for curve in curves]))
-    return {name: values.round(4).tolist() for name, values in prior._asdict().items()}

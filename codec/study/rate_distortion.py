@@ -26,8 +26,8 @@ from codec.metrics import ms_ssim, psnr
 from codec.photos import load_pictures
 from codec.residual.models import fingerprints
 from codec.search.encoders import Encoder, OwnEncoder, encoder
-from codec.search.scores import SCORES
 from codec.settings import Settings
+from codec.ssimulacra2 import ssimulacra2
 from codec.study.bjontegaard import log_rate_difference, percent
 from codec.study.rate_report import write_report
 from codec.study.record import Report, markdown_table, provenance
@@ -61,7 +61,7 @@ class Point(NamedTuple):
     psnr_rgb: float
     psnr_y: float
     ms_ssim: float
-    ssimulacra2: float | None
+    ssimulacra2: float
 
 
 def run(
@@ -93,7 +93,7 @@ def run(
     target = Path(out)
     for name, one in tqdm(contenders.items(), unit="codec", disable=None):
         points[name] = _points(name, one, pictures, qualities[one.name.split("_")[0]], target)
-    tables = {f"BD-rate, {metric}": _bd_table(points, metric) for metric in _metrics_there(points)}
+    tables = {f"BD-rate, {metric}": _bd_table(points, metric) for metric in METRICS}
     tables["Speed"] = _speed_table(contenders, list(pictures.values()), qualities, device)
     if lossless:
         tables["Lossless"] = _lossless_table(list(pictures.values()), device)
@@ -103,7 +103,7 @@ def run(
         "points": {n: {p: [x._asdict() for x in xs] for p, xs in v.items()}
                    for n, v in points.items()},
         "tables": tables,
-        "differences": {m: _differences(points, m) for m in _metrics_there(points)},
+        "differences": {m: _differences(points, m) for m in METRICS},
     }  # fmt: skip
     text = "\n\n".join(f"## {title}\n\n{_markdown(rows)}" for title, rows in tables.items())
     write_atomically(target / "rate_distortion.json", json.dumps(record, indent=1).encode())
@@ -170,23 +170,14 @@ def _measure(one: Encoder, picture: Tensor, quality: int) -> Point:
     decoded = one.decode(data)
     x, y = (p[None].double() / 255 for p in (picture, decoded))
     similarity = float(ms_ssim(x.float(), y.float()))
-    try:
-        second = SCORES["ssimulacra2"].measure(picture, decoded)
-    except ValueError:
-        second = None
     return Point(
         quality,
         len(data),
         min(float(psnr(x, y)), _NO_ERROR),
         min(float(psnr(luma(x), luma(y))), _NO_ERROR),
         -10 * math.log10(max(1 - similarity, 1e-9)),
-        second,
+        float(ssimulacra2(x, y)),
     )
-
-
-def _metrics_there(points: dict[str, dict[str, list[Point]]]) -> list[str]:
-    first = next(iter(next(iter(points.values())).values()))[0]
-    return [metric for metric in METRICS if getattr(first, metric) is not None]
 
 
 def _differences(

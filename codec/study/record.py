@@ -35,7 +35,7 @@ def provenance() -> dict[str, Any]:
 def _libraries() -> dict[str, str]:
     """Versions of those that encode and score, where they are installed."""
     found = {}
-    for name in ("pillow", "imagecodecs", "ssimulacra2", "opencolorio"):
+    for name in ("pillow", "imagecodecs", "opencolorio"):
         with contextlib.suppress(metadata.PackageNotFoundError):
             found[name] = metadata.version(name)
     return found

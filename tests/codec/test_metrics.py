@@ -1,11 +1,17 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 import skimage.color
 import skimage.metrics
 import torch
+import torch.nn.functional as F
+from ssimulacra2 import compute_ssimulacra2
 
 from codec.colour import luma
+from codec.image_io import write_pixels
 from codec.metrics import ciede2000, delta_e2000, ms_ssim, psnr, ssim
+from codec.ssimulacra2 import ssimulacra2
 
 
 def test_ciede2000_agrees_with_scikit_image(device: torch.device) -> None:
@@ -82,3 +88,33 @@ def test_ms_ssim_of_small_pictures_has_fewer_scales(shape: tuple[int, int]) -> N
     x = torch.rand(1, 3, *shape)
     assert ms_ssim(x, x).item() == pytest.approx(1, abs=1e-5)
     assert ms_ssim(x, 1 - x).item() < 1
+
+
+@pytest.mark.parametrize("shape", [(256, 256), (227, 301)])
+def test_ssimulacra2_agrees_with_the_package(shape: tuple[int, int], tmp_path: Path) -> None:
+    generator = torch.Generator().manual_seed(3)
+    smooth = torch.rand(1, 3, 6, 6, generator=generator)
+    x = F.interpolate(smooth, shape, mode="bicubic").clamp(0, 1)
+    for noise in (0.01, 0.08):
+        y = x + noise * torch.randn(x.shape, generator=generator)
+        pixels = [p[0].mul(255).round().clamp(0, 255).to(torch.uint8) for p in (x, y)]
+        paths = [tmp_path / name for name in ("x.png", "y.png")]
+        for path, picture in zip(paths, pixels, strict=True):
+            write_pixels(path, picture)
+        ours = ssimulacra2(*(p[None].double() / 255 for p in pixels)).item()
+        assert ours == pytest.approx(compute_ssimulacra2(*map(str, paths)), abs=0.01)
+
+
+def test_ssimulacra2_of_a_batch_and_of_equal_pictures(device: torch.device) -> None:
+    x = torch.rand(2, 3, 40, 50, device=device)
+    y = (x + 0.05 * torch.randn_like(x)).clamp(0, 1).requires_grad_()
+    together = ssimulacra2(x, y)
+    alone = torch.cat([ssimulacra2(x[i : i + 1], y[i : i + 1]) for i in range(2)])
+    torch.testing.assert_close(together, alone)
+    together.sum().backward()
+    assert y.grad is not None and y.grad.isfinite().all() and y.grad.abs().sum() > 0
+    same = x.clone().requires_grad_()
+    score = ssimulacra2(x, same)
+    score.sum().backward()
+    assert score.min() > 99.9 and same.grad is not None and same.grad.isfinite().all()
+    assert ssimulacra2(x[..., :5, :5], y[..., :5, :5]).min() > 99.9
