@@ -12,6 +12,7 @@ from torch import Tensor
 from codec.colour import luma, rgb_to_lab
 
 SSIM_SIGMA, SSIM_RADIUS = 1.5, 5
+_BLURRED_AT_ONCE = 32  # pixels in one product
 
 
 def psnr(x: Tensor, y: Tensor) -> Tensor:
@@ -30,20 +31,31 @@ def ssim(x: Tensor, y: Tensor) -> Tensor:
 
 def _similarity(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
     """SSIM of every window of (N, 1, H, W), and its part without the means."""
-    if min(x.shape[-2:]) < 2 * SSIM_RADIUS + 1:
-        window = torch.ones(1, 1, *x.shape[-2:], device=x.device, dtype=x.dtype)
-        window = window / window.numel()
-    else:
-        offset = torch.arange(-SSIM_RADIUS, SSIM_RADIUS + 1, device=x.device, dtype=x.dtype)
-        gauss = torch.exp(-0.5 * (offset / SSIM_SIGMA) ** 2)
-        gauss = gauss / gauss.sum()
-        window = (gauss[:, None] * gauss).expand(1, 1, -1, -1)
-    mean_x, mean_y, xx, yy, xy = F.conv2d(torch.cat((x, y, x * x, y * y, x * y)), window).chunk(5)
+    maps = torch.cat((x, y, x * x, y * y, x * y))
+    small = min(x.shape[-2:]) < 2 * SSIM_RADIUS + 1
+    blurred = maps.mean((-2, -1), keepdim=True) if small else blur(maps)
+    mean_x, mean_y, xx, yy, xy = blurred.chunk(5)
     covariance = xy - mean_x * mean_y
     variance = xx + yy - mean_x**2 - mean_y**2
     c1, c2 = 0.01**2, 0.03**2
     contrast = (2 * covariance + c2) / (variance + c2)
     return (2 * mean_x * mean_y + c1) / (mean_x**2 + mean_y**2 + c1) * contrast, contrast
+
+
+def blur(x: Tensor) -> Tensor:
+    """Gaussian mean of windows of 11x11, sigma 1.5: (..., H, W) -> (..., H - 10, W - 10)."""
+    return _blur_rows(_blur_rows(x.mT).mT)
+
+
+def _blur_rows(x: Tensor) -> Tensor:
+    """Products with a banded matrix: several times as fast as a convolution with one channel."""
+    width = x.shape[-1] - 2 * SSIM_RADIUS
+    offset = torch.arange(_BLURRED_AT_ONCE + 2 * SSIM_RADIUS, device=x.device)[:, None]
+    offset = offset - SSIM_RADIUS - torch.arange(_BLURRED_AT_ONCE, device=x.device)
+    band = torch.exp(-0.5 * (offset.to(x.dtype) / SSIM_SIGMA) ** 2) * (offset.abs() <= SSIM_RADIUS)
+    band = band / band[:, 0].sum()
+    blocks = F.pad(x, (0, -width % _BLURRED_AT_ONCE)).unfold(-1, len(band), _BLURRED_AT_ONCE)
+    return (blocks @ band).flatten(-2)[..., :width]
 
 
 def delta_e2000(x: Tensor, y: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""SSIMULACRA2: a score of compressed pictures fitted to what people saw, batched and differentiable.
+"""SSIMULACRA2: a score of compressed pictures, fitted to what people saw. It is differentiable.
 
 Jon Sneyers, Cloudinary 2022; the constants are those of the reference program, version 2.1.
 
@@ -11,9 +11,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from codec.metrics import SSIM_RADIUS, blur
+
 _SMALLEST = 8
-_SIGMA, _RADIUS, _C2 = 1.5, 5, 0.0009
-_BLOCK = 32  # pixels blurred in one product
+_C2 = 0.0009
 _OPSIN = torch.tensor(
     [
         [0.30, 0.622, 0.078],
@@ -23,8 +24,8 @@ _OPSIN = torch.tensor(
     dtype=torch.float64,
 )
 _BIAS = 0.0037930732552754493
-# By scale from fine to coarse, then channel: SSIM, artefacts, lost detail as means, the same three in
-# the 4-norm. The program's other weights are below 0.002 and change no score by 0.001.
+# By scale from fine to coarse, then channel: SSIM, artefacts, lost detail as means, the same three
+# in the 4-norm. The program's other weights are below 0.002 and change no score by 0.001.
 _WEIGHTS: tuple[dict[int, tuple[float, ...]], ...] = (
     {1: (0, 0, 0, 7.46689, 0, 17.4458)},
     {0: (0, 0, 0, 1.10417, 0, 0), 1: (0, 0, 0, 6.68368, 0, 1.02789)},
@@ -43,29 +44,37 @@ _WEIGHTS: tuple[dict[int, tuple[float, ...]], ...] = (
 
 
 def ssimulacra2(original: Tensor, decoded: Tensor) -> Tensor:
-    """The score, (N,): 100 is equal, 90 hardly visible, 70 good, 50 medium, 30 poor; no lower end.
+    """The score, (N,): 100 is equal, 90 hardly differs, 70 is good, 50 medium; no lower end.
 
     Pictures below 225 pixels an axis have fewer scales. Each keeps its own weights here; the
     reference program gives them those of others.
 
     Args:
-        original, decoded: (N, 3, H, W) sRGB in [0, 1]; below 8 pixels an axis everything scores 100.
+        original, decoded: (N, 3, H, W) sRGB in [0, 1]; below 8 pixels an axis all scores are 100.
     """
-    total = original.new_zeros(len(original))
-    for weights, (x, y) in zip(_WEIGHTS, _pyramid(original, decoded), strict=False):
-        channels = list(weights)
-        maps = _differences(x[:, channels], y[:, channels])
-        means = [m.mean((2, 3)) for m in maps]
-        means += [_norm4(m) for m in maps]
-        weight = torch.tensor(list(weights.values()), device=x.device, dtype=x.dtype)  # C, 6
-        total = total + (weight * torch.stack(means, -1)).sum((1, 2))
-    total = total * 0.9562382616834844
+    total = distance(original, decoded) * 0.9562382616834844
     total = (
         2.326765642916932 * total
         - 0.020884521182843837 * total**2
         + 6.248496625763138e-05 * total**3
     )
     return 100 - 10 * total.clamp(min=1e-12) ** 0.6276336467831387
+
+
+def distance(original: Tensor, decoded: Tensor) -> Tensor:
+    """(N,) the weighted sum that the score is a falling map of, from 0 for equal pictures.
+
+    1 where the score is 84, 5 at 56, 20 at 3. Losses want it: the map is nearly flat at about -60.
+    """
+    total = original.new_zeros(len(original))
+    with torch.autocast(original.device.type, enabled=False):  # bfloat16 loses what SSIM compares
+        for weights, (x, y) in zip(_WEIGHTS, _pyramid(original, decoded), strict=False):
+            channels = list(weights)
+            maps = _differences(x[:, channels], y[:, channels])
+            means = [m.mean((2, 3)) for m in maps] + [_norm4(m) for m in maps]
+            weight = torch.tensor(list(weights.values()), device=x.device, dtype=x.dtype)  # C, 6
+            total = total + (weight * torch.stack(means, -1)).sum((1, 2))
+    return total
 
 
 def _norm4(x: Tensor) -> Tensor:
@@ -96,7 +105,7 @@ def _to_xyb(linear: Tensor) -> Tensor:
 
 
 def _differences(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Maps (N, C, H, W) >= 0: 1 - SSIM without its luminance denominator, edges added, edges lost."""
+    """Maps (N, C, H, W) >= 0: 1 - SSIM without a luminance denominator, edges added, edges lost."""
     mean_x, mean_y, xx, yy, xy = _blur(torch.cat((x, y, x * x, y * y, x * y))).chunk(5)
     closeness = 1 - (mean_x - mean_y) ** 2
     covariance = 2 * (xy - mean_x * mean_y) + _C2
@@ -106,17 +115,7 @@ def _differences(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def _blur(x: Tensor) -> Tensor:
-    """Gaussian; as the Python package has it, mirrored above and below, zeros left and right."""
-    mirrored = torch.cat((x[:, :, :_RADIUS].flip(2), x, x[:, :, -_RADIUS:].flip(2)), 2)
-    return _blur_rows(F.pad(_blur_rows(mirrored.mT).mT, (_RADIUS, _RADIUS)))
-
-
-def _blur_rows(x: Tensor) -> Tensor:
-    """(..., W + 2 RADIUS) -> (..., W), as products with a banded matrix: faster than convolution."""
-    width = x.shape[-1] - 2 * _RADIUS
-    offset = torch.arange(_BLOCK + 2 * _RADIUS, device=x.device)[:, None]
-    offset = offset - _RADIUS - torch.arange(_BLOCK, device=x.device)
-    band = torch.exp(-0.5 * (offset.to(x.dtype) / _SIGMA) ** 2) * (offset.abs() <= _RADIUS)
-    band = band / band[:, 0].sum()
-    blocks = F.pad(x, (0, -width % _BLOCK)).unfold(-1, len(band), _BLOCK)
-    return (blocks @ band).flatten(-2)[..., :width]
+    """As the Python package has it: mirrored above and below, zeros left and right."""
+    r = SSIM_RADIUS
+    mirrored = torch.cat((x[:, :, :r].flip(2), x, x[:, :, -r:].flip(2)), 2)
+    return blur(F.pad(mirrored, (r, r)))

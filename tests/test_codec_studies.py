@@ -8,9 +8,8 @@ import pytest
 import torch
 
 from codec.image_io import write_pixels
-from codec.learn import export
+from codec.learn import export, search_prior
 from codec.learn.networks import ContextNetworks, load_answers, load_trained
-from codec.learn import search_prior
 from codec.learn.quality_table import _match
 from codec.learn.symbols import symbol_tiles
 from codec.residual.models import load_contexts

@@ -18,7 +18,7 @@ from codec.residual.analyse import reconstruct
 from codec.residual.edge_filter import smooth
 from codec.residual.postfilter import GREY, PostFilter
 from codec.residual.quantise import FRACTION, MATRICES, plane_steps
-from codec.ssimulacra2 import ssimulacra2
+from codec.ssimulacra2 import distance, ssimulacra2
 
 
 class Decoded(NamedTuple):
@@ -105,8 +105,8 @@ class PostFilterTask(nn.Module):
     Args:
         network: the filter to train.
         start: weights to start from, as `train.py` saves them; None starts afresh.
-        seen_weight: weight of the distance 100 - SSIMULACRA2, also in units of what the decoded tile
-            has, for the perceptual matrix.
+        seen_weight: weight of SSIMULACRA2's distance, in units of what the edge filter leaves, for
+            the perceptual matrix.
     """
 
     def __init__(self, network: PostFilter, start: str | None, seen_weight: float):
@@ -130,8 +130,8 @@ class PostFilterTask(nn.Module):
         logs = {"error": loss.detach()}
         if self.seen_weight:
             with torch.no_grad():
-                decoded = _distance(truth, _to_rgb(batch.smoothed))
-            seen = (_distance(truth, restored) / decoded).mean()
+                decoded = _seen(truth, _to_rgb(batch.smoothed))
+            seen = (_seen(truth, restored) / decoded).mean()
             logs["distance"] = seen.detach()
             loss = loss + self.seen_weight * seen
         return loss, logs
@@ -140,8 +140,8 @@ class PostFilterTask(nn.Module):
     def evaluate(self, batch: Decoded) -> dict[str, Tensor]:
         """PSNR-RGB and SSIMULACRA2, (N,) each, before and after.
 
-        `score` is what training aims at: the gain in dB, or by how many per cent the distance of
-        SSIMULACRA2 is less than the edge filter's.
+        `score` is what training aims at: the gain in dB, or by how many per cent SSIMULACRA2's
+        distance is less than the edge filter's.
         """
         truth = batch.pixels.float() / 255
         before, restored = (x.clamp(0, 1) for x in (_to_rgb(batch.planes), self._restored(batch)))
@@ -156,7 +156,7 @@ class PostFilterTask(nn.Module):
         }
         gain = figures["restored"] - figures["decoded"]
         if self.seen_weight:
-            gain = 100 - 100 * _distance(truth, restored) / _distance(truth, smoothed)
+            gain = 100 - 100 * _seen(truth, restored) / _seen(truth, smoothed)
         return figures | {"score": gain}
 
     @torch.no_grad()
@@ -166,9 +166,9 @@ class PostFilterTask(nn.Module):
         return torch.cat((_to_rgb(batch.planes), self._restored(batch), truth), 3).clamp(0, 1)
 
 
-def _distance(truth: Tensor, decoded: Tensor) -> Tensor:
-    """(N,) 100 - SSIMULACRA2, at least 1."""
-    return (100 - ssimulacra2(truth, decoded.clamp(0, 1))).clamp(min=1)
+def _seen(truth: Tensor, decoded: Tensor) -> Tensor:
+    """(N,) SSIMULACRA2's distance, with a floor below which nothing shows."""
+    return distance(truth, decoded.clamp(0, 1)) + 0.1
 
 
 def _luma_psnr(x: Tensor, y: Tensor) -> Tensor:

@@ -20,7 +20,7 @@ from codec.residual.context import picture_features
 from codec.residual.passes import CHROMA, LUMA, Before, Networks, code_cells
 from codec.residual.pyramid import code_plane, shape_of
 from codec.residual.quantise import AQ_LARGEST, FRACTION, Matrix, steps
-from codec.residual.rans import RansReader, RansWriter
+from codec.residual.rans import BYTES_PER_LANE, RansReader, RansWriter
 from codec.residual.sizes import code_sizes, split_flags
 from codec.residual.streams import CellReader, CellWriter, PlaneReader, PlaneWriter
 from codec.residual.transform import CELL, REGION
@@ -36,8 +36,9 @@ class Coded(NamedTuple):
 
 
 def write(
-    symbols: Symbols, matrix: Matrix, networks: Networks, bits: int, hints: Tensor | None = None
-) -> list[Coded]:
+    symbols: Symbols, matrix: Matrix, networks: Networks, bits: int, hints: Tensor | None = None,
+    bytes_per_lane: int = BYTES_PER_LANE,
+) -> list[Coded]:  # fmt: skip
     """Entropy-code symbols.
 
     Args:
@@ -46,27 +47,30 @@ def write(
         networks: integer networks by name.
         bits: of a sample of the planes, its sign included.
         hints: of the prediction that the planes are the residual of, or None.
+        bytes_per_lane: fewer are faster to decode and cost three bytes a lane.
     """
-    finished = (w.finish() for w in _fill(symbols, matrix, networks, bits, hints))
+    writers = _fill(symbols, matrix, networks, bits, hints, bytes_per_lane)
+    finished = (writer.finish() for writer in writers)
     return [Coded(*streams) for streams in zip(*finished, strict=True)]
 
 
 def entropy(symbols: Symbols, matrix: Matrix, networks: Networks, bits: int) -> Tensor:
     """(N,) float64: bits that the symbols take in theory."""
-    means, cells = _fill(symbols, matrix, networks, bits, None)
+    means, cells = _fill(symbols, matrix, networks, bits, None, BYTES_PER_LANE)
     return means.bits() + cells.bits()
 
 
 def _fill(
-    symbols: Symbols, matrix: Matrix, networks: Networks, bits: int, hints: Tensor | None
-) -> tuple[RansWriter, RansWriter]:
+    symbols: Symbols, matrix: Matrix, networks: Networks, bits: int, hints: Tensor | None,
+    bytes_per_lane: int,
+) -> tuple[RansWriter, RansWriter]:  # fmt: skip
     """Writers that hold all symbols of the means and of the cells."""
     pictures, device = len(symbols.step), symbols.sizes.device
     largest = _largest(symbols.step, bits)
     _check_values(symbols, largest, bits)
     cells_count = symbols.sizes[0].numel() * len(symbols.means)
-    means_writer = RansWriter(pictures, device, cells_count)
-    writer = RansWriter(pictures, device, cells_count * CELL * CELL)
+    means_writer = RansWriter(pictures, device, cells_count, bytes_per_lane)
+    writer = RansWriter(pictures, device, cells_count * CELL * CELL, bytes_per_lane)
     for plane_number, plane in enumerate(symbols.means):
         source = PlaneWriter(means_writer, plane, largest)
         _means(source, plane_number, symbols.means, symbols.step, matrix, networks)

@@ -22,7 +22,7 @@ from codec.residual.alphabet import COST_UNIT, PRECISION, TOTAL, tables
 
 WORD = 16
 LOWEST = 1 << WORD
-BYTES_PER_LANE = 640  # of payload: a lane costs three bytes
+BYTES_PER_LANE = 640  # of payload: a lane costs three bytes, and saves steps
 MOST_LANES = 4096
 _VALUES_PER_LANE = 1 << 16
 _STEPS_AT_ONCE = 256  # of the reader, between checks
@@ -46,9 +46,9 @@ def least_lanes(values: int) -> int:
     return min(-(-values // _VALUES_PER_LANE), MOST_LANES)
 
 
-def lanes_for(payload: int, values: int) -> int:
+def lanes_for(payload: int, values: int, bytes_per_lane: int = BYTES_PER_LANE) -> int:
     """Lanes of a stream of about so many bytes and values."""
-    return min(max(payload // BYTES_PER_LANE, least_lanes(values), 1), MOST_LANES)
+    return min(max(payload // bytes_per_lane, least_lanes(values), 1), MOST_LANES)
 
 
 class RansWriter:
@@ -58,10 +58,18 @@ class RansWriter:
         pictures: N.
         device: where the symbols are.
         values: of the planes of one picture, see `least_lanes`.
+        bytes_per_lane: see `lanes_for`.
     """
 
-    def __init__(self, pictures: int, device: torch.device, values: int = 0):
-        self.pictures, self.device, self.values = pictures, device, values
+    def __init__(
+        self,
+        pictures: int,
+        device: torch.device,
+        values: int = 0,
+        bytes_per_lane: int = BYTES_PER_LANE,
+    ):
+        self.pictures, self.device = pictures, device
+        self.values, self.bytes_per_lane = values, bytes_per_lane
         self.puts: list[_Put] = []
 
     def put(self, boundaries: Tensor, symbols: Tensor, pictures: list[int]) -> None:
@@ -91,7 +99,8 @@ class RansWriter:
 
     def finish(self) -> list[tuple[int, bytes]]:
         """Lanes and words of every picture."""
-        lanes = [lanes_for(cost // (8 * COST_UNIT), self.values) for cost in self._costs()]
+        sizes = [cost // (8 * COST_UNIT) for cost in self._costs()]
+        lanes = [lanes_for(size, self.values, self.bytes_per_lane) for size in sizes]
         totals = [sum(put.pictures[n] for put in self.puts) for n in range(self.pictures)]
         # Pictures that need about as many steps are coded together: the words do not depend on it.
         alike: dict[int, list[int]] = {}
@@ -221,8 +230,8 @@ class RansReader:
             raise CorruptStream("expected the entropy-coded data to end here")
 
 
-# The two loops below take tensors or NumPy arrays alike. On a CPU they get arrays, whose calls cost a
-# third of torch's, over the same memory.
+# The two loops below take tensors or NumPy arrays alike. On a CPU they get arrays over the same
+# memory, whose calls cost a third of torch's.
 
 
 def _push(where: Where, state: Any, start: Any, width: Any, words: Any, written: Any) -> None:

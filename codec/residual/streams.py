@@ -45,6 +45,8 @@ def put_values(writer: RansWriter, logits: Tensor, values: Tensor, owner: Tensor
         writer.put(tail_boundaries(logits[rows]), portion, counts)
         more = portion == TAIL_ESCAPE
         rows, left = rows[more], left[more] - TAIL_ESCAPE
+    if not len(rows):
+        return
     length = _bit_length(left + 1)
     for shift in (0, _NIBBLE):
         _put_nibbles(writer, length >> shift & 15, owner[rows])
@@ -67,17 +69,23 @@ def get_values(reader: RansReader, logits: Tensor, owner: Tensor, largest: int) 
         portion = reader.get(tail_boundaries(logits[rows]), counts)
         size[rows] += portion
         rows = rows[portion == TAIL_ESCAPE]
-    length = _get_nibbles(reader, owner[rows]) | _get_nibbles(reader, owner[rows]) << _NIBBLE
+    if len(rows):
+        size[rows] += _get_rest(reader, owner[rows])
+    if bool((size > largest).any()) or bool((size < 0).any()):
+        raise CorruptStream(f"expected values up to {largest}")
+    return (sign * size).int()
+
+
+def _get_rest(reader: RansReader, owner: Tensor) -> Tensor:
+    """What is left of values after their portions, (n,) int64."""
+    length = _get_nibbles(reader, owner) | _get_nibbles(reader, owner) << _NIBBLE
     if bool((length > _MOST_BITS).any()):
         raise CorruptStream(f"expected values of at most {_MOST_BITS} bits")
     rest = torch.zeros_like(length)
     for shift in range(0, _MOST_BITS, _NIBBLE):
         longer = length > shift
-        rest[longer] |= _get_nibbles(reader, owner[rows][longer]) << shift
-    size[rows] += rest - 1
-    if bool((size > largest).any()) or bool((size < 0).any()):
-        raise CorruptStream(f"expected values up to {largest}")
-    return (sign * size).int()
+        rest[longer] |= _get_nibbles(reader, owner[longer]) << shift
+    return rest - 1
 
 
 def _bit_length(x: Tensor) -> Tensor:

@@ -111,6 +111,8 @@ def test_ssimulacra2_of_a_batch_and_of_equal_pictures(device: torch.device) -> N
     together = ssimulacra2(x, y)
     alone = torch.cat([ssimulacra2(x[i : i + 1], y[i : i + 1]) for i in range(2)])
     torch.testing.assert_close(together, alone)
+    with torch.autocast(device.type, torch.bfloat16):
+        assert torch.equal(ssimulacra2(x, y), together)
     together.sum().backward()
     assert y.grad is not None and y.grad.isfinite().all() and y.grad.abs().sum() > 0
     same = x.clone().requires_grad_()

@@ -22,9 +22,9 @@ from codec.search import (
     stepping,
 )
 from codec.search.curve import FlatScore, Gaussian
+from codec.search.detail import detail
 from codec.search.encoders import NAMES, OwnEncoder, PillowEncoder
 from codec.search.methods import Prober
-from codec.search.detail import detail
 from codec.search.prior import Photos, Prior, fit, prior_of
 from codec.search.scores import SMALLFRY_MOST, smallfry
 from tests.codec.test_still import photo
@@ -222,7 +222,7 @@ def test_detail_tells_what_it_can() -> None:
     shift = np.array([1.0, -1.0])
     expected = told.usual + (shift - told.centre) @ told.weights @ told.modes
     assert expected == pytest.approx(base + shift @ modes, abs=0.02)
-    assert np.abs(told.spread).max() < 0.1 < 0.9 < np.abs(untold.spread).max()
+    assert np.abs(told.spread).max() < 0.1 and np.abs(untold.spread).max() > 0.9
 
 
 def test_detail_of_any_picture_is_finite_and_grows_with_noise() -> None:
