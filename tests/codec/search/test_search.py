@@ -222,7 +222,8 @@ def test_detail_tells_what_it_can() -> None:
     shift = np.array([1.0, -1.0])
     expected = told.usual + (shift - told.centre) @ told.weights @ told.modes
     assert expected == pytest.approx(base + shift @ modes, abs=0.02)
-    assert np.abs(told.spread).max() < 0.1 and np.abs(untold.spread).max() > 0.9
+    left, all_of_it = (np.abs(p.spread.T @ p.modes).max() for p in (told, untold))
+    assert left < 0.02 and all_of_it > 0.9
 
 
 def test_detail_of_any_picture_is_finite_and_grows_with_noise() -> None:
@@ -230,7 +231,7 @@ def test_detail_of_any_picture_is_finite_and_grows_with_noise() -> None:
         assert np.isfinite(detail(torch.full(shape, 7, dtype=torch.uint8))).all()
     smooth = photo(1, 64, 64)
     noise = (smooth.int() + torch.randint(-20, 21, smooth.shape)).clamp(0, 255).to(torch.uint8)
-    assert (detail(noise) > detail(smooth)).all()
+    assert (detail(noise) > detail(smooth))[-2:].all()  # the variances
 
 
 @pytest.mark.parametrize("name", NAMES)
