@@ -1,0 +1,196 @@
+"""Labelled pictures for segmentation: street scenes with categories, people with masks.
+
+A label is the index of a category, IGNORED, or NOT_THE_MASK where a mask says what something is not.
+
+Axes: N picture, H W pixels.
+"""
+
+import random
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from torch import Tensor
+
+from codec.image_io import quantise, read_picture
+from codec.photos import embedded_photos
+
+IGNORED, NOT_THE_MASK = 255, 254
+PEOPLE_HELD_OUT = 58  # the last of sorted(stem): test only
+
+
+class Labelled(NamedTuple):
+    """A picture (3, H, W) uint8 and its labels (H, W) uint8."""
+
+    pixels: Tensor
+    labels: Tensor
+
+
+class AreaBatch(NamedTuple):
+    """Pictures (N, 3, S, S) float32 in [0, 1] and labels (N, S, S) uint8."""
+
+    pixels: Tensor
+    labels: Tensor
+
+    @property
+    def pictures(self) -> int:
+        return len(self.pixels)
+
+    def to(self, device: torch.device) -> "AreaBatch":
+        return AreaBatch(*(x.to(device) for x in self))
+
+
+def load_street(folder: str | Path | None, split: str, merge: dict[int, int]) -> list[Labelled]:
+    """Pictures FOLDER/<split>/NAME.jpg with index pictures NAME.png; None is `embedded_areas`.
+
+    Args:
+        merge: index in the file -> category; what is missing is ignored.
+    """
+    if folder is None:
+        return embedded_areas(max(merge.values()) + 1)
+    table = np.full(256, IGNORED, dtype=np.uint8)
+    for index, category in merge.items():
+        table[int(index)] = category
+    found = []
+    for path in sorted((Path(folder) / split).glob("*.png")):
+        pixels = read_picture(path.with_suffix(".jpg")).pixels
+        found.append(Labelled(pixels, torch.from_numpy(table[_indices(path)])))
+    if not found:
+        raise ValueError(f"{folder}/{split}: expected pictures NAME.jpg with labels NAME.png")
+    return found
+
+
+def load_people(folder: str | Path | None, split: str, category: int) -> list[Labelled]:
+    """Pictures NAME.jpg with masks NAME.png, white where the category is; None: none.
+
+    Args:
+        split: `train`, `val` (every tenth of what is not test), or `test` (the last ones).
+    """
+    if folder is None:
+        return []
+    paths = sorted(Path(folder).glob("*.png"), key=lambda path: path.stem)
+    if not paths:
+        raise ValueError(f"{folder}: expected pictures NAME.jpg with masks NAME.png")
+    known, test = paths[:-PEOPLE_HELD_OUT], paths[-PEOPLE_HELD_OUT:]
+    chosen = {
+        "train": [p for i, p in enumerate(known) if i % 10 != 5],
+        "val": known[5::10],
+        "test": test,
+    }[split]
+    found = []
+    for path in chosen:
+        labels = np.where(_indices(path) > 127, category, NOT_THE_MASK).astype(np.uint8)
+        found.append(
+            Labelled(read_picture(path.with_suffix(".jpg")).pixels, torch.from_numpy(labels))
+        )
+    return found
+
+
+def _indices(path: Path) -> np.ndarray:
+    with Image.open(path) as image:
+        return np.array(image)
+
+
+def embedded_areas(categories: int) -> list[Labelled]:
+    """Without folders, to try a command: brightness plays the categories of the embedded photos."""
+    found = []
+    for path in embedded_photos():
+        pixels = read_picture(path).pixels
+        pixels = F.interpolate(pixels[None].float(), (240, 320), mode="area")[0]
+        level = pixels.mean(0) / 256 * categories
+        found.append(Labelled(pixels.round().to(torch.uint8), level.long().to(torch.uint8)))
+    return found
+
+
+class CroppedAreas:
+    """Random crops of labelled pictures, scaled, mirrored and with other colours.
+
+    Args:
+        training, held_out: groups of pictures, such as streets and people.
+        shares: how often each group is drawn.
+        side: S of a crop, a multiple of 16.
+        smallest, largest: of the scale, by which the picture's shorter side becomes so many S.
+    """
+
+    def __init__(
+        self,
+        training: Sequence[list[Labelled]],
+        held_out: Sequence[list[Labelled]],
+        shares: Sequence[float],
+        side: int,
+        smallest: float,
+        largest: float,
+    ):
+        self.training, self.held_out = training, held_out
+        self.shares, self.side = shares, side
+        self.smallest, self.largest = smallest, largest
+        self.device = torch.device("cpu")
+
+    def to(self, device: torch.device) -> "CroppedAreas":
+        self.device = device
+        return self
+
+    def batch(self, size: int, generator: torch.Generator) -> AreaBatch:
+        seed = torch.randint(1 << 60, (), generator=generator, device=generator.device).item()
+        chance = random.Random(int(seed))
+        crops = []
+        for _ in range(size):
+            weights = [s * bool(g) for s, g in zip(self.shares, self.training, strict=True)]
+            (group,) = chance.choices(self.training, weights)
+            crops.append(self._crop(chance.choice(group), chance))
+        pixels, labels = (torch.stack(x).to(self.device) for x in zip(*crops, strict=True))
+        return AreaBatch(recoloured(pixels.float() / 255, generator), labels)
+
+    def _crop(self, one: Labelled, chance: random.Random) -> Labelled:
+        height, width = one.labels.shape
+        zoom = chance.uniform(self.smallest, self.largest) * self.side / min(height, width)
+        window = [max(1, min(n, round(self.side / zoom))) for n in (height, width)]
+        top, left = chance.randint(0, height - window[0]), chance.randint(0, width - window[1])
+        part = (slice(top, top + window[0]), slice(left, left + window[1]))
+        crop = resize(Labelled(one.pixels[:, *part], one.labels[part]),
+                      round(window[0] * zoom), round(window[1] * zoom))  # fmt: skip
+        down, right = (self.side - n for n in crop.labels.shape)
+        pixels = F.pad(crop.pixels, (0, max(0, right), 0, max(0, down)))
+        labels = F.pad(crop.labels, (0, max(0, right), 0, max(0, down)), value=IGNORED)
+        pixels, labels = pixels[:, : self.side, : self.side], labels[: self.side, : self.side]
+        if chance.random() < 0.5:
+            pixels, labels = pixels.flip(2), labels.flip(1)
+        return Labelled(pixels, labels)
+
+    def validation(self, size: int) -> list[AreaBatch]:
+        every = [one for group in self.held_out for one in group]
+        crops = [resize(one, self.side, self.side) for one in every]
+        batches = []
+        for start in range(0, len(crops), size):
+            pixels, labels = (
+                torch.stack(x) for x in zip(*crops[start : start + size], strict=True)
+            )
+            batches.append(AreaBatch(pixels.float() / 255, labels))
+        return batches
+
+
+def resize(one: Labelled, height: int, width: int) -> Labelled:
+    """The picture averaged or interpolated, labels of the nearest pixel."""
+    pixels = F.interpolate(
+        one.pixels[None].float(), (height, width), mode="bilinear", antialias=True
+    )
+    labels = F.interpolate(one.labels[None, None].float(), (height, width), mode="nearest-exact")
+    return Labelled(quantise(pixels[0] / 255, torch.uint8), labels[0, 0].to(torch.uint8))
+
+
+def recoloured(x: Tensor, generator: torch.Generator) -> Tensor:
+    """(N, 3, H, W) as if through random looks: a curve for each channel, saturation, a cast."""
+
+    def drawn(channels: int, reach: float) -> Tensor:
+        shape = (len(x), channels, 1, 1)
+        uniform = torch.rand(shape, generator=generator, device=generator.device)
+        return ((2 * uniform - 1) * reach).to(x.device)
+
+    bent = x.clamp(1e-4, 1) ** (drawn(1, 0.5) + drawn(3, 0.25)).exp()
+    curved = bent + drawn(1, 0.2) * torch.sin(2 * torch.pi * bent) / 2 + drawn(3, 0.08)
+    grey = curved.mean(1, keepdim=True)
+    return (grey + (curved - grey) * drawn(1, 0.9).exp().clamp(max=1.7)).clamp(0, 1)

@@ -1,0 +1,77 @@
+"""Training of the segmentation network."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from defilter.areas.data import IGNORED, NOT_THE_MASK, AreaBatch
+from defilter.areas.network import SegmentNet
+
+
+class SegmentTask(nn.Module):
+    """Tell the categories of pixels.
+
+    Args:
+        network: the network to train.
+        masked: name of the category whose masks say elsewhere only that it is not there.
+        weights: of the categories in the loss.
+    """
+
+    def __init__(self, network: SegmentNet, masked: str, weights: dict[str, float]):
+        super().__init__()
+        self.network = network
+        if masked not in network.categories or set(weights) - set(network.categories):
+            raise ValueError(f"expected categories out of {', '.join(network.categories)}")
+        self.masked = network.categories.index(masked)
+        table = torch.tensor([weights.get(name, 1.0) for name in network.categories])
+        self.register_buffer("weights", table, persistent=False)
+
+    def forward(self, batch: AreaBatch) -> tuple[Tensor, dict[str, Tensor]]:
+        logits = self.network(batch.pixels).float()
+        labels = batch.labels.long()
+        known = labels < NOT_THE_MASK
+        losses = F.cross_entropy(
+            logits, torch.where(known, labels, 0), self.weights, reduction="none",
+            label_smoothing=0.05,
+        )  # fmt: skip
+        right = (losses * known).sum() / known.sum().clamp(min=1)
+        other = labels == NOT_THE_MASK
+        present = logits.log_softmax(1)[:, self.masked].exp().clamp(max=1 - 1e-4)
+        absent = (-torch.log1p(-present) * other).sum() / other.sum().clamp(min=1)
+        loss = right + absent
+        return loss, {"loss": loss.detach(), "labelled": right.detach(), "absent": absent.detach()}
+
+    @torch.no_grad()
+    def evaluate(self, batch: AreaBatch) -> dict[str, Tensor]:
+        """Per cent of the labelled pixels that are right, (N,); masks count as there or not."""
+        found = self.network(batch.pixels).argmax(1)
+        labels = batch.labels.long()
+        right = torch.where(labels == NOT_THE_MASK, found != self.masked, found == labels)
+        counted = (labels != IGNORED).flatten(1)
+        share = (right.flatten(1) & counted).sum(1) / counted.sum(1).clamp(min=1)
+        return {"right": 100 * share} | self._overlaps(found, labels)
+
+    def _overlaps(self, found: Tensor, labels: Tensor) -> dict[str, Tensor]:
+        """Mean over categories of intersection over union in per cent, a figure for each picture."""
+        ious = []
+        for number in range(len(self.network.categories)):
+            there, said = labels == number, (found == number) & (labels != IGNORED)
+            said = said & ((labels != NOT_THE_MASK) | (number == self.masked))
+            both, either = (x.flatten(1).sum(1) for x in (there & said, there | said))
+            ious.append(torch.where(either > 0, both / either.clamp(min=1), torch.nan))
+        return {"iou": 100 * torch.stack(ious).nanmean(0)}
+
+    @torch.no_grad()
+    def preview(self, batch: AreaBatch) -> Tensor:
+        """(N, 3, H, 3 W): picture, what was found, what there is."""
+        found = self.network(batch.pixels).argmax(1)
+        colours = _PALETTE.to(batch.pixels)
+        maps = [colours[x.long().clamp(max=len(colours) - 1)].movedim(-1, 1)
+                for x in (found, batch.labels)]  # fmt: skip
+        return torch.cat((batch.pixels, *maps), 3)
+
+
+_PALETTE = torch.tensor(
+    [[0.5, 0.7, 1], [0.6, 0.3, 0.2], [0.2, 0.6, 0.2], [0.5, 0.5, 0.5], [1, 0.2, 0.3],
+     [0.3, 0.2, 0.7], [0.9, 0.8, 0.3], [0, 0, 0]]
+)  # fmt: skip

@@ -1,0 +1,1 @@
+"""Which scene a picture shows, and how alike the scenes of two pictures are."""
