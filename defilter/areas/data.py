@@ -1,6 +1,6 @@
 """Labelled pictures for segmentation: street scenes with categories, people with masks.
 
-A label is the index of a category, IGNORED, or NOT_THE_MASK where a mask says what something is not.
+A label is the index of a category, IGNORED, or NOT_THE_MASK: a mask says that it is not there.
 
 Axes: N picture, H W pixels.
 """
@@ -150,9 +150,9 @@ class CroppedAreas:
         zoom = chance.uniform(self.smallest, self.largest) * self.side / min(height, width)
         window = [max(1, min(n, round(self.side / zoom))) for n in (height, width)]
         top, left = chance.randint(0, height - window[0]), chance.randint(0, width - window[1])
-        part = (slice(top, top + window[0]), slice(left, left + window[1]))
-        crop = resize(Labelled(one.pixels[:, *part], one.labels[part]),
-                      round(window[0] * zoom), round(window[1] * zoom))  # fmt: skip
+        rows, columns = slice(top, top + window[0]), slice(left, left + window[1])
+        part = Labelled(one.pixels[:, rows, columns], one.labels[rows, columns])
+        crop = resize(part, round(window[0] * zoom), round(window[1] * zoom))
         down, right = (self.side - n for n in crop.labels.shape)
         pixels = F.pad(crop.pixels, (0, max(0, right), 0, max(0, down)))
         labels = F.pad(crop.labels, (0, max(0, right), 0, max(0, down)), value=IGNORED)

@@ -3,7 +3,6 @@
 Axes: N picture, H W pixels, multiples of STRIDE, K category.
 """
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 

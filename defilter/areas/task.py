@@ -17,6 +17,8 @@ class SegmentTask(nn.Module):
         weights: of the categories in the loss.
     """
 
+    weights: Tensor
+
     def __init__(self, network: SegmentNet, masked: str, weights: dict[str, float]):
         super().__init__()
         self.network = network
@@ -52,7 +54,7 @@ class SegmentTask(nn.Module):
         return {"right": 100 * share} | self._overlaps(found, labels)
 
     def _overlaps(self, found: Tensor, labels: Tensor) -> dict[str, Tensor]:
-        """Mean over categories of intersection over union in per cent, a figure for each picture."""
+        """Intersection over union in per cent, the mean over categories, for each picture."""
         ious = []
         for number in range(len(self.network.categories)):
             there, said = labels == number, (found == number) & (labels != IGNORED)

@@ -5,7 +5,6 @@ It sees luma alone, with its mean and contrast taken out, so that a look hardly 
 Axes: N picture, H W pixels, F feature, K class.
 """
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
