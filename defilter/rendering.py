@@ -1,0 +1,158 @@
+"""Rendering that knows the picture: how strongly, where, and with which of several looks.
+
+rendering = photo x (1 - degree) + looked x degree, US 2025/0252542 paragraph 172. The degree is
+that of the scene, less on faces; where the template had looks for parts of it, each part takes its own.
+
+Axes: H W pixels, K category.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from codec.render import render_mapping
+from defilter.areas.segmenter import AreaMap, Segmenter
+from defilter.faces import Face, FaceDetector, Protection
+from defilter.look import Look
+from defilter.scene.similarity import SceneJudge, SceneView
+
+_ROWS_AT_ONCE = 256
+_SQUASHED = 512  # longest side of what networks see
+
+
+@dataclass(frozen=True)
+class Knowledge:
+    """What looks at a picture before it is rendered; None leaves it out.
+
+    Attributes:
+        scene: compares the scenes of template and photo.
+        faces: finds what `protection` keeps from the look.
+        protection: how far faces are kept.
+        literal: degree 1 - level inside face boxes, block by block, as the seed has it.
+        areas: finds the parts that have looks of their own.
+    """
+
+    scene: SceneJudge | None = None
+    faces: FaceDetector | None = None
+    protection: Protection = field(default_factory=Protection)
+    literal: bool = False
+    areas: Segmenter | None = None
+
+
+NOTHING = Knowledge()
+
+
+class Seen(NamedTuple):
+    """What was found in a photo, and what follows.
+
+    Attributes:
+        degree: rendering degree outside faces.
+        scene: of the photo, or None.
+        faces: boxes.
+        areas: the map of categories, or None.
+    """
+
+    degree: float
+    scene: SceneView | None
+    faces: list[Face]
+    areas: AreaMap | None
+
+
+def look_at(
+    look: Look, pixels: Tensor, knowledge: Knowledge, strength: float | None = None
+) -> Seen:
+    """What a photo shows, and how strongly it should be rendered.
+
+    Args:
+        pixels: (3, H, W) uint8 or uint16.
+        strength: of the user, who is right; None follows the scenes where both are known, else 1.
+    """
+    small = _small(pixels)
+    scene, degree = None, 1.0 if strength is None else strength
+    if knowledge.scene is not None:
+        (scene,) = knowledge.scene.look_at(small[None])
+        template = scene_of(look)
+        if strength is None and template is not None:
+            degree = knowledge.scene.similarity(template, scene)
+    faces = knowledge.faces(pixels) if knowledge.faces is not None else []
+    areas = None
+    if knowledge.areas is not None and look.categories:
+        areas = knowledge.areas(small)
+    return Seen(degree, scene, faces, areas)
+
+
+def degree_map(seen: Seen, knowledge: Knowledge, height: int, width: int) -> Tensor:
+    """(H, W) float32 rendering degree of every pixel."""
+    protection = knowledge.protection
+    if knowledge.literal:
+        level = protection.literal_levels(seen.faces, height, width)
+        return torch.where(level > 0, 1 - level, seen.degree)
+    return seen.degree * (1 - protection.levels(seen.faces, height, width))
+
+
+def render(look: Look, pixels: Tensor, seen: Seen, knowledge: Knowledge) -> Tensor:
+    """(3, H, W) uint8 or uint16 with the look, as `seen` says."""
+    own = {} if seen.areas is None else _looks_of(look, seen.areas)
+    if own and seen.areas is not None:
+        looked = _render_areas(look, pixels, own, seen.areas, 1.0 if seen.faces else seen.degree)
+        if not seen.faces:
+            return looked
+    elif not seen.faces:
+        return look.render(pixels, seen.degree)
+    else:
+        looked = look.render(pixels)
+    height, width = pixels.shape[1:]
+    return _blend(pixels, looked, degree_map(seen, knowledge, height, width))
+
+
+def scene_of(look: Look) -> SceneView | None:
+    """The template's scene, where the look file says it."""
+    scene: dict[str, Any] = look.scene
+    if not {"name", "confidence", "features"} <= set(scene):
+        return None
+    return SceneView(str(scene["name"]), float(scene["confidence"]), list(scene["features"]))
+
+
+def _small(pixels: Tensor) -> Tensor:
+    """(3, h, w) float32 in [0, 1], at most _SQUASHED pixels long."""
+    step = max(1, max(pixels.shape[1:]) // (2 * _SQUASHED))
+    return pixels[:, ::step, ::step].float() / torch.iinfo(pixels.dtype).max
+
+
+def _looks_of(look: Look, areas: AreaMap) -> dict[int, Look]:
+    """By number of the category: looks of parts that both template and photo have (Fig. 10)."""
+    return {
+        number: Look(look.categories[name])
+        for number, name in enumerate(areas.categories)
+        if name in look.categories and name in areas.shares()
+    }
+
+
+def _render_areas(
+    look: Look, pixels: Tensor, own: dict[int, Look], areas: AreaMap, degree: float
+) -> Tensor:
+    """Each part with its look, the others with the whole one; soft borders."""
+    height, width = pixels.shape[1:]
+    done = []
+    for top in range(0, height, _ROWS_AT_ONCE):
+        rows = slice(top, min(height, top + _ROWS_AT_ONCE))
+        strip = pixels[:, rows]
+        weights = areas.enlarged(height, width, rows)[list(own)]
+        rest = (1 - weights.sum(0)).clamp(min=0)
+        total = look.render(strip, degree).float() * rest
+        for weight, one in zip(weights, own.values(), strict=True):
+            if bool(weight.max() > 1 / 512):
+                total += render_mapping(strip, one.mapping, degree).float() * weight
+        done.append(total.round().clamp(0, torch.iinfo(pixels.dtype).max).to(pixels.dtype))
+    return torch.cat(done, 1)
+
+
+def _blend(photo: Tensor, looked: Tensor, degree: Tensor) -> Tensor:
+    done = []
+    for top in range(0, photo.shape[1], _ROWS_AT_ONCE):
+        rows = slice(top, top + _ROWS_AT_ONCE)
+        x, y = photo[:, rows].float(), looked[:, rows].float()
+        done.append((x + degree[rows] * (y - x)).round().to(photo.dtype))
+    return torch.cat(done, 1)

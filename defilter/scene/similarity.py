@@ -1,0 +1,118 @@
+"""How alike two scenes are, which is how strongly a look is applied (US 2025/0252542 Fig. 14).
+
+One class: 1. Otherwise 1 - the distance of the normalised features of a layer. The seed's 'Markov
+distance' is read as Mahalanobis distance; as it is unbounded, its rank among pairs of different
+scenes makes a number in [0, 1] of it: 0.5 is as alike as two different scenes usually are.
+
+Axes: N picture, F feature, Q knot.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from defilter.scene.network import SceneClassifier, pooled, see
+
+KNOTS = 33
+_LEAST, _MOST = 0.05, 0.95  # similarity of the least and the most alike of different scenes
+
+
+class SceneView(NamedTuple):
+    """What is kept of a picture: its class, how sure that is (0 to 1), and F features."""
+
+    name: str
+    confidence: float
+    features: list[float]
+
+
+class SceneSpace(NamedTuple):
+    """What training pictures say about distances.
+
+    Attributes:
+        layer: whose features are compared.
+        whitening: (F, F) root of the inverse covariance within classes.
+        knots: (Q,) rising distances: quantiles over pairs of different classes.
+    """
+
+    layer: str
+    whitening: Tensor
+    knots: Tensor
+
+    def distances(self, one: Tensor, other: Tensor) -> Tensor:
+        """Mahalanobis distances (N,) of features (N, F)."""
+        return torch.linalg.vector_norm((one - other) @ self.whitening, dim=1)
+
+    def alike(self, distances: Tensor) -> Tensor:
+        """Similarity in [0, 1]: a falling map of the distance, linear between quantiles."""
+        ranks = np.linspace(_MOST, _LEAST, len(self.knots))
+        knots = [0.0, *self.knots.tolist(), 2 * float(self.knots[-1])]
+        found = np.interp(distances.numpy(), knots, [1.0, *ranks, 0.0])
+        return torch.from_numpy(found)
+
+
+def fit_space(
+    layer: str, features: Tensor, labels: Tensor, held_out: Tensor, held_out_labels: Tensor,
+    shrinkage: float,
+) -> SceneSpace:  # fmt: skip
+    """The covariance within classes of training pictures; the map from pictures held out.
+
+    Args:
+        features, held_out: (N, F) of length 1.
+        labels, held_out_labels: (N,).
+        shrinkage: share of a round covariance that is mixed in.
+    """
+    x = features.double()
+    means = torch.stack([x[labels == k].mean(0) for k in range(int(labels.max()) + 1)])
+    within = x - means[labels]
+    covariance = within.T @ within / len(within)
+    size = covariance.shape[0]
+    round_one = torch.eye(size, dtype=x.dtype) * covariance.trace() / size
+    covariance = (1 - shrinkage) * covariance + shrinkage * round_one
+    values, vectors = torch.linalg.eigh(covariance)
+    whitening = (vectors * values.rsqrt()).float()
+    space = SceneSpace(layer, whitening, torch.zeros(0))
+    i, j = torch.triu_indices(len(held_out), len(held_out), 1)
+    apart = held_out_labels[i] != held_out_labels[j]
+    distances = space.distances(held_out[i[apart]], held_out[j[apart]])
+    return space._replace(knots=torch.quantile(distances, torch.linspace(0, 1, KNOTS)))
+
+
+class SceneJudge:
+    """Looks at pictures and compares them.
+
+    Args:
+        network: the classifier.
+        space: see `SceneSpace`.
+        least_confidence: below it a class is not believed, and the features decide.
+    """
+
+    def __init__(self, network: SceneClassifier, space: SceneSpace, least_confidence: float = 0.6):
+        self.network, self.space = network.eval(), space
+        self.least_confidence = least_confidence
+
+    @torch.no_grad()
+    def look_at(self, pictures: Tensor) -> list[SceneView]:
+        """Views of (N, 3, H, W) pictures in [0, 1]."""
+        found = self.network.layers(see(pictures))
+        chances = self.network.classify(found["fc7"]).softmax(1)
+        features = pooled(found[self.space.layer])
+        best = chances.max(1)
+        return [
+            SceneView(self.network.classes[int(label)], float(chance), row.tolist())
+            for label, chance, row in zip(best.indices, best.values, features, strict=True)
+        ]
+
+    def similarity(self, one: SceneView, other: SceneView) -> float:
+        """In [0, 1]; 1 for two pictures that surely show one class."""
+        sure = min(one.confidence, other.confidence) >= self.least_confidence
+        if sure and one.name == other.name:
+            return 1.0
+        a, b = (torch.tensor([view.features]) for view in (one, other))
+        if a.shape != b.shape or a.shape[1] != len(self.space.whitening):
+            raise ValueError(
+                f"expected {len(self.space.whitening)} scene features, "
+                f"got {a.shape[1]} and {b.shape[1]}"
+            )
+        return float(self.space.alike(self.space.distances(a, b))[0])
