@@ -95,7 +95,7 @@ def encode_files(
         write_atomically(path, data)
         return Line(source, path, source.stat().st_size, len(data), note)
 
-    return _each(list_pictures(paths), Path(output), SUFFIX, one)
+    return _each(list_pictures(paths, output=output), Path(output), SUFFIX, one)
 
 
 def decode_files(paths: Sequence[Path | str], output: Path | str, device: str = "cpu") -> Done:
@@ -103,6 +103,8 @@ def decode_files(paths: Sequence[Path | str], output: Path | str, device: str = 
     check_device(device)
 
     def one(source: Path, path: Path) -> Line:
+        if path.exists() and path.resolve().parent == source.resolve().parent:
+            raise ValueError(f"{path} lies beside it, perhaps the original; choose another folder")
         data = read_stream(source)
         _, exif, profile = still.metadata(data)
         (pixels,) = still.decode([data], device=device)
@@ -110,7 +112,7 @@ def decode_files(paths: Sequence[Path | str], output: Path | str, device: str = 
         write_picture(Picture(pixels, exif=exif, profile=profile), path)
         return Line(source, path, len(data), path.stat().st_size)
 
-    return _each(list_pictures(paths, (SUFFIX,)), Path(output), ".png", one)
+    return _each(list_pictures(paths, (SUFFIX,), output), Path(output), ".png", one)
 
 
 def optimise_files(
@@ -138,7 +140,8 @@ def optimise_files(
         write_atomically(path, data)
         return Line(source, path, len(original), len(data), note)
 
-    return _each(list_pictures(paths), Path(output), encoder.suffix, one, may_keep=True)
+    found = list_pictures(paths, output=output)
+    return _each(found, Path(output), encoder.suffix, one, may_keep=True)
 
 
 def read_stream(path: Path | str) -> bytes:

@@ -26,6 +26,7 @@ from codec.lut import apply_tetrahedral
 
 MAX_PIXELS = 150_000_000
 MAX_FILE_BYTES = 2 * 2**30
+_EXIF_START = b"Exif\0\0"
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".avif", ".ppm", ".gif")
 
 
@@ -125,6 +126,8 @@ def _decode(data: bytes, path: Path, keep_profile: bool) -> Picture:
         raise PictureError(f"{path}: {file_format} pictures can only be read, expected JPEG or PNG")
     tiff = file_format == "TIFF"
     exif = _descriptive_exif(image.getexif()) if tiff else image.info.get("exif")
+    if exif and not exif.startswith(_EXIF_START):
+        exif = _EXIF_START + exif  # Pillow gives WebP's block without it
     orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
     orientation = orientation if orientation in _TURNS else 1
     profile = image.info.get("icc_profile")
@@ -355,7 +358,7 @@ def _encode_sixteen_bits(stored: Tensor, file_format: str, exif: bytes | None) -
 
 def _with_png_exif(png: bytes, exif: bytes) -> bytes:
     """PNG with an eXIf chunk after its header, which OpenCV cannot write."""
-    body = b"eXIf" + exif.removeprefix(b"Exif\0\0")
+    body = b"eXIf" + exif.removeprefix(_EXIF_START)
     chunk = struct.pack(">I", len(body) - 4) + body + struct.pack(">I", zlib.crc32(body))
     return png[:33] + chunk + png[33:]
 
@@ -377,13 +380,16 @@ def write_atomically(path: Path, data: bytes) -> None:
 
 
 def list_pictures(
-    paths: Iterable[Path | str], extensions: tuple[str, ...] = EXTENSIONS
+    paths: Iterable[Path | str],
+    extensions: tuple[str, ...] = EXTENSIONS,
+    output: Path | str | None = None,
 ) -> list[tuple[Path, Path]]:
     """Pictures among files and folders.
 
     Args:
         paths: files, taken whatever their extension, and folders, searched for extensions.
         extensions: what to search folders for.
+        output: a folder for results: what lies in it is no input, unless it is named itself.
 
     Returns:
         (path, path relative to what was given), sorted within each folder.
@@ -400,13 +406,24 @@ def list_pictures(
             inside = sorted(
                 path
                 for path in given.rglob("*")
-                if path.suffix.lower() in extensions and path.is_file()
+                if path.suffix.lower() in extensions
+                and path.is_file()
+                and not _is_result(path, given, output)
             )
             if not inside:
-                raise PictureError(f"{given}: expected pictures in this folder, found none")
+                kind = "pictures" if extensions is EXTENSIONS else " or ".join(extensions)
+                raise PictureError(f"{given}: expected {kind} in this folder, found none")
             found += [(path, path.relative_to(given)) for path in inside]
         elif given.exists():
             found.append((given, Path(given.name)))
         else:
             raise PictureError(f"{given}: no such file or folder")
     return found
+
+
+def _is_result(path: Path, given: Path, output: Path | str | None) -> bool:
+    """Whether a file below a given folder lies in an output folder that is below it, too."""
+    if output is None:
+        return False
+    folder = Path(output).resolve()
+    return given.resolve() in folder.parents and folder in path.resolve().parents

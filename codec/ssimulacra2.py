@@ -50,7 +50,7 @@ def ssimulacra2(original: Tensor, decoded: Tensor) -> Tensor:
     reference program gives them those of others.
 
     Args:
-        original, decoded: (N, 3, H, W) sRGB in [0, 1]; below 8 pixels an axis all scores are 100.
+        original, decoded: (N, 3, H, W) sRGB in [0, 1]; sides below 8 pixels are made 8 of.
     """
     total = distance(original, decoded) * 0.9562382616834844
     total = (
@@ -85,6 +85,8 @@ def _norm4(x: Tensor) -> Tensor:
 def _pyramid(original: Tensor, decoded: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
     """XYB of both at every scale; the scales are made of linear light."""
     linear = _to_linear(torch.cat((original, decoded)))
+    down, right = (max(0, _SMALLEST - n) for n in linear.shape[2:])
+    linear = F.pad(linear, (0, right, 0, down), mode="replicate")
     while min(linear.shape[2:]) >= _SMALLEST:
         x, y = _to_xyb(linear).chunk(2)
         yield x, y

@@ -172,13 +172,7 @@ def plan_outputs(
     if not str(out):
         raise ValueError("expected an output folder, got an empty path")
     target_folder = Path(out).resolve()
-    named = {Path(path).resolve() for path in photos}
-    found = [
-        (path, relative)
-        for path, relative in list_pictures(photos)
-        if path.resolve() in named or target_folder not in path.resolve().parents
-        or target_folder in named
-    ]  # fmt: skip
+    found = list_pictures(photos, output=out)
     inputs = {path.resolve() for path, _ in found} | {
         path.resolve() for path, _ in (list_pictures(others) if others else ())
     }
@@ -192,8 +186,6 @@ def plan_outputs(
         if target in origin:
             raise ValueError(f"{path} and {origin[target]}: two pictures with one name")
         origin[target] = path
-    if not found:
-        raise ValueError(f"{out}: expected pictures outside the output folder, found none")
     Path(out).mkdir(parents=True, exist_ok=True)
     return [(path, Path(out) / relative) for path, relative in found]
 

@@ -17,6 +17,7 @@ from codec.residual.passes import CHROMA, LUMA, Before, Kind, Networks, code_cel
 from codec.residual.quantise import (
     AQ_PER_OCTAVE,
     MATRICES,
+    STEP_COUNT,
     Matrix,
     dequantise,
     quantise,
@@ -25,6 +26,7 @@ from codec.residual.quantise import (
 from codec.residual.sizes import choose_sizes
 from codec.residual.transform import CELL, REGION, SIZES, forward, inverse
 
+LARGEST_SAMPLE = 1 << 15  # in 1/16: keeps coefficients exact in float32
 _ROUND = 16  # of 32: means are rounded to the nearest
 
 
@@ -73,14 +75,14 @@ def analyse(
     """Choose sizes and values.
 
     Args:
-        planes: (N, C, H, W) integers in 1/16 grey level, C 1 or 3.
+        planes: (N, C, H, W) integers in 1/16 grey level, at most LARGEST_SAMPLE in size, C 1 or 3.
         step: (N,) int64 step index.
         matrix: see `quantise.MATRICES`.
         networks: the context networks; None quantises plainly, for their first training.
         sizes: (N, I, J) if they are given; None chooses them by the cost of luma.
         hints: (N, I, J, HINTS) int8 of a prediction, see `hints_of`, or None.
     """
-    _check_planes(planes)
+    _check_planes(planes, step)
     every = SIZES if sizes is None else [n for n in SIZES if bool((sizes == SIZES.index(n)).any())]
     every = sorted({*every, CELL}) if matrix.slope else every
     luma = {n: forward(planes[:, 0], n) for n in every}
@@ -117,12 +119,19 @@ def analyse(
     return Symbols(step, adaptive, sizes, means, all_classes, all_values)
 
 
-def _check_planes(planes: Tensor) -> None:
+def _check_planes(planes: Tensor, step: Tensor) -> None:
     shape = tuple(planes.shape)
     if len(shape) != 4 or shape[1] not in (1, 3) or shape[2] % REGION or shape[3] % REGION:
         raise ValueError(
             f"expected planes (N, 1 or 3, H, W) with sides in multiples of {REGION}, got {shape}"
         )
+    if planes.dtype not in (torch.int16, torch.int32, torch.int64):
+        raise ValueError(f"expected planes of signed integers, got {planes.dtype}")
+    low, high = (int(x) for x in planes.aminmax())
+    if max(-low, high) > LARGEST_SAMPLE:
+        raise ValueError(f"expected samples within +-{LARGEST_SAMPLE}, got {low} to {high}")
+    if bool(((step < 0) | (step >= STEP_COUNT)).any()):
+        raise ValueError(f"expected step indices from 0 to {STEP_COUNT - 1}, got {step.tolist()}")
 
 
 def uniform_sizes(planes: Tensor) -> Tensor:

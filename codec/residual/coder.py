@@ -172,7 +172,14 @@ def _largest(step: Tensor, bits: int) -> list[int]:
 
 
 def write_exact(planes: Tensor, networks: Networks, bits: int) -> list[Stream]:
-    """Code planes (N, C, H, W) int32 without loss."""
+    """Code planes (N, C, H, W) int32 without loss.
+
+    Raises:
+        ValueError: a sample beyond +-2^bits.
+    """
+    low, high = (int(x) for x in planes.aminmax())
+    if max(-low, high) > 1 << bits:
+        raise ValueError(f"expected samples within +-{1 << bits}, got {low} to {high}")
     writer = RansWriter(len(planes), planes.device, planes[0].numel())
     none = torch.zeros(len(planes), 2, dtype=torch.int8, device=planes.device)
     parts = list(planes.unbind(1))

@@ -1,6 +1,5 @@
 """Search one picture with any encoder, or a batch with this project's own."""
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -60,10 +59,10 @@ def find(
 
     Raises:
         TargetUnreachable: the best quality scores lower.
-        ValueError: not a picture, or not a target.
+        ValueError: not a picture, or a target off the score's scale.
     """
     check_picture(picture)
-    _check_target(target)
+    score.check_target(target)
     files: dict[int, bytes] = {}
 
     def measure(quality: int) -> tuple[float, int | None]:
@@ -95,7 +94,9 @@ def find_batch(
     Returns:
         One entry a picture, in order: what was found, or that the target is out of reach.
     """
-    _check_target(target)
+    score.check_target(target)
+    if width < 1:
+        raise ValueError(f"expected a width of at least 1, got {width}")
     searches = [_Bracket(encoder, score, target, picture) for picture in pictures]
     while open_ := [number for number, search in enumerate(searches) if not search.done]:
         wanted = [(n, quality) for n in open_ for quality in searches[n].propose(width)]
@@ -105,11 +106,6 @@ def find_batch(
         for n in open_:
             searches[n].rounds += 1
     return [search.finish(p) for search, p in zip(searches, pictures, strict=True)]
-
-
-def _check_target(target: float) -> None:
-    if not math.isfinite(target):
-        raise ValueError(f"expected a finite score to reach, got {target}")
 
 
 class _Bracket:

@@ -24,11 +24,19 @@ class Score(NamedTuple):
         name: as commands and reports call it.
         measure: (original, decoded) -> score.
         to_unit: score -> [0, 1), rising.
+        best: what no picture exceeds.
     """
 
     name: str
     measure: Callable[[Tensor, Tensor], float]
     to_unit: Callable[[float], float]
+    best: float
+
+    def check_target(self, target: float) -> None:
+        """Raise ValueError for what cannot be aimed at."""
+        if not 0 < target <= self.best or math.isinf(target):
+            scale = "above 0" if math.isinf(self.best) else f"above 0 and up to {self.best:g}"
+            raise ValueError(f"expected a {self.name} {scale}, got {target:g}")
 
 
 def _as_floats(picture: Tensor) -> Tensor:
@@ -97,10 +105,10 @@ def _ssimulacra2(original: Tensor, decoded: Tensor) -> float:
 SCORES = {
     score.name: score
     for score in (
-        Score("ssim", _ssim, _clipped),
-        Score("ms_ssim", _ms_ssim, _clipped),
-        Score("psnr", _psnr, lambda db: _clipped(1 - 10 ** (-max(db, 0.0) / 10))),
-        Score("smallfry", smallfry, lambda s: _clipped(s / SMALLFRY_MOST)),
-        Score("ssimulacra2", _ssimulacra2, _logistic),
+        Score("ssim", _ssim, _clipped, 1.0),
+        Score("ms_ssim", _ms_ssim, _clipped, 1.0),
+        Score("psnr", _psnr, lambda db: _clipped(1 - 10 ** (-max(db, 0.0) / 10)), math.inf),
+        Score("smallfry", smallfry, lambda s: _clipped(s / SMALLFRY_MOST), SMALLFRY_MOST),
+        Score("ssimulacra2", _ssimulacra2, _logistic, 100.0),
     )
 }

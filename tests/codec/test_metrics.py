@@ -119,4 +119,4 @@ def test_ssimulacra2_of_a_batch_and_of_equal_pictures(device: torch.device) -> N
     score = ssimulacra2(x, same)
     score.sum().backward()
     assert score.min() > 99.9 and same.grad is not None and same.grad.isfinite().all()
-    assert ssimulacra2(x[..., :5, :5], y[..., :5, :5]).min() > 99.9
+    assert ssimulacra2(x[..., :5, :1], 1 - x[..., :5, :1]).max() < 50  # sides below 8 count too
