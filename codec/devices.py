@@ -14,9 +14,14 @@ def gpu_name() -> str | None:
     return torch.cuda.get_device_name() if torch.cuda.is_available() else None
 
 
-def check_device(name: str) -> None:
+def check_device(name: torch.device | str) -> None:
     """Raise ValueError unless torch can compute there: `cpu`, `cuda`, `cuda:1`."""
     try:
-        torch.zeros(1, device=name)
-    except (RuntimeError, AssertionError) as error:
-        raise ValueError(f"expected cpu, or cuda where there is one, got {name!r}") from error
+        device = torch.device(name)
+        known = device.type in ("cpu", "cuda")
+        if known:
+            torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError, TypeError):
+        known = False
+    if not known:
+        raise ValueError(f"expected cpu, or cuda where there is one, got {str(name)!r}")

@@ -54,6 +54,9 @@ class Done(NamedTuple):
     failures: list[str]
 
 
+Tell = Callable[[Line | str], None]
+
+
 class Target(NamedTuple):
     """A score to reach, on its own scale."""
 
@@ -67,6 +70,7 @@ def encode_files(
     settings: Settings,
     target: Target | None = None,
     device: str = "cpu",
+    tell: Tell | None = None,
 ) -> Done:
     """Write OUTPUT/<stem>.dfc for every picture; folders keep their relative paths.
 
@@ -76,6 +80,7 @@ def encode_files(
         settings: see `codec.settings.Settings`; with a target, its quality does not matter.
         target: find the lowest quality that reaches it.
         device: where to compute.
+        tell: called with each line and each failure as soon as it is known.
     """
     check_settings(settings)
     check_device(device)
@@ -95,10 +100,15 @@ def encode_files(
         write_atomically(path, data)
         return Line(source, path, source.stat().st_size, len(data), note)
 
-    return _each(list_pictures(paths, output=output), Path(output), SUFFIX, one)
+    return _each(list_pictures(paths, output=output), Path(output), SUFFIX, one, tell)
 
 
-def decode_files(paths: Sequence[Path | str], output: Path | str, device: str = "cpu") -> Done:
+def decode_files(
+    paths: Sequence[Path | str],
+    output: Path | str,
+    device: str = "cpu",
+    tell: Tell | None = None,
+) -> Done:
     """Write OUTPUT/<stem>.png for every codestream; folders keep their relative paths."""
     check_device(device)
 
@@ -112,11 +122,15 @@ def decode_files(paths: Sequence[Path | str], output: Path | str, device: str = 
         write_picture(Picture(pixels, exif=exif, profile=profile), path)
         return Line(source, path, len(data), path.stat().st_size)
 
-    return _each(list_pictures(paths, (SUFFIX,), output), Path(output), ".png", one)
+    return _each(list_pictures(paths, (SUFFIX,), output), Path(output), ".png", one, tell)
 
 
 def optimise_files(
-    paths: Sequence[Path | str], output: Path | str, encoder: Encoder, target: Target
+    paths: Sequence[Path | str],
+    output: Path | str,
+    encoder: Encoder,
+    target: Target,
+    tell: Tell | None = None,
 ) -> Done:
     """Write the smallest file of every picture that reaches a score; see the seed, US 9,325,996.
 
@@ -134,14 +148,14 @@ def optimise_files(
             if len(data) >= len(original):
                 note = "kept: the input is smaller"
         except (TargetUnreachable, PictureError, EncodingError) as error:
-            data, note = original, f"kept: {error}"
+            data, note = original, f"kept: {str(error).removeprefix(f'{source}: ')}"
         if note.startswith("kept"):
             path, data = path.with_suffix(source.suffix), original
         write_atomically(path, data)
         return Line(source, path, len(original), len(data), note)
 
     found = list_pictures(paths, output=output)
-    return _each(found, Path(output), encoder.suffix, one, may_keep=True)
+    return _each(found, Path(output), encoder.suffix, one, tell, may_keep=True)
 
 
 def read_stream(path: Path | str) -> bytes:
@@ -198,10 +212,8 @@ def _eight_bits(picture: Picture, path: Path, upright: bool = False) -> Tensor:
 
 
 def _describe(found: Found, target: Target) -> str:
-    return (
-        f"quality {found.quality}, {target.score.name} {found.score:.4f}, "
-        f"{len(found.probes)} probes"
-    )
+    probes = f"{len(found.probes)} probe{'s' * (len(found.probes) != 1)}"
+    return f"quality {found.quality}, {target.score.name} {found.score:.4f}, {probes}"
 
 
 def _each(
@@ -209,6 +221,7 @@ def _each(
     output: Path,
     suffix: str,
     work: Callable[[Path, Path], Line],
+    tell: Tell | None,
     may_keep: bool = False,
 ) -> Done:
     """Work on file after file; what cannot be done is told and left out.
@@ -220,26 +233,34 @@ def _each(
         work: (source, target) -> what became of it.
         may_keep: whether a file may also be written as it is, under its own suffix.
     """
+    if output.exists() and not output.is_dir():
+        raise ValueError(f"{output}: expected a folder, got a file")
     lines: list[Line] = []
     failures: list[str] = []
     taken: dict[Path, Path] = {}
     sources = {source.resolve() for source, _ in found}
-    for source, relative in tqdm(found, unit="file", disable=None):
+
+    def one(source: Path, relative: Path) -> Line:
         target = output / relative.with_suffix(suffix)
         candidates = (target, output / relative) if may_keep else (target,)
         possible = [path.resolve() for path in candidates]
         clash = next((path for path in possible if path in taken), None)
         if clash is not None:
-            failures.append(f"{source}: would overwrite {clash} of {taken[clash]}")
-            continue
+            raise ValueError(f"would overwrite {clash} of {taken[clash]}; rename one of them")
         if any(path in sources for path in possible):
-            failures.append(f"{source}: would overwrite an input; choose another output folder")
-            continue
+            raise ValueError("would overwrite an input; choose another output folder")
+        return work(source, target)
+
+    for source, relative in tqdm(found, unit="file", disable=None):
+        result: Line | str
         try:
-            lines.append(work(source, target))
+            result = one(source, relative)
+            lines.append(result)
+            taken[result.target.resolve()] = source
         except (ValueError, OSError, RuntimeError, OverflowError, MemoryError) as error:
             text = " ".join(str(error).split()) or type(error).__name__
-            failures.append(text if text.startswith(str(source)) else f"{source}: {text}")
-        else:
-            taken[lines[-1].target.resolve()] = source
+            result = text if text.startswith(str(source)) else f"{source}: {text}"
+            failures.append(result)
+        if tell is not None:
+            tell(result)
     return Done(lines, failures)

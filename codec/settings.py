@@ -2,6 +2,7 @@
 
 import json
 from functools import cache
+from numbers import Integral
 from pathlib import Path
 from typing import NamedTuple
 
@@ -38,16 +39,18 @@ class Settings(NamedTuple):
 def check_settings(settings: Settings) -> None:
     """Raise ValueError for a setting out of range."""
     quality = settings.quality
-    if not isinstance(quality, int) or isinstance(quality, bool) or quality not in QUALITIES:
+    if not isinstance(quality, Integral) or isinstance(quality, bool) or quality not in QUALITIES:
         raise ValueError(f"expected a whole quality from 1 to 100, got {quality!r}")
     for name, choices in (("mode", MODES), ("filter", FILTERS), ("effort", EFFORTS)):
         value = getattr(settings, name)
-        if value not in choices:
+        if not isinstance(value, str) or value not in choices:
             raise ValueError(f"expected {name} out of {', '.join(choices)}, got {value!r}")
 
 
 def check_picture(picture: Tensor) -> None:
-    """Raise ValueError for a tensor that is no picture, or one that is too large."""
+    """Raise ValueError for what is no picture tensor, or too large."""
+    if not isinstance(picture, torch.Tensor):
+        raise ValueError(f"expected a picture as a torch tensor, got {type(picture).__name__}")
     shape = tuple(picture.shape)
     if picture.dtype != torch.uint8 or len(shape) != 3 or shape[0] not in (1, 3) or 0 in shape:
         raise ValueError(

@@ -33,6 +33,7 @@ from codec.container import (
     unpack_header,
     unpack_stream,
 )
+from codec.devices import check_device
 from codec.residual import coder
 from codec.residual.adaptive import spread_over_cells
 from codec.residual.analyse import Symbols, analyse, reconstruct, uniform_sizes
@@ -80,6 +81,9 @@ def encode(
     """
     settings = Settings(quality, mode, lossless, filter, effort)
     check_settings(settings)
+    check_device(device)
+    if isinstance(pictures, Tensor) and pictures.dim() == 3:
+        raise ValueError("expected a list of pictures, got one: codec.encode([picture])")
     for picture in pictures:
         check_picture(picture)
 
@@ -105,7 +109,10 @@ def decode(
     Raises:
         FormatError: broken or foreign data, or a picture above `max_pixels`.
     """
-    opened = [_open(data) for data in streams]
+    check_device(device)
+    if isinstance(streams, bytes | bytearray | memoryview):
+        raise ValueError("expected a list of codestreams, got one: codec.decode([stream])")
+    opened = [_open_one(data, number, len(streams)) for number, data in enumerate(streams)]
     for one in opened:
         if one.header.height * one.header.width > max_pixels:
             size = f"{one.header.width}x{one.header.height}"
@@ -313,7 +320,17 @@ class _Opened(NamedTuple):
         return self.sections[kind]
 
 
+def _open_one(data: bytes, number: int, count: int) -> _Opened:
+    """`_open`, whose errors say which of several streams it was, counted from 0."""
+    try:
+        return _open(data)
+    except FormatError as error:
+        raise FormatError(f"stream {number}: {error}" if count > 1 else str(error)) from error
+
+
 def _open(data: bytes) -> _Opened:
+    if not isinstance(data, bytes | bytearray | memoryview):
+        raise FormatError(f"expected the bytes of a codestream, got {type(data).__name__}")
     sections = unpack(bytes(data))
     return _Opened(unpack_header(sections[Section.HEADER]), sections)
 

@@ -21,7 +21,7 @@ LOOK_EXTENSIONS = (".cube", ".png", ".json")
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run a command; returns the exit status: 0 done, 1 something failed, 2 wrong usage."""
+    """Run a command; the exit status is 0 done, 1 something failed, 2 wrong usage, 130 stopped."""
     logging.basicConfig(format="%(message)s", level=logging.WARNING)
     parser = _parser()
     options = parser.parse_args(arguments)
@@ -29,6 +29,9 @@ def main(arguments: list[str] | None = None) -> int:
         _check_pair_options(parser, options)
     try:
         result: Rendered | None = options.command(options)
+    except KeyboardInterrupt:
+        print("defilter: interrupted; what was written is whole", file=sys.stderr)
+        return 130
     except OSError as error:
         place = error.filename or getattr(options, "output", "")
         print(f"defilter: {place}: {error.strerror or error}", file=sys.stderr)

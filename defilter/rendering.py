@@ -1,7 +1,8 @@
 """Rendering that knows the picture: how strongly, where, and with which of several looks.
 
 rendering = photo x (1 - degree) + looked x degree, US 2025/0252542 paragraph 172. The degree is
-that of the scene, less on faces; where the template had looks for parts of it, each part takes its own.
+that of the scene, less on faces; where the template had looks for parts of it, each part takes
+its own.
 
 Axes: H W pixels, K category.
 """

@@ -26,7 +26,7 @@ from codec.residual.quantise import (
 from codec.residual.sizes import choose_sizes
 from codec.residual.transform import CELL, REGION, SIZES, forward, inverse
 
-LARGEST_SAMPLE = 1 << 15  # in 1/16: keeps coefficients exact in float32
+LARGEST_SAMPLE = 1 << 19  # in 1/16: 16 bits with their sign
 _ROUND = 16  # of 32: means are rounded to the nearest
 
 

@@ -62,6 +62,8 @@ def find(
         ValueError: not a picture, or a target off the score's scale.
     """
     check_picture(picture)
+    if isinstance(encoder, str) or isinstance(score, str):
+        raise ValueError('expected encoder("jpeg") and SCORES["ssim"], got a name')
     score.check_target(target)
     files: dict[int, bytes] = {}
 

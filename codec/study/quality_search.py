@@ -7,7 +7,7 @@ see the same scores, and each probe's time is known.
 import json
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -61,6 +61,10 @@ def run(
         targets: by score, the thresholds.
         batch_targets: the same for `find_batch` with this project's codec.
     """
+    _check_targets(dict(targets))
+    _check_targets(dict(batch_targets))
+    if isinstance(encoders, str):
+        raise ValueError(f"expected a list of encoders, got {encoders!r}: encoders=[{encoders}]")
     pictures, failures = load_pictures(photos)
     rows: list[dict[str, Any]] = []
     for name in encoders:
@@ -89,6 +93,17 @@ def run(
     write_atomically(target / "quality_search.json", json.dumps(record, indent=1).encode())
     write_atomically(target / "quality_search.md", f"# Quality search\n\n{text}\n".encode())
     return Report(f"{text}\n\nsaved in {target}", failures)
+
+
+def _check_targets(targets: dict[str, list[float]]) -> None:
+    for name, thresholds in targets.items():
+        if name not in SCORES:
+            raise ValueError(f"expected scores out of {', '.join(SCORES)}, got {name!r}")
+        numbers = isinstance(thresholds, Sequence) and not isinstance(thresholds, str)
+        if not numbers or not all(isinstance(target, int | float) for target in thresholds):
+            raise ValueError(f"expected a list of numbers as targets of {name}, got {thresholds!r}")
+        for target in thresholds:
+            SCORES[name].check_target(target)
 
 
 def _row(

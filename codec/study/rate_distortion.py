@@ -5,6 +5,7 @@ a run has measured, the next one with the same pictures, qualities and networks 
 Speeds come from the same run: the codecs take turns, one thread each.
 """
 
+import hashlib
 import json
 import math
 import re
@@ -12,6 +13,7 @@ import statistics
 import time
 import zlib
 from collections.abc import Callable, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -50,6 +52,7 @@ OTHERS = {
 }
 ANCHORS = ("JPEG 4:2:0", "WebP m6", "AVIF s6 4:2:0", "AVIF s6 4:4:4", "JPEG XL e7")
 _NO_ERROR = 100.0  # dB, of equal pictures
+_NO_CODEC = ("study", "learn", "search")  # parts of the package that change no file
 METRICS = ("psnr_rgb", "psnr_y", "ms_ssim", "ssimulacra2")
 
 
@@ -147,6 +150,7 @@ def _points(
     if path.exists():
         known = json.loads(path.read_text(encoding="utf-8"))
         if known["key"] == key:
+            tqdm.write(f"{name}: points of an earlier run, {path}")
             return {title: [Point(*p) for p in row] for title, row in known["points"].items()}
     found = {
         title: [_measure(one, picture, quality) for quality in qualities]
@@ -157,12 +161,20 @@ def _points(
 
 
 def _makers(one: Encoder) -> dict[str, str]:
-    """What a codec's files depend on: the versions of libraries, or networks."""
-    if not isinstance(one, OwnEncoder):
-        return provenance()["libraries"]
-    every = fingerprints()
-    used = {one.effort: every[one.effort]}
-    return used | ({one.mode: every[one.mode]} if one.filter == "network" else {})
+    """What a codec's files depend on: the versions of libraries, or all of this codec."""
+    return {"codec": _sources()} if isinstance(one, OwnEncoder) else provenance()["libraries"]
+
+
+@cache
+def _sources() -> str:
+    """SHA-256 of the codec's code, tables and networks, but for studies and training."""
+    package = Path(__file__).parents[1]
+    digest = hashlib.sha256()
+    for path in sorted(package.rglob("*")):
+        inside = path.relative_to(package)
+        if path.suffix in (".py", ".json", ".safetensors") and inside.parts[0] not in _NO_CODEC:
+            digest.update(str(inside).encode() + path.read_bytes())
+    return digest.hexdigest()[:16]
 
 
 def _measure(one: Encoder, picture: Tensor, quality: int) -> Point:
