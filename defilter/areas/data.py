@@ -13,7 +13,6 @@ from typing import NamedTuple
 import numpy as np
 import torch
 import torch.nn.functional as F
-from PIL import Image
 from torch import Tensor
 
 from codec.image_io import quantise, read_picture
@@ -91,8 +90,7 @@ def load_people(folder: str | Path | None, split: str, category: int) -> list[La
 
 
 def _indices(path: Path) -> np.ndarray:
-    with Image.open(path) as image:
-        return np.array(image)
+    return read_picture(path).pixels[0].numpy()
 
 
 def embedded_areas(categories: int) -> list[Labelled]:
