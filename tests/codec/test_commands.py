@@ -8,6 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
+from codec import still
 from codec.__main__ import main
 from codec.image_io import Picture, read_picture, write_picture
 from codec.metrics import ssim
@@ -120,6 +121,42 @@ def test_no_input_is_overwritten(tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert "of " in capsys.readouterr().err  # two sources, one a.jpg
 
 
+def test_decode_leaves_the_original_beside_the_stream(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    original = tmp_path / "a.png"
+    write_picture(Picture(photo()), original)
+    before = original.read_bytes()
+    assert run("encode", tmp_path, "-o", tmp_path, "--quality", "30") == 0
+    assert run("encode", tmp_path, "-o", tmp_path, "--quality", "40") == 0  # again is fine
+    assert run("decode", tmp_path, "-o", tmp_path) == 1
+    assert "choose another folder" in capsys.readouterr().err
+    assert original.read_bytes() == before
+    assert run("decode", tmp_path, "-o", tmp_path / "out") == 0
+
+
+def test_an_output_folder_inside_the_input_is_no_input(tmp_path: Path) -> None:
+    write_picture(Picture(photo()), tmp_path / "a.png")
+    for _ in range(2):
+        assert run("optimise", tmp_path, "-o", tmp_path / "out", "--ssim", "0.9") == 0
+        assert written(tmp_path) == ["a.png", "out/a.jpg"]
+
+
+@pytest.mark.parametrize("suffix", ["jpg", "png", "webp", "tif"])
+@pytest.mark.parametrize("name", ["jpeg", "webp", "avif", "dfc"])
+def test_exif_travels_between_all_formats(suffix: str, name: str, tmp_path: Path) -> None:
+    source = tmp_path / f"p.{suffix}"
+    with_exif(source)
+    assert run("optimise", source, "-o", tmp_path / "out", "--format", name, "--psnr", "25") == 0
+    (result,) = (tmp_path / "out").iterdir()
+    if name == "dfc":
+        assert run("decode", result, "-o", tmp_path / "back") == 0
+        (result,) = (tmp_path / "back").iterdir()
+    with Image.open(result) as after:
+        assert after.getexif()[0x010F] == "Camera"
+    assert decibel(read_picture(source).pixels, read_picture(result).pixels) > 20  # upright
+
+
 @pytest.mark.parametrize("name", ["webp", "avif", "dfc"])
 def test_optimise_into_other_formats(name: str, tmp_path: Path) -> None:
     source = tmp_path / "p.png"
@@ -128,6 +165,50 @@ def test_optimise_into_other_formats(name: str, tmp_path: Path) -> None:
     (result,) = written(tmp_path / "out")
     assert result == f"p.{name}"
     assert (tmp_path / "out" / result).stat().st_size < source.stat().st_size
+
+
+def test_impossible_targets_are_wrong_usage(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_picture(Picture(photo()), tmp_path / "p.png")
+    for option, value in (("--ssim", "97"), ("--ssim", "nan"), ("--ssim=-3", None),
+                          ("--ssimulacra2", "200"), ("--psnr", "inf")):  # fmt: skip
+        for command in ("encode", "optimise"):
+            words = [option] if value is None else [option, value]
+            with pytest.raises(SystemExit) as stopped:
+                run(command, tmp_path / "p.png", "-o", tmp_path / "out", *words)
+            assert stopped.value.code == 2
+            assert "above 0" in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_info_goes_on_after_a_bad_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_picture(Picture(photo()), tmp_path / "b.png")
+    assert run("encode", tmp_path / "b.png", "-o", tmp_path) == 0
+    (tmp_path / "a.dfc").write_bytes(b"no")
+    capsys.readouterr()
+    assert run("info", tmp_path) == 1
+    shown = capsys.readouterr()
+    assert "a.dfc" in shown.err and "b.dfc: " in shown.out
+
+
+def test_an_interrupt_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("a.png", "b.png"):
+        write_picture(Picture(photo()), tmp_path / name)
+    encode, calls = still.encode, []
+
+    def stop_at_the_second(*arguments: object, **options: object) -> list[bytes]:
+        calls.append(1)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return encode(*arguments, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(still, "encode", stop_at_the_second)
+    assert run("encode", tmp_path, "-o", tmp_path / "out") == 130
+    shown = capsys.readouterr()
+    assert "a.dfc" in shown.out and "interrupted" in shown.err
+    assert written(tmp_path / "out") == ["a.dfc"]
 
 
 def test_a_target_out_of_reach(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

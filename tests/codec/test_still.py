@@ -359,3 +359,35 @@ def test_modes_stand_in_the_header() -> None:
         (stream,) = codec.encode([colourful(9, 14)], **options)
         header, exif, icc = still.metadata(still.with_metadata(stream, b"Exif", None))
         assert (header.mode, header.width, header.height, exif, icc) == (mode, 14, 9, b"Exif", None)
+
+
+def test_what_is_no_list_of_tensors_is_told() -> None:
+    picture = photo(1, 20, 20)
+    (stream,) = codec.encode([picture])
+    with pytest.raises(ValueError, match=r"expected a list of pictures"):
+        codec.encode(picture)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="torch tensor, got ndarray"):
+        codec.encode([picture.numpy()])  # type: ignore[list-item]
+    with pytest.raises(ValueError, match="list of codestreams"):
+        codec.decode(stream)  # type: ignore[arg-type]
+    with pytest.raises(FormatError, match="got str"):
+        codec.decode(["file.dfc"])  # type: ignore[list-item]
+    with pytest.raises(FormatError, match="stream 1: "):
+        codec.decode([stream, stream[:-3]])
+    for device in ("gpu", "meta"):
+        with pytest.raises(ValueError, match="expected cpu, or cuda"):
+            codec.decode([stream], device=device)
+
+
+def test_planes_out_of_range_are_refused() -> None:
+    contexts = shipped_contexts("full", torch.device("cpu"))
+    step, matrix = torch.tensor([100]), MATRICES["mse"]
+    planes = torch.zeros(1, 1, 32, 32, dtype=torch.int32)
+    with pytest.raises(ValueError, match="expected samples within"):
+        analyse(planes + 600_000, step, matrix, contexts)
+    with pytest.raises(ValueError, match="signed integers"):
+        analyse(planes.float(), step, matrix, contexts)
+    with pytest.raises(ValueError, match="expected step indices"):
+        analyse(planes, step + 200, matrix, contexts)
+    with pytest.raises(ValueError, match="expected samples within"):
+        write_exact(planes + 1025, contexts, 10)

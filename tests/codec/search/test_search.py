@@ -328,3 +328,10 @@ def test_scales_of_other_lengths_work() -> None:
     short = PillowEncoder("short", ".jpg", "JPEG", (), range(40, 61))
     found = find(photo(), short, SCORES["psnr"], 31.0)
     assert found.quality in short.qualities
+
+
+def test_a_search_refuses_names_and_empty_rounds() -> None:
+    with pytest.raises(ValueError, match="got a name"):
+        find(photo(), "jpeg", SCORES["ssim"], 0.9)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="width of at least 1"):
+        find_batch([photo()], OwnEncoder(), SCORES["ssim"], 0.9, width=0)
