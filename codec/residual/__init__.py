@@ -4,4 +4,32 @@
 code it, `reconstruct` gives the planes back; `write_exact` and `read_exact` lose nothing. Three
 planes are luma and two chroma planes of its size; planes of other sizes, such as subsampled chroma,
 are coded one by one. What a prediction says about its residual is given as `hints_of` it.
+
+    networks, matrix = shipped_contexts("full", torch.device("cpu")), MATRICES["mse"]
+    step = torch.tensor([130])  # an index, 24 to an octave
+    symbols = analyse(planes, step, matrix, networks)
+    streams = write(symbols, matrix, networks, bits=10)  # of a sample, with its sign
+    shape = planes.shape[1:]
+    decoded = reconstruct(read(streams, shape, step, matrix, networks, bits=10), matrix)
 """
+
+from codec.residual.analyse import Symbols, analyse, hints_of, reconstruct
+from codec.residual.coder import Coded, read, read_exact, write, write_exact
+from codec.residual.models import shipped_contexts
+from codec.residual.quantise import MATRICES
+from codec.residual.rans import CorruptStream
+
+__all__ = [
+    "MATRICES",
+    "Coded",
+    "CorruptStream",
+    "Symbols",
+    "analyse",
+    "hints_of",
+    "read",
+    "read_exact",
+    "reconstruct",
+    "shipped_contexts",
+    "write",
+    "write_exact",
+]
