@@ -15,13 +15,22 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from codec.image_io import write_atomically
+from defilter.areas.network import SegmentNet
 from defilter.global_look import GlobalLook, LookEncoder
+from defilter.scene.network import SceneClassifier
 from defilter.unet import AreaDefilterUNet, DefilterUNet
 
 DEFAULT_WEIGHTS = Path(__file__).with_name("defilter.safetensors")
 _BUILDABLE = {
     f"{kind.__module__}.{kind.__qualname__}": kind
-    for kind in (GlobalLook, LookEncoder, DefilterUNet, AreaDefilterUNet)
+    for kind in (
+        GlobalLook,
+        LookEncoder,
+        DefilterUNet,
+        AreaDefilterUNet,
+        SceneClassifier,
+        SegmentNet,
+    )
 }
 
 

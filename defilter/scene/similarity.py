@@ -7,14 +7,21 @@ scenes makes a number in [0, 1] of it: 0.5 is as alike as two different scenes u
 Axes: N picture, F feature, Q knot.
 """
 
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
 from torch import Tensor
 
+from codec.image_io import write_atomically
 from defilter.scene.network import SceneClassifier, pooled, see
+from defilter.weights import WeightsError, fingerprint, load_network
 
+SHIPPED = Path(__file__).with_name("scene.safetensors")
+SHIPPED_SPACE = Path(__file__).with_name("space.safetensors")
 KNOTS = 33
 _LEAST, _MOST = 0.05, 0.95  # similarity of the least and the most alike of different scenes
 
@@ -116,3 +123,42 @@ class SceneJudge:
                 f"got {a.shape[1]} and {b.shape[1]}"
             )
         return float(self.space.alike(self.space.distances(a, b))[0])
+
+
+def save_space(space: SceneSpace, network: SceneClassifier, path: Path) -> None:
+    """Write a space beside the network that it belongs to."""
+    tensors = {"whitening": space.whitening.contiguous(), "knots": space.knots.contiguous()}
+    notes = {"layer": space.layer, "network": fingerprint(network)}
+    write_atomically(path, save(tensors, notes))
+
+
+def load_judge(
+    weights: Path | str | None = None,
+    space: Path | str | None = None,
+    least_confidence: float = 0.6,
+) -> SceneJudge:
+    """The judge that ships, or one of your own.
+
+    Args:
+        weights: a classifier, from `train.py experiment=scene`.
+        space: what `study=scene_export` made of it.
+        least_confidence: see `SceneJudge`.
+
+    Raises:
+        WeightsError: not such files, or two that do not belong together.
+    """
+    network = load_network(SHIPPED if weights is None else weights)
+    path = SHIPPED_SPACE if space is None else Path(space)
+    if not isinstance(network, SceneClassifier):
+        raise WeightsError(f"{weights}: expected a scene classifier")
+    try:
+        with safe_open(str(path), "pt") as file:
+            notes = file.metadata() or {}
+            found = SceneSpace(
+                notes["layer"], file.get_tensor("whitening"), file.get_tensor("knots")
+            )
+    except (SafetensorError, OSError, KeyError) as error:
+        raise WeightsError(f"{path}: expected a file that study=scene_export wrote") from error
+    if notes.get("network") != fingerprint(network):
+        raise WeightsError(f"{path}: belongs to another classifier; run study=scene_export for it")
+    return SceneJudge(network, found, least_confidence)
