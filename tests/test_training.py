@@ -198,6 +198,10 @@ def small_data(experiment: str) -> list[str]:
     """Overrides that make an experiment's data small."""
     if experiment.startswith("codec"):
         return ["data.tiles=16"]
+    if experiment == "scene":
+        return []
+    if experiment == "segment":
+        return ["data.side=64"]
     return ["data.photos.crops=1"]
 
 
