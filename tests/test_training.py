@@ -200,7 +200,7 @@ def small_data(experiment: str) -> list[str]:
         return ["data.tiles=16"]
     if experiment == "scene":
         return []
-    if experiment == "segment":
+    if experiment in ("segment", "saliency"):
         return ["data.side=64"]
     return ["data.photos.crops=1"]
 

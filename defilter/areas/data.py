@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from codec.image_io import quantise, read_picture
-from codec.photos import embedded_photos
+from codec.photos import embedded_photos, list_photos
 
 IGNORED, NOT_THE_MASK = 255, 254
 PEOPLE_HELD_OUT = 58  # the last of sorted(stem): test only
@@ -63,10 +63,13 @@ def load_street(folder: str | Path | None, split: str, merge: dict[int, int]) ->
     return found
 
 
-def load_people(folder: str | Path | None, split: str, category: int) -> list[Labelled]:
+def load_people(
+    folder: str | Path | None, split: str, category: int, elsewhere: int = NOT_THE_MASK
+) -> list[Labelled]:
     """Pictures NAME.jpg with masks NAME.png, white where the category is; None: none.
 
     Args:
+        elsewhere: label outside the masks.
         split: `train`, `val` (every tenth of what is not test), or `test` (the last ones).
     """
     if folder is None:
@@ -82,11 +85,51 @@ def load_people(folder: str | Path | None, split: str, category: int) -> list[La
     }[split]
     found = []
     for path in chosen:
-        labels = np.where(_indices(path) > 127, category, NOT_THE_MASK).astype(np.uint8)
+        labels = np.where(_indices(path) > 127, category, elsewhere).astype(np.uint8)
         found.append(
             Labelled(read_picture(path.with_suffix(".jpg")).pixels, torch.from_numpy(labels))
         )
     return found
+
+
+def load_salient(folder: str | Path | None, split: str) -> list[Labelled]:
+    """People as what stands out: 1 inside their masks, 0 elsewhere; None: `embedded_areas`."""
+    if folder is None:
+        return embedded_areas(2)
+    return load_people(folder, split, 1, elsewhere=0)
+
+
+def composites(
+    people: Sequence[Labelled], folder: str | Path | None, split: str, count: int
+) -> list[Labelled]:
+    """People cut out and put on other photos, where nothing else stands out by its place.
+
+    Args:
+        people: with labels 1 inside their masks and 0 elsewhere.
+        folder, split: of the photos, see `list_photos`.
+        count: how many to make.
+    """
+    chance = random.Random(0)
+    photos = list_photos(folder, split)
+    made = []
+    for _ in range(count if people else 0):
+        ground = read_picture(chance.choice(photos)).pixels
+        scale = chance.uniform(0.3, 0.9) * min(ground.shape[1:])
+        one = chance.choice(people)
+        zoom = scale / max(one.labels.shape)
+        one = resize(one, *(max(1, round(n * zoom)) for n in one.labels.shape))
+        height, width = one.labels.shape
+        top = chance.randint(0, ground.shape[1] - height)
+        left = chance.randint(0, ground.shape[2] - width)
+        pixels = ground.clone()
+        labels = torch.zeros(ground.shape[1:], dtype=torch.uint8)
+        window = (slice(top, top + height), slice(left, left + width))
+        labels[window] = one.labels
+        soft = F.avg_pool2d(one.labels[None].float(), 3, 1, 1, count_include_pad=False)
+        under = pixels[:, window[0], window[1]]
+        under.copy_((under + soft * (one.pixels.float() - under)).round().to(torch.uint8))
+        made.append(Labelled(pixels, labels))
+    return made
 
 
 def _indices(path: Path) -> np.ndarray:
