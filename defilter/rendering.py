@@ -105,7 +105,7 @@ def render(look: Look, pixels: Tensor, seen: Seen, knowledge: Knowledge) -> Tens
     else:
         looked = look.render(pixels)
     height, width = pixels.shape[1:]
-    return _blend(pixels, looked, degree_map(seen, knowledge, height, width))
+    return blend(pixels, looked, degree_map(seen, knowledge, height, width))
 
 
 def scene_of(look: Look) -> SceneView | None:
@@ -150,7 +150,8 @@ def _render_areas(
     return torch.cat(done, 1)
 
 
-def _blend(photo: Tensor, looked: Tensor, degree: Tensor) -> Tensor:
+def blend(photo: Tensor, looked: Tensor, degree: Tensor) -> Tensor:
+    """photo x (1 - degree) + looked x degree for (3, H, W) integers and a map (H, W)."""
     done = []
     for top in range(0, photo.shape[1], _ROWS_AT_ONCE):
         rows = slice(top, top + _ROWS_AT_ONCE)
