@@ -200,6 +200,8 @@ def small_data(experiment: str) -> list[str]:
         return ["data.tiles=16"]
     if experiment == "scene":
         return []
+    if experiment.startswith("area"):
+        return ["data.size=32"]
     if experiment in ("segment", "saliency"):
         return ["data.side=64"]
     return ["data.photos.crops=1"]
