@@ -44,7 +44,8 @@ def _similarity(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
 
 def blur(x: Tensor) -> Tensor:
     """Gaussian mean of windows of 11x11, sigma 1.5: (..., H, W) -> (..., H - 10, W - 10)."""
-    return _blur_rows(_blur_rows(x.mT).mT)
+    with torch.autocast(x.device.type, enabled=False):  # half precision loses what SSIM compares
+        return _blur_rows(_blur_rows(x.mT).mT)
 
 
 def _blur_rows(x: Tensor) -> Tensor:

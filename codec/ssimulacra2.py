@@ -15,6 +15,7 @@ from codec.metrics import SSIM_RADIUS, blur
 
 _SMALLEST = 8
 _C2 = 0.0009
+_TINY = 1e-6
 _OPSIN = torch.tensor(
     [
         [0.30, 0.622, 0.078],
@@ -25,7 +26,7 @@ _OPSIN = torch.tensor(
 )
 _BIAS = 0.0037930732552754493
 # By scale from fine to coarse, then channel: SSIM, artefacts, lost detail as means, the same three
-# in the 4-norm. The program's other weights are below 0.002 and change no score by 0.001.
+# in the 4-norm. The program's other weights are below 0.002 and change no score by more than 0.01.
 _WEIGHTS: tuple[dict[int, tuple[float, ...]], ...] = (
     {1: (0, 0, 0, 7.46689, 0, 17.4458)},
     {0: (0, 0, 0, 1.10417, 0, 0), 1: (0, 0, 0, 6.68368, 0, 1.02789)},
@@ -78,8 +79,8 @@ def distance(original: Tensor, decoded: Tensor) -> Tensor:
 
 
 def _norm4(x: Tensor) -> Tensor:
-    """(N, C, H, W) -> (N, C) 4-norm mean; the floor keeps the gradient of equal pictures finite."""
-    return (x**4).mean((2, 3)).clamp(min=1e-24) ** 0.25
+    """(N, C, H, W) -> (N, C) 4-norm mean, with a finite gradient where pictures are equal."""
+    return ((x**4).mean((2, 3)) + _TINY**4) ** 0.25 - _TINY
 
 
 def _pyramid(original: Tensor, decoded: Tensor) -> Iterator[tuple[Tensor, Tensor]]:

@@ -55,7 +55,6 @@ def start_runtime(device: str = "auto") -> Runtime:
     if chosen.type == "cuda":
         chosen = torch.device("cuda", chosen.index or local_rank)
         torch.cuda.set_device(chosen)
-        torch.backends.cuda.matmul.allow_tf32 = True
         torch.backends.cudnn.allow_tf32 = True
     if world > 1 and not dist.is_initialized():
         dist.init_process_group("nccl" if chosen.type == "cuda" else "gloo")

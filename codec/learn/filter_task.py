@@ -93,7 +93,8 @@ def _to_rgb(planes: Tensor) -> Tensor:
     """Decoded planes as floats about [0, 1], not clamped."""
     x = planes.float() / (GREY * 255)
     offset = torch.tensor([128 / 255, 0, 0], device=x.device)[:, None, None]
-    return ycbcr_to_rgb(x + offset)
+    with torch.autocast(x.device.type, enabled=False):  # bfloat16 would be two grey levels off
+        return ycbcr_to_rgb(x + offset)
 
 
 class PostFilterTask(nn.Module):

@@ -1,7 +1,8 @@
 """The one alphabet of the codestream: a signed integer, under four logits that a network guessed.
 
 A value is first one of five events: 0, +1, +2 or more, -1, -2 or more. What exceeds 2 follows as a
-geometric tail, in portions of TAIL_ESCAPE. All is integer arithmetic; logits are int8 in steps of
+geometric tail, in portions of TAIL_ESCAPE, and what is left after TAIL_PORTIONS of them as a number
+of bits and those bits. All is integer arithmetic; logits are int8 in steps of
 1/16, probabilities are multiples of 2^-15, costs are in units of 1/256 bit.
 
 Shapes: n values, 4 logits each (zero, positive, one, stop).
@@ -18,6 +19,8 @@ TOTAL = 1 << PRECISION
 LOGITS = 4
 LOGIT_STEPS = 16  # logit steps to one natural unit
 TAIL_ESCAPE = 15  # symbol that says: this much, and more follows
+TAIL_PORTIONS = 3  # before what is left is written out
+NIBBLE = 4  # bits at a time of what is written out
 COST_UNIT = 256  # cost units to one bit
 _LEAST = 8  # least count of a probability, so that nothing costs more than 12 bits
 
@@ -105,9 +108,13 @@ def tail_costs(logits: Tensor, excess: Tensor) -> Tensor:
     _, boundaries, cost = tables(logits.device)
     table = cost[boundaries.diff(dim=-1)]  # (256, TAIL_ESCAPE + 1)
     stop = (logits[:, 3].int() + 128).reshape(-1, *[1] * (excess.dim() - 1))
-    portions = torch.div(excess, TAIL_ESCAPE, rounding_mode="floor").int()
-    rest = (excess - portions * TAIL_ESCAPE).long()
-    return portions * table[stop, TAIL_ESCAPE] + table[stop, rest]
+    portions = torch.div(excess, TAIL_ESCAPE, rounding_mode="floor").clamp(max=TAIL_PORTIONS)
+    rest = excess - portions * TAIL_ESCAPE
+    bits = torch.frexp((rest + 1).double()).exponent  # their number, exactly
+    written_out = (2 * NIBBLE + NIBBLE * ((bits + NIBBLE - 1) // NIBBLE)) * COST_UNIT
+    last = table[stop, rest.clamp(max=TAIL_ESCAPE - 1).long()]
+    last = torch.where(portions == TAIL_PORTIONS, written_out, last)
+    return (portions * table[stop, TAIL_ESCAPE] + last).int()
 
 
 def value_costs(logits: Tensor, values: Tensor) -> Tensor:

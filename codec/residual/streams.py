@@ -10,7 +10,9 @@ from torch import Tensor
 
 from codec.residual.alphabet import (
     LOGITS,
+    NIBBLE,
     TAIL_ESCAPE,
+    TAIL_PORTIONS,
     TOTAL,
     class_boundaries,
     event_boundaries,
@@ -21,8 +23,6 @@ from codec.residual.context import owners
 from codec.residual.pyramid import COARSEST, Guess, centre
 from codec.residual.rans import CorruptStream, RansReader, RansWriter
 
-_NIBBLE = 4
-_PORTIONS = 3  # of the tail, before what is left is written out
 _MOST_BITS = 28
 _SIGNS = (0, 1, 1, -1, -1)  # of the five events
 _SIZES = (0, 1, 2, 1, 2)
@@ -31,15 +31,15 @@ _SIZES = (0, 1, 2, 1, 2)
 def put_values(writer: RansWriter, logits: Tensor, values: Tensor, owner: Tensor) -> None:
     """Write values (n,) under logits (n, LOGITS); owner (n,) is the picture of each, ascending.
 
-    The event, then up to _PORTIONS of the tail; what is left after that as its length in bits and
-    its bits, with even chances: rare, and soon done however large it is.
+    The event, then up to TAIL_PORTIONS of the tail; what is left after that as its length in bits
+    and its bits, with even chances: rare, and soon done however large it is.
     """
     found = events(values)
     writer.put(event_boundaries(logits), found, _counts(owner, writer.pictures))
     left = values.abs().long() - 2
     rows = (left >= 0).nonzero()[:, 0]
     left = left[rows]
-    for _ in range(_PORTIONS):
+    for _ in range(TAIL_PORTIONS):
         portion = left.clamp(max=TAIL_ESCAPE)
         counts = _counts(owner[rows], writer.pictures)
         writer.put(tail_boundaries(logits[rows]), portion, counts)
@@ -48,9 +48,9 @@ def put_values(writer: RansWriter, logits: Tensor, values: Tensor, owner: Tensor
     if not len(rows):
         return
     length = _bit_length(left + 1)
-    for shift in (0, _NIBBLE):
+    for shift in (0, NIBBLE):
         _put_nibbles(writer, length >> shift & 15, owner[rows])
-    for shift in range(0, _MOST_BITS, _NIBBLE):
+    for shift in range(0, _MOST_BITS, NIBBLE):
         longer = length > shift
         _put_nibbles(writer, (left + 1 >> shift & 15)[longer], owner[rows][longer])
 
@@ -64,7 +64,7 @@ def get_values(reader: RansReader, logits: Tensor, owner: Tensor, largest: int) 
     found = reader.get(event_boundaries(logits), _counts(owner, len(reader.lanes)))
     sign, size = (torch.tensor(x, device=logits.device)[found] for x in (_SIGNS, _SIZES))
     rows = (size == 2).nonzero()[:, 0]
-    for _ in range(_PORTIONS):
+    for _ in range(TAIL_PORTIONS):
         counts = _counts(owner[rows], len(reader.lanes))
         portion = reader.get(tail_boundaries(logits[rows]), counts)
         size[rows] += portion
@@ -78,11 +78,11 @@ def get_values(reader: RansReader, logits: Tensor, owner: Tensor, largest: int) 
 
 def _get_rest(reader: RansReader, owner: Tensor) -> Tensor:
     """What is left of values after their portions, (n,) int64."""
-    length = _get_nibbles(reader, owner) | _get_nibbles(reader, owner) << _NIBBLE
+    length = _get_nibbles(reader, owner) | _get_nibbles(reader, owner) << NIBBLE
     if bool((length > _MOST_BITS).any()):
         raise CorruptStream(f"expected values of at most {_MOST_BITS} bits")
     rest = torch.zeros_like(length)
-    for shift in range(0, _MOST_BITS, _NIBBLE):
+    for shift in range(0, _MOST_BITS, NIBBLE):
         longer = length > shift
         rest[longer] |= _get_nibbles(reader, owner[longer]) << shift
     return rest - 1
@@ -164,7 +164,7 @@ class PlaneWriter:
             counts = [left.shape[1] * more for more in longer]
             part = left[torch.tensor(longer, device=left.device)].flatten() & 15
             self.writer.put(_even(len(part), part.device), part, counts)
-            left = left >> _NIBBLE
+            left = left >> NIBBLE
         return values
 
     def refine(self, guess: Guess, where: tuple[tuple[slice, slice], ...]) -> Tensor:
@@ -188,7 +188,7 @@ class PlaneReader:
             counts = [rows * columns * more for more in longer]
             part = self.reader.get(_even(sum(counts), device), counts)
             values[torch.tensor(longer, device=device)] += (
-                part.reshape(-1, rows * columns) << _NIBBLE * number
+                part.reshape(-1, rows * columns) << NIBBLE * number
             )
         offset = torch.tensor(self.largest, device=device)[:, None]
         if bool((values > 2 * offset).any()):
@@ -208,11 +208,11 @@ class PlaneReader:
 
 def _nibbles(largest: list[int]) -> list[list[bool]]:
     """Nibble by nibble, which pictures have so many in 0 .. 2 largest."""
-    counts = [-(-(2 * n).bit_length() // _NIBBLE) for n in largest]
+    counts = [-(-(2 * n).bit_length() // NIBBLE) for n in largest]
     return [[count > i for count in counts] for i in range(max(counts))]
 
 
 def _even(n: int, device: torch.device) -> Tensor:
     """(n, 17) cumulative counts of sixteen equal chances."""
-    row = torch.arange(17, dtype=torch.int32, device=device) * (TOTAL >> _NIBBLE)
+    row = torch.arange(17, dtype=torch.int32, device=device) * (TOTAL >> NIBBLE)
     return row.expand(n, -1)

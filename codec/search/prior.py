@@ -71,7 +71,7 @@ class Photos(NamedTuple):
         """What to expect of a picture (C, H, W) uint8."""
         shift = (detail(picture) - self.centre) @ self.weights
         usual = np.maximum.accumulate(self.usual + shift @ self.modes)
-        return Prior(usual, self.spread.T @ self.modes)
+        return Prior(usual, self.spread @ self.modes)
 
 
 def fit(depths: np.ndarray, details: np.ndarray) -> Photos:

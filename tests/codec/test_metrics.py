@@ -95,18 +95,18 @@ def test_ssimulacra2_agrees_with_the_package(shape: tuple[int, int], tmp_path: P
     generator = torch.Generator().manual_seed(3)
     smooth = torch.rand(1, 3, 6, 6, generator=generator)
     x = F.interpolate(smooth, shape, mode="bicubic").clamp(0, 1)
-    for noise in (0.01, 0.08):
+    for noise in (0.0, 0.002, 0.01, 0.08):
         y = x + noise * torch.randn(x.shape, generator=generator)
         pixels = [p[0].mul(255).round().clamp(0, 255).to(torch.uint8) for p in (x, y)]
         paths = [tmp_path / name for name in ("x.png", "y.png")]
         for path, picture in zip(paths, pixels, strict=True):
             write_pixels(path, picture)
         ours = ssimulacra2(*(p[None].double() / 255 for p in pixels)).item()
-        assert ours == pytest.approx(compute_ssimulacra2(*map(str, paths)), abs=0.01)
+        assert ours == pytest.approx(compute_ssimulacra2(*map(str, paths)), abs=0.02)
 
 
 def test_ssimulacra2_of_a_batch_and_of_equal_pictures(device: torch.device) -> None:
-    x = torch.rand(2, 3, 40, 50, device=device)
+    x = torch.rand(2, 3, 240, 230, device=device)
     y = (x + 0.05 * torch.randn_like(x)).clamp(0, 1).requires_grad_()
     together = ssimulacra2(x, y)
     alone = torch.cat([ssimulacra2(x[i : i + 1], y[i : i + 1]) for i in range(2)])
@@ -115,8 +115,8 @@ def test_ssimulacra2_of_a_batch_and_of_equal_pictures(device: torch.device) -> N
         assert torch.equal(ssimulacra2(x, y), together)
     together.sum().backward()
     assert y.grad is not None and y.grad.isfinite().all() and y.grad.abs().sum() > 0
-    same = x.clone().requires_grad_()
-    score = ssimulacra2(x, same)
+    same = x.double().requires_grad_()
+    score = ssimulacra2(x.double(), same)
     score.sum().backward()
-    assert score.min() > 99.9 and same.grad is not None and same.grad.isfinite().all()
+    assert score.min() > 99.999 and same.grad is not None and same.grad.isfinite().all()
     assert ssimulacra2(x[..., :5, :1], 1 - x[..., :5, :1]).max() < 50  # sides below 8 count too

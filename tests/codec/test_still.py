@@ -391,3 +391,23 @@ def test_planes_out_of_range_are_refused() -> None:
         analyse(planes, step + 200, matrix, contexts)
     with pytest.raises(ValueError, match="expected samples within"):
         write_exact(planes + 1025, contexts, 10)
+
+
+@pytest.mark.parametrize("quality", [50, 80, 95, 100])
+@pytest.mark.parametrize("mode", ["mse", "perceptual"])
+def test_the_strongest_contrasts_survive(mode: str, quality: int) -> None:
+    """Large coefficients cost what the writer spends on them, and no more."""
+    picture = torch.zeros(3, 64, 64, dtype=torch.uint8)
+    picture[:, :, ::2] = 255
+    (decoded,) = codec.decode(codec.encode([picture], quality, mode=mode))
+    assert decibel(picture, decoded) > (25 if quality < 80 else 32)
+
+
+def test_quality_rises_on_a_striped_patch() -> None:
+    picture = photo(1, 128, 128)
+    picture[:, 32:96, 32:96:2], picture[:, 32:96, 33:96:2] = 0, 255
+    found = [
+        decibel(picture, codec.decode(codec.encode([picture], q, mode="mse"))[0])
+        for q in (80, 90, 95, 100)
+    ]
+    assert found == sorted(found) and found[0] > 30

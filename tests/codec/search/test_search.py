@@ -209,7 +209,7 @@ def test_a_prior_of_one_mode_is_that_mode() -> None:
 
 
 def without_detail(photos: Photos) -> Prior:
-    return Prior(photos.usual, photos.spread.T @ photos.modes)
+    return Prior(photos.usual, photos.spread @ photos.modes)
 
 
 def test_detail_tells_what_it_can() -> None:
@@ -222,8 +222,19 @@ def test_detail_tells_what_it_can() -> None:
     shift = np.array([1.0, -1.0])
     expected = told.usual + (shift - told.centre) @ told.weights @ told.modes
     assert expected == pytest.approx(base + shift @ modes, abs=0.02)
-    left, all_of_it = (np.abs(p.spread.T @ p.modes).max() for p in (told, untold))
+    left, all_of_it = (np.abs(p.spread @ p.modes).max() for p in (told, untold))
     assert left < 0.02 and all_of_it > 0.9
+
+
+def test_a_prior_varies_as_photos_do_beyond_their_detail() -> None:
+    chance = np.random.default_rng(1)
+    details = chance.normal(size=(4000, 2))
+    modes = np.stack((np.ones(30), np.linspace(-1, 1, 30), np.linspace(0, 1, 30) ** 2))
+    amounts = chance.normal(size=(4000, 3)) @ np.array([[1, 0.7, 0], [0, 0.5, 0.3], [0, 0, 0.4]])
+    photos = fit(5 + details @ modes[:2] + amounts @ modes, details)
+    prior = without_detail(photos)
+    expected = np.cov(amounts @ modes, rowvar=False)
+    assert prior.modes.T @ prior.modes == pytest.approx(expected, abs=0.15)
 
 
 def test_detail_of_any_picture_is_finite_and_grows_with_noise() -> None:
