@@ -1,7 +1,7 @@
 """Rate and distortion of this codec beside libjpeg-turbo, WebP, AVIF and JPEG XL: real files.
 
 Every codec codes every picture at several qualities; delta rates are taken picture by picture. What
-a run has measured, the next one with the same pictures, qualities and networks takes over.
+a run has measured, the next one with the same pictures, qualities, code and tables takes over.
 Speeds come from the same run: the codecs take turns, one thread each.
 """
 
@@ -13,7 +13,6 @@ import statistics
 import time
 import zlib
 from collections.abc import Callable, Sequence
-from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -52,7 +51,10 @@ OTHERS = {
 }
 ANCHORS = ("JPEG 4:2:0", "WebP m6", "AVIF s6 4:2:0", "AVIF s6 4:4:4", "JPEG XL e7")
 _NO_ERROR = 100.0  # dB, of equal pictures
-_NO_CODEC = ("study", "learn", "search")  # parts of the package that change no file
+# What the points of other codecs depend on.
+_MEASURING = (
+    "colour.py", "metrics.py", "ssimulacra2.py", "search/encoders.py", "study/rate_distortion.py",
+)  # fmt: skip
 METRICS = ("psnr_rgb", "psnr_y", "ms_ssim", "ssimulacra2")
 
 
@@ -161,20 +163,17 @@ def _points(
 
 
 def _makers(one: Encoder) -> dict[str, str]:
-    """What a codec's files depend on: the versions of libraries, or all of this codec."""
-    return {"codec": _sources()} if isinstance(one, OwnEncoder) else provenance()["libraries"]
-
-
-@cache
-def _sources() -> str:
-    """SHA-256 of the codec's code, tables and networks, but for studies and training."""
+    """What points depend on beside pictures: code and tables, settings, versions of libraries."""
     package = Path(__file__).parents[1]
-    digest = hashlib.sha256()
-    for path in sorted(package.rglob("*")):
-        inside = path.relative_to(package)
-        if path.suffix in (".py", ".json", ".safetensors") and inside.parts[0] not in _NO_CODEC:
-            digest.update(str(inside).encode() + path.read_bytes())
-    return digest.hexdigest()[:16]
+    if isinstance(one, OwnEncoder):
+        kinds = (".py", ".json", ".safetensors")
+        files = [path for path in sorted(package.rglob("*")) if path.suffix in kinds]
+    else:
+        files = [package / name for name in _MEASURING]
+    digest = hashlib.sha256(repr(one).encode())
+    for path in files:
+        digest.update(path.name.encode() + path.read_bytes())
+    return provenance()["libraries"] | {"codec": digest.hexdigest()[:16]}
 
 
 def _measure(one: Encoder, picture: Tensor, quality: int) -> Point:
