@@ -4,6 +4,7 @@ import argparse
 import math
 import os
 import sys
+from pathlib import Path
 
 from tqdm import tqdm
 
@@ -32,6 +33,8 @@ def main(arguments: list[str] | None = None) -> int:
     _check_target(parser, options)
     try:
         done: Done | int = options.command(options)
+        status = done if isinstance(done, int) else _report(done)
+        sys.stdout.flush()
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nobody reads on
         return 1
@@ -45,7 +48,7 @@ def main(arguments: list[str] | None = None) -> int:
     except ValueError as error:
         print(f"codec: {error}", file=sys.stderr)
         return 1
-    return done if isinstance(done, int) else _report(done)
+    return status
 
 
 def _tell(line: Line | str) -> None:
@@ -55,6 +58,7 @@ def _tell(line: Line | str) -> None:
         return
     note = f"  {line.note}" if line.note else ""
     tqdm.write(f"{line.target}  {_sizes(line.before, line.after)}{note}", file=sys.stdout)
+    sys.stdout.flush()
 
 
 def _sizes(before: int, after: int) -> str:
@@ -92,13 +96,23 @@ def _decode(options: argparse.Namespace) -> Done:
 
 def _info(options: argparse.Namespace) -> int:
     failed = False
-    for path, _ in list_pictures(options.stream, (SUFFIX,)):
+    for given in options.stream:
         try:
-            print(describe_stream(path))
+            for path, _ in list_pictures([given], (SUFFIX,)):
+                failed |= not _describe(path)
         except ValueError as error:
             failed = True
             print(f"codec: {error}", file=sys.stderr)
     return int(failed)
+
+
+def _describe(path: Path) -> bool:
+    try:
+        print(describe_stream(path))
+    except ValueError as error:
+        print(f"codec: {error}", file=sys.stderr)
+        return False
+    return True
 
 
 def _optimise(options: argparse.Namespace) -> Done:

@@ -127,6 +127,8 @@ def _check_planes(planes: Tensor, step: Tensor) -> None:
         )
     if planes.dtype not in (torch.int16, torch.int32, torch.int64):
         raise ValueError(f"expected planes of signed integers, got {planes.dtype}")
+    if not len(planes):
+        raise ValueError("expected at least one picture, got none")
     low, high = (int(x) for x in planes.aminmax())
     if max(-low, high) > LARGEST_SAMPLE:
         raise ValueError(f"expected samples within +-{LARGEST_SAMPLE}, got {low} to {high}")

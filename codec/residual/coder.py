@@ -177,6 +177,8 @@ def write_exact(planes: Tensor, networks: Networks, bits: int) -> list[Stream]:
     Raises:
         ValueError: a sample beyond +-2^bits.
     """
+    if not len(planes):
+        return []
     low, high = (int(x) for x in planes.aminmax())
     if max(-low, high) > 1 << bits:
         raise ValueError(f"expected samples within +-{1 << bits}, got {low} to {high}")

@@ -115,7 +115,7 @@ class RansWriter:
 
     def _code(self, numbers: list[int], lanes: list[int]) -> list[tuple[int, bytes]]:
         """Lanes and words of some of the pictures."""
-        tables, starts, widths, offset = [], [], [], 0
+        dealt, starts, widths, offset = [], [], [], 0
         for put in self.puts:
             counts = [put.pictures[n] for n in numbers]
             ends = torch.tensor(put.pictures).cumsum(0).tolist()
@@ -124,18 +124,18 @@ class RansWriter:
                 starts.append(put.start[part])
                 widths.append(put.width[part])
             table = _deal(counts, lanes, self.device)
-            tables.append(torch.where(table >= 0, table + offset, -1))
+            dealt.append(torch.where(table >= 0, table + offset, -1))
             offset += sum(counts)
         # An unused lane, -1 in the table, codes the certain symbol, which changes nothing.
         certain = [torch.tensor([x], dtype=torch.int32, device=self.device) for x in (0, TOTAL)]
         idle = torch.full((0, sum(lanes)), -1, device=self.device)
-        table = torch.cat([idle, *tables])
+        table = torch.cat([idle, *dealt])
         start = torch.cat([*starts, certain[0]])[table]
         width = torch.cat([*widths, certain[1]])[table]
         state = torch.full((sum(lanes),), LOWEST, dtype=torch.int64, device=self.device)
         words = torch.zeros(table.shape, dtype=torch.int32, device=self.device)
         written = torch.zeros(table.shape, dtype=torch.bool, device=self.device)
-        del tables, starts, widths, table
+        del dealt, starts, widths, table
         where, arrays = _quick(state, start, width, words, written)
         _push(where, *arrays)
         return self._collect(lanes, state, words, written)

@@ -62,9 +62,7 @@ def find(
         ValueError: not a picture, or a target off the score's scale.
     """
     check_picture(picture)
-    if isinstance(encoder, str) or isinstance(score, str):
-        raise ValueError('expected encoder("jpeg") and SCORES["ssim"], got a name')
-    score.check_target(target)
+    _check(encoder, score, target)
     files: dict[int, bytes] = {}
 
     def measure(quality: int) -> tuple[float, int | None]:
@@ -96,7 +94,9 @@ def find_batch(
     Returns:
         One entry a picture, in order: what was found, or that the target is out of reach.
     """
-    score.check_target(target)
+    _check(encoder, score, target)
+    if not isinstance(encoder, OwnEncoder):
+        raise ValueError(f"expected this project's codec (OwnEncoder), got {encoder.name}")
     if width < 1:
         raise ValueError(f"expected a width of at least 1, got {width}")
     searches = [_Bracket(encoder, score, target, picture) for picture in pictures]
@@ -108,6 +108,12 @@ def find_batch(
         for n in open_:
             searches[n].rounds += 1
     return [search.finish(p) for search, p in zip(searches, pictures, strict=True)]
+
+
+def _check(encoder: Encoder, score: Score, target: float) -> None:
+    if isinstance(encoder, str) or isinstance(score, str):
+        raise ValueError('expected encoder("jpeg") and SCORES["ssim"], got a name')
+    score.check_target(target)
 
 
 class _Bracket:

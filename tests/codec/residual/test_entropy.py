@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from codec.residual import alphabet
+from codec.residual import alphabet, rans
 from codec.residual.rans import CorruptStream, RansReader, RansWriter, lanes_for
 from codec.residual.streams import get_values, put_values
 
@@ -200,3 +200,25 @@ def test_a_value_beyond_the_largest_is_refused() -> None:
     put_values(writer, logits, torch.tensor([5000], dtype=torch.int32), owner)
     with pytest.raises(CorruptStream, match="up to 100"):
         get_values(RansReader(writer.finish(), CPU), logits, owner, 100)
+
+
+def test_arrays_and_tensors_give_the_same_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The loops run on NumPy arrays on a CPU and on tensors elsewhere."""
+    logits = random_logits(3000)
+    values = torch.randint(-9, 9, (3000,), dtype=torch.int32)
+    owner = torch.arange(3).repeat_interleave(torch.tensor([100, 2000, 900]))
+
+    def there_and_back() -> tuple[list[tuple[int, bytes]], torch.Tensor]:
+        writer = RansWriter(3, CPU, bytes_per_lane=64)
+        put_values(writer, logits, values, owner)
+        streams = writer.finish()
+        reader = RansReader(streams, CPU)
+        found = get_values(reader, logits, owner, 100)
+        reader.close()
+        return streams, found
+
+    arrays = there_and_back()
+    monkeypatch.setattr(rans, "_quick", lambda *tensors: (torch.where, list(tensors)))
+    tensors = there_and_back()
+    assert arrays[0] == tensors[0]
+    assert torch.equal(arrays[1], values) and torch.equal(tensors[1], values)
