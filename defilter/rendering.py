@@ -11,8 +11,10 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
+from codec.mapping import ColourMapping
 from codec.render import render_mapping
 from defilter.areas.segmenter import AreaMap, Segmenter
 from defilter.faces import Face, FaceDetector, Protection
@@ -20,7 +22,7 @@ from defilter.look import Look
 from defilter.scene.similarity import SceneJudge, SceneView
 
 _ROWS_AT_ONCE = 256
-_SQUASHED = 512  # longest side of what networks see
+_REDUCED = 512  # longest side of what networks see
 
 
 @dataclass(frozen=True)
@@ -70,7 +72,7 @@ def look_at(
         pixels: (3, H, W) uint8 or uint16.
         strength: of the user, who is right; None follows the scenes where both are known, else 1.
     """
-    small = _small(pixels)
+    small = reduced(pixels)
     scene, degree = None, 1.0 if strength is None else strength
     if knowledge.scene is not None:
         (scene,) = knowledge.scene.look_at(small[None])
@@ -116,23 +118,28 @@ def scene_of(look: Look) -> SceneView | None:
     return SceneView(str(scene["name"]), float(scene["confidence"]), list(scene["features"]))
 
 
-def _small(pixels: Tensor) -> Tensor:
-    """(3, h, w) float32 in [0, 1], at most _SQUASHED pixels long."""
-    step = max(1, max(pixels.shape[1:]) // (2 * _SQUASHED))
-    return pixels[:, ::step, ::step].float() / torch.iinfo(pixels.dtype).max
+def reduced(pixels: Tensor) -> Tensor:
+    """What networks see of (3, H, W) integers: in [0, 1], at most _REDUCED pixels long."""
+    step = max(1, max(pixels.shape[1:]) // (4 * _REDUCED))  # skip what the mean would not miss
+    x = pixels[None, :, ::step, ::step].float() / torch.iinfo(pixels.dtype).max
+    scale = _REDUCED / max(x.shape[2:])
+    if scale < 1:
+        size = [max(1, round(n * scale)) for n in x.shape[2:]]
+        x = F.interpolate(x, size, mode="bilinear", antialias=True)
+    return x[0].clamp(0, 1)
 
 
-def _looks_of(look: Look, areas: AreaMap) -> dict[int, Look]:
+def _looks_of(look: Look, areas: AreaMap) -> dict[int, ColourMapping]:
     """By number of the category: looks of parts that both template and photo have (Fig. 10)."""
     return {
-        number: Look(look.categories[name])
+        number: look.categories[name]
         for number, name in enumerate(areas.categories)
         if name in look.categories and name in areas.shares()
     }
 
 
 def _render_areas(
-    look: Look, pixels: Tensor, own: dict[int, Look], areas: AreaMap, degree: float
+    look: Look, pixels: Tensor, own: dict[int, ColourMapping], areas: AreaMap, degree: float
 ) -> Tensor:
     """Each part with its look, the others with the whole one; soft borders."""
     height, width = pixels.shape[1:]
@@ -141,11 +148,15 @@ def _render_areas(
         rows = slice(top, min(height, top + _ROWS_AT_ONCE))
         strip = pixels[:, rows]
         weights = areas.enlarged(height, width, rows)[list(own)]
-        rest = (1 - weights.sum(0)).clamp(min=0)
+        used = [
+            (weight, mapping)
+            for weight, mapping in zip(weights, own.values(), strict=True)
+            if bool(weight.max() > 1 / 512)
+        ]
+        rest = (1 - sum((weight for weight, _ in used), torch.zeros(()))).clamp(min=0)
         total = look.render(strip, degree).float() * rest
-        for weight, one in zip(weights, own.values(), strict=True):
-            if bool(weight.max() > 1 / 512):
-                total += render_mapping(strip, one.mapping, degree).float() * weight
+        for weight, mapping in used:
+            total += render_mapping(strip, mapping, degree).float() * weight
         done.append(total.round().clamp(0, torch.iinfo(pixels.dtype).max).to(pixels.dtype))
     return torch.cat(done, 1)
 

@@ -1,10 +1,10 @@
-"""Videos with a look: every frame rendered, sound copied, degrees that move smoothly.
+"""Videos with a look: every frame rendered, sound kept, degrees that move smoothly.
 
 Axes: H W pixels of a frame, h w pixels of what is kept of degrees between frames.
 """
 
+import contextlib
 import os
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,8 +12,10 @@ from typing import Any, NamedTuple
 import av
 import torch
 import torch.nn.functional as F
+from av.audio.stream import AudioStream
 from av.error import FFmpegError
 from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
 from torch import Tensor
 from tqdm import tqdm
 
@@ -23,8 +25,11 @@ from defilter.rendering import Knowledge, Seen, blend, degree_map, look_at, rend
 
 EXTENSIONS = (".mp4", ".mov", ".mkv", ".m4v", ".webm", ".avi")
 _LOOK_EVERY = 6  # frames: what is seen changes slowly
+_REDUCED = 8
 _FOLLOW = 0.35  # share of what is newly seen in what is used, each time
 _CRF = "18"
+_BT709, _LIMITED = 1, 1  # numbers of ITU-T H.273 and of FFmpeg
+_COPIED_SOUND = ("aac", "mp3", "mp3float", "ac3", "eac3", "alac", "opus", "libopus", "flac")
 
 
 class VideoError(ValueError):
@@ -43,36 +48,32 @@ class _Smoothed:
 
     def __init__(self, look: Look, knowledge: Knowledge, strength: float | None):
         self.look, self.knowledge, self.strength = look, knowledge, strength
-        self.seen: Seen | None = None
-        self.level: Tensor | None = None
+        self.areas: AreaMap | None = None
+        self.degree: Tensor | None = None  # (h, w), an eighth of the size
 
     def update(self, pixels: Tensor) -> None:
         found = look_at(self.look, pixels, self.knowledge, self.strength)
-        height, width = pixels.shape[1:]
-        full = degree_map(found._replace(degree=1.0), self.knowledge, height, width)
-        level = F.avg_pool2d(1 - full[None, None], 8, ceil_mode=True)[0, 0]
-        before = self.seen
-        if before is None or self.level is None:
-            self.seen, self.level = found, level
-            return
-        degree = before.degree + _FOLLOW * (found.degree - before.degree)
+        full = degree_map(found, self.knowledge, *pixels.shape[1:])
+        degree = F.avg_pool2d(full[None, None], _REDUCED, ceil_mode=True)[0, 0]
+        if self.degree is not None:
+            degree = torch.lerp(self.degree, degree, _FOLLOW)
+        self.degree = degree
         areas = found.areas
-        if areas is not None and before.areas is not None:
-            mixed = torch.lerp(before.areas.weights, areas.weights, _FOLLOW)
-            areas = AreaMap(areas.categories, mixed)
-        self.seen = found._replace(degree=degree, areas=areas)
-        self.level = torch.lerp(self.level, level, _FOLLOW)
+        if areas is not None and self.areas is not None:
+            weights = torch.lerp(self.areas.weights, areas.weights, _FOLLOW)
+            areas = AreaMap(areas.categories, weights)
+        self.areas = areas
 
     def render(self, pixels: Tensor) -> Tensor:
-        assert self.seen is not None and self.level is not None
-        if float(self.level.max()) < 1 / 512:
-            return render(self.look, pixels, self.seen._replace(faces=[]), self.knowledge)
-        everywhere = self.seen._replace(degree=1.0, faces=[])
+        assert self.degree is not None
+        everywhere = Seen(1.0, None, [], self.areas)
+        low, high = (float(x) for x in self.degree.aminmax())
+        if high - low < 1 / 512:
+            return render(self.look, pixels, everywhere._replace(degree=high), self.knowledge)
         looked = render(self.look, pixels, everywhere, self.knowledge)
-        height, width = pixels.shape[1:]
-        size = [8 * n for n in self.level.shape]
-        level = F.interpolate(self.level[None, None], size, mode="bilinear")[0, 0]
-        return blend(pixels, looked, self.seen.degree * (1 - level[:height, :width]))
+        size = [_REDUCED * n for n in self.degree.shape]
+        degree = F.interpolate(self.degree[None, None], size, mode="bilinear")[0, 0]
+        return blend(pixels, looked, degree[: pixels.shape[1], : pixels.shape[2]])
 
 
 def render_video(
@@ -82,77 +83,132 @@ def render_video(
     knowledge: Knowledge,
     strength: float | None = None,
 ) -> VideoDone:
-    """Write an .mp4 (H.264) of every frame with the look; times of frames and sound are kept.
+    """Write an .mp4 (H.264, BT.709) of every frame with the look; times and sound are kept.
 
-    Frames of odd sides get one more row or column, as H.264 wants it.
+    Frames are turned upright; odd sides get one more row or column, as H.264 wants it. Sound that
+    players expect in .mp4 is copied, other sound becomes AAC.
 
     Raises:
-        VideoError: nothing in the file can be shown.
+        VideoError: nothing in the file can be shown, or it cannot be written.
     """
     source, target = Path(source), Path(target)
+    if source.resolve() == target.resolve():
+        raise VideoError(f"{target}: the output would overwrite it; choose another folder")
     target.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(suffix=".mp4", dir=target.parent)
-    os.close(handle)
-    unfinished = Path(name)
+    unfinished = target.with_name(f".{target.name}.{os.getpid()}.part")
     try:
-        with av.open(str(source)) as given, av.open(name, "w", format="mp4") as made:
-            done = _convert(given, made, _Smoothed(look, knowledge, strength), source.name)
+        size = _upright_size(source)
+        with av.open(str(source)) as given, av.open(str(unfinished), "w", format="mp4") as made:
+            done = _convert(given, made, _Smoothed(look, knowledge, strength), size, source.name)
+        unfinished.replace(target)
     except FFmpegError as error:
-        unfinished.unlink(missing_ok=True)
         raise VideoError(f"{source}: expected a video ({error.strerror})") from error
-    except BaseException:
+    finally:
         unfinished.unlink(missing_ok=True)
-        raise
-    if not done.frames:
-        unfinished.unlink()
-        raise VideoError(f"{source}: expected a video, found no picture that can be decoded")
-    unfinished.replace(target)
     return done
+
+
+def _upright_size(source: Path) -> tuple[int, int]:
+    """Height and width of the first frame, which says how the file is turned."""
+    with av.open(str(source)) as given:
+        if given.streams.video:
+            for frame in given.decode(video=0):
+                height, width = _upright(frame).shape[1:]
+                return height, width
+    raise VideoError(f"{source}: expected a video, found no picture that can be decoded")
 
 
 def _convert(
     given: av.container.InputContainer,
     made: av.container.OutputContainer,
     smoothed: _Smoothed,
+    size: tuple[int, int],
     name: str,
 ) -> VideoDone:
-    if not given.streams.video:
-        return VideoDone(0, "")
     stream = given.streams.video[0]
     stream.thread_type = "AUTO"
-    written = _video_like(made, stream)
-    sound = given.streams.audio[0] if given.streams.audio else None
-    copied = None if sound is None else made.add_stream_from_template(sound)
-    packets = _Packets(given, [stream] if sound is None else [stream, sound])
+    # All streams have to be there before the first packet is written.
+    pictures = _Pictures(made, stream, size)
+    sounds = {track.index: _Sound(made, track) for track in given.streams.audio}
+    packets = _Packets(given, [stream, *given.streams.audio])
     count = 0
     with tqdm(total=stream.frames or None, unit="frame", desc=name, disable=None) as progress:
         for packet in packets:
-            if packet.stream is sound:
-                if packet.dts is not None:
-                    packet.stream = copied
-                    made.mux(packet)
+            if packet.stream.index in sounds:
+                sounds[packet.stream.index].put(packet)
                 continue
             for frame in packets.frames(packet):
+                pixels = _upright(frame)
                 if count % _LOOK_EVERY == 0:
-                    smoothed.update(_pixels(frame))
-                made.mux(written.encode(_looked(frame, smoothed)))
+                    smoothed.update(pixels)
+                pictures.put(smoothed.render(pixels), frame)
                 count += 1
                 progress.update()
-        if count:
-            made.mux(written.encode(None))
+        pictures.finish()
+        for sound in sounds.values():
+            sound.finish()
     return VideoDone(count, packets.note)
 
 
-def _video_like(
-    made: av.container.OutputContainer, stream: av.video.stream.VideoStream
-) -> av.video.stream.VideoStream:
-    """An H.264 stream with the times of another; its sides are even."""
-    written = made.add_stream("libx264", rate=stream.average_rate or 25, options={"crf": _CRF})
-    written.width, written.height = (n + n % 2 for n in (stream.width, stream.height))
-    written.pix_fmt = "yuv420p"
-    if stream.time_base is not None:
-        written.time_base = written.codec_context.time_base = stream.time_base
-    return written
+class _Pictures:
+    """The H.264 stream of an output, with the times of another."""
+
+    def __init__(
+        self, made: av.container.OutputContainer, like: VideoStream, size: tuple[int, int]
+    ):
+        self.made = made
+        self.stream = made.add_stream("libx264", rate=like.average_rate or 25)
+        self.stream.options = {"crf": _CRF}
+        self.height, self.width = (n + n % 2 for n in size)
+        self.stream.width, self.stream.height = self.width, self.height
+        self.stream.pix_fmt = "yuv420p"
+        if like.time_base is not None:
+            self.stream.time_base = self.stream.codec_context.time_base = like.time_base
+        context = self.stream.codec_context
+        context.colorspace = context.color_primaries = context.color_trc = _BT709
+        context.color_range = _LIMITED
+
+    def put(self, pixels: Tensor, like: VideoFrame) -> None:
+        pixels = pixels[:, : self.height, : self.width]  # frames rarely change their size
+        down, right = self.height - pixels.shape[1], self.width - pixels.shape[2]
+        if down or right:
+            padded = F.pad(pixels[None].float(), (0, right, 0, down), "replicate")
+            pixels = padded[0].to(torch.uint8)
+        array = pixels.permute(1, 2, 0).contiguous().numpy()
+        frame = VideoFrame.from_ndarray(array, format="rgb24")
+        frame = frame.reformat(format="yuv420p", dst_colorspace=_BT709, dst_color_range=_LIMITED)
+        frame.pts, frame.time_base = like.pts, like.time_base
+        self.made.mux(self.stream.encode(frame))
+
+    def finish(self) -> None:
+        self.made.mux(self.stream.encode(None))
+
+
+class _Sound:
+    """A sound track of an output: copied, or encoded anew where .mp4 has no place for it."""
+
+    def __init__(self, made: av.container.OutputContainer, track: AudioStream):
+        self.made, self.copied = made, track.codec_context.name in _COPIED_SOUND
+        if self.copied:
+            self.stream = made.add_stream_from_template(track)
+        else:
+            context = track.codec_context
+            self.stream = made.add_stream(
+                "aac", rate=context.sample_rate, layout=context.layout.name
+            )
+
+    def put(self, packet: Any) -> None:
+        if not self.copied:
+            with contextlib.suppress(FFmpegError):  # a broken part is silence
+                for frame in packet.decode():
+                    self.made.mux(self.stream.encode(frame))
+        elif packet.dts is not None:
+            packet.stream = self.stream
+            self.made.mux(packet)
+
+    def finish(self) -> None:
+        if not self.copied:
+            self.made.mux(self.stream.encode(None))
 
 
 class _Packets:
@@ -180,16 +236,7 @@ class _Packets:
             return []
 
 
-def _pixels(frame: VideoFrame) -> Tensor:
-    return torch.from_numpy(frame.to_ndarray(format="rgb24")).permute(2, 0, 1)
-
-
-def _looked(frame: VideoFrame, smoothed: _Smoothed) -> VideoFrame:
-    pixels = smoothed.render(_pixels(frame))
-    right, down = pixels.shape[2] % 2, pixels.shape[1] % 2
-    if right or down:
-        pixels = F.pad(pixels[None].float(), (0, right, 0, down), "replicate")[0].to(torch.uint8)
-    array = pixels.permute(1, 2, 0).contiguous().numpy()
-    looked = VideoFrame.from_ndarray(array, format="rgb24")
-    looked.pts, looked.time_base = frame.pts, frame.time_base
-    return looked
+def _upright(frame: VideoFrame) -> Tensor:
+    """(3, H, W) uint8, turned as players show it."""
+    pixels = torch.from_numpy(frame.to_ndarray(format="rgb24")).permute(2, 0, 1)
+    return pixels.rot90(round(frame.rotation / 90) % 4, (1, 2)) if frame.rotation else pixels

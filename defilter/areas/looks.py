@@ -55,6 +55,6 @@ def palette(picture: Tensor, inside: Tensor) -> Tensor:
         inside: (H, W) bool, at least one pixel.
     """
     index = inside.flatten().nonzero()[:, 0]
-    even = torch.linspace(0, len(index) - 1, FIT_SIZE * FIT_SIZE).long()
+    even = torch.linspace(0, len(index) - 1, FIT_SIZE**2, dtype=torch.float64).long()
     colours = picture.flatten(1)[:, index[even]]
     return colours[:, colours.mean(0).argsort(stable=True)].reshape(3, FIT_SIZE, FIT_SIZE)

@@ -55,10 +55,11 @@ class Segmenter:
     """A segmentation network, whatever sizes it likes, as a map of pictures.
 
     Args:
-        network: (N, 3, H, W) in [0, 1] -> (N, C, H, W) logits; of torchvision's models the `out`.
+        network: (N, 3, H, W) -> (N, C, H, W) logits; of torchvision's models the `out`.
         categories: C names, what the logits stand for.
         merge: name -> name of the category that it counts as; others keep their names.
         side: longest side that the network sees.
+        mean, deviation: of the channels, as the network was trained; ours wants [0, 1] as it is.
     """
 
     def __init__(
@@ -67,8 +68,11 @@ class Segmenter:
         categories: Sequence[str],
         merge: dict[str, str] | None = None,
         side: int = 480,
+        mean: Sequence[float] = (0.0, 0.0, 0.0),
+        deviation: Sequence[float] = (1.0, 1.0, 1.0),
     ):
         self.network, self.side = network.eval(), side
+        self.mean, self.deviation = (torch.tensor(x)[:, None, None] for x in (mean, deviation))
         kept = [(merge or {}).get(name, name) for name in categories]
         self.categories = tuple(dict.fromkeys(kept))
         self.rows = [self.categories.index(name) for name in kept]
@@ -80,8 +84,8 @@ class Segmenter:
         scale = self.side / max(height, width)
         h, w = (max(1, round(n * scale)) for n in (height, width))
         x = F.interpolate(picture[None].float(), (h, w), mode="bilinear", antialias=True)
-        x = F.pad(x, (0, -w % STRIDE, 0, -h % STRIDE), mode="replicate")
-        found = self.network(x)
+        x = F.pad((x - self.mean) / self.deviation, (0, -w % STRIDE, 0, -h % STRIDE), "replicate")
+        found = self.network(x.to(next(self.network.parameters(), x).device))
         logits = (found["out"] if isinstance(found, dict) else found)[0, :, :h, :w].float()
         chances = logits.softmax(0)
         weights = torch.zeros(len(self.categories), h, w, device=chances.device)

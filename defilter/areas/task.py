@@ -61,7 +61,8 @@ class SegmentTask(nn.Module):
             said = said & ((labels != NOT_THE_MASK) | (number == self.masked))
             both, either = (x.flatten(1).sum(1) for x in (there & said, there | said))
             ious.append(torch.where(either > 0, both / either.clamp(min=1), torch.nan))
-        return {"iou": 100 * torch.stack(ious).nanmean(0)}
+        # Nothing there and nothing said is right.
+        return {"iou": 100 * torch.stack(ious).nanmean(0).nan_to_num(nan=1.0)}
 
     @torch.no_grad()
     def preview(self, batch: AreaBatch) -> Tensor:

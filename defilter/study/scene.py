@@ -87,6 +87,8 @@ def benchmark(
         for path, _ in list_pictures([photos])
         if path.name.startswith("bsds-")
     ]
+    if not coloured:
+        raise ValueError(f"{photos}: expected photos that begin with bsds-, found none")
     grey = [y.expand(3, -1, -1) / 255 for y in test.luma]
     auc, spread = _similarity(judge, features, test.label)
     rows: list[dict[str, Any]] = [

@@ -18,7 +18,7 @@ def darker() -> Look:
     return Look(ColourMapping(coefficients, "rgb"))
 
 
-def clip(path: Path, width: int = 64, height: int = 48, count: int = 12, sound: bool = False,
+def clip(path: Path, width: int = 64, height: int = 48, count: int = 12, sound: str = "",
          times: list[int] | None = None) -> list[int]:  # fmt: skip
     """A clip that gets brighter; returns the times of its frames in 1/1000 s."""
     times = times or [40 * i for i in range(count)]
@@ -26,15 +26,16 @@ def clip(path: Path, width: int = 64, height: int = 48, count: int = 12, sound: 
         stream = made.add_stream("libx264rgb", rate=25, options={"crf": "0"})
         stream.width, stream.height, stream.pix_fmt = width, height, "rgb24"
         stream.time_base = stream.codec_context.time_base = Fraction(1, 1000)
-        audio = made.add_stream("aac", rate=8000) if sound else None
+        audio = made.add_stream(sound, rate=8000) if sound else None
         for number, at in enumerate(times):
-            array = np.full((height, width, 3), 60 + 4 * number, dtype=np.uint8)
+            array = np.full((height, width, 3), (60 + 4 * number, 200, 30), dtype=np.uint8)
             frame = av.VideoFrame.from_ndarray(array, format="rgb24")
             frame.pts, frame.time_base = at, Fraction(1, 1000)
             made.mux(stream.encode(frame))
         made.mux(stream.encode(None))
         if audio is not None:
-            samples = av.AudioFrame.from_ndarray(np.zeros((1, 4096), np.float32), "fltp", "mono")
+            tone = np.sin(np.arange(4096)[None] / 5).astype(np.float32)
+            samples = av.AudioFrame.from_ndarray(tone, "fltp", "mono")
             samples.sample_rate = 8000
             made.mux(audio.encode(samples))
             made.mux(audio.encode(None))
@@ -47,20 +48,53 @@ def frames(path: Path) -> tuple[list[float], list[np.ndarray]]:
     return [t for t, _ in found], [x for _, x in found]
 
 
-@pytest.mark.parametrize("sound", [False, True])
-def test_every_frame_is_rendered_and_sound_is_kept(tmp_path: Path, sound: bool) -> None:
-    clip(tmp_path / "in.mp4", sound=sound)
-    done = render_video(darker(), tmp_path / "in.mp4", tmp_path / "out/clip.mp4", NOTHING)
+def sound_of(path: Path) -> np.ndarray:
+    with av.open(str(path)) as given:
+        parts = [frame.to_ndarray().reshape(-1) for frame in given.decode(audio=0)]
+    return np.concatenate(parts)
+
+
+@pytest.mark.parametrize(
+    ("name", "sound"), [("in.mp4", ""), ("in.mp4", "aac"), ("in.mkv", "pcm_s16le")]
+)
+def test_every_frame_is_rendered_and_sound_is_kept(tmp_path: Path, name: str, sound: str) -> None:
+    clip(tmp_path / name, sound=sound)
+    done = render_video(darker(), tmp_path / name, tmp_path / "out/clip.mp4", NOTHING)
     assert done.frames == 12 and done.note == ""
-    _, before = frames(tmp_path / "in.mp4")
+    _, before = frames(tmp_path / name)
     _, after = frames(tmp_path / "out/clip.mp4")
     assert len(after) == 12
     for x, y in zip(before, after, strict=True):
-        assert abs(y.mean() - x.mean() / 2) < 2
+        assert np.abs(y.mean((0, 1)) - x.mean((0, 1)) / 2).max() < 4  # colours, too
     with av.open(str(tmp_path / "out/clip.mp4")) as made:
-        assert len(made.streams.audio) == int(sound)
-        assert made.streams.video[0].codec_context.name == "h264"
+        context = made.streams.video[0].codec_context
+        assert context.name == "h264" and context.colorspace == 1
+        assert len(made.streams.audio) == int(bool(sound))
+    if sound == "aac":
+        assert np.array_equal(sound_of(tmp_path / name), sound_of(tmp_path / "out/clip.mp4"))
+    elif sound:
+        assert 3500 < len(sound_of(tmp_path / "out/clip.mp4")) < 6000
     assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["clip.mp4"]
+
+
+def test_a_clip_lying_on_its_side_is_turned(tmp_path: Path) -> None:
+    clip(tmp_path / "in.mp4", 64, 48)
+    data = (tmp_path / "in.mp4").read_bytes()
+    at = data.index(b"tkhd") + 4 + 40  # the matrix of the track
+    quarter = [0, 0x10000, 0, -0x10000, 0, 0, 0, 0, 0x40000000]
+    matrix = b"".join(n.to_bytes(4, "big", signed=True) for n in quarter)
+    (tmp_path / "turned.mp4").write_bytes(data[:at] + matrix + data[at + 36 :])
+    render_video(darker(), tmp_path / "turned.mp4", tmp_path / "out.mp4", NOTHING)
+    _, pictures = frames(tmp_path / "out.mp4")
+    assert pictures[0].shape == (64, 48, 3)
+
+
+def test_a_video_is_not_written_over_itself(tmp_path: Path) -> None:
+    clip(tmp_path / "in.mp4")
+    before = (tmp_path / "in.mp4").read_bytes()
+    with pytest.raises(VideoError, match="would overwrite"):
+        render_video(darker(), tmp_path / "in.mp4", tmp_path / "in.mp4", NOTHING)
+    assert (tmp_path / "in.mp4").read_bytes() == before
 
 
 def test_odd_sides_and_uneven_times(tmp_path: Path) -> None:
