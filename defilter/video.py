@@ -29,6 +29,7 @@ _REDUCED = 8
 _FOLLOW = 0.35  # share of what is newly seen in what is used, each time
 _CRF = "18"
 _BT709, _LIMITED = 1, 1  # numbers of ITU-T H.273 and of FFmpeg
+_LAYOUTS = {1: "mono", 2: "stereo", 6: "5.1", 8: "7.1"}
 _COPIED_SOUND = ("aac", "mp3", "mp3float", "ac3", "eac3", "alac", "opus", "libopus", "flac")
 
 
@@ -193,9 +194,8 @@ class _Sound:
             self.stream = made.add_stream_from_template(track)
         else:
             context = track.codec_context
-            self.stream = made.add_stream(
-                "aac", rate=context.sample_rate, layout=context.layout.name
-            )
+            layout = _LAYOUTS.get(context.layout.nb_channels, "stereo")
+            self.stream = made.add_stream("aac", rate=context.sample_rate, layout=layout)
 
     def put(self, packet: Any) -> None:
         if not self.copied:
