@@ -56,7 +56,7 @@ _BITS = 9  # of a sample, with its sign
 _EXACT_BITS = 10  # of a reversible colour difference, with its sign
 _MEAN_TO_SAMPLE = CELL << FRACTION - SAMPLE_BITS
 _AT_ONCE = 1 << 23  # pixels of a batch
-_BYTES_PER_LANE = {"full": BYTES_PER_LANE, "fast": 96}  # 96: 2.5 % more bytes
+_BYTES_PER_LANE = {"full": BYTES_PER_LANE, "fast": 192}  # 192: 1 % more bytes
 
 
 def encode(
