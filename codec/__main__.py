@@ -154,7 +154,7 @@ def _parser() -> argparse.ArgumentParser:
     )  # fmt: skip
     command.add_argument(
         "--effort", choices=EFFORTS, default="full",
-        help="`fast` takes half the time and 15 %% more bytes (default full)",
+        help="`fast` encodes in half the time, with 16 %% more bytes (default full)",
     )  # fmt: skip
     _add_device(command)
     command.set_defaults(command=_encode)
