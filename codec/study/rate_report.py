@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from matplotlib import colormaps
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter
 from torch import Tensor
@@ -60,6 +61,7 @@ def _plot(
 ) -> Figure:
     figure = Figure(figsize=(6.4, 4.6), layout="constrained")
     axes = figure.add_subplot()
+    axes.set_prop_cycle(color=colormaps["tab20"](range(20)))  # more codecs than ten
     for name, curves in points.items():
         steps = list(zip(*curves.values(), strict=True))
         rate = [
