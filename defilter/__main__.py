@@ -6,7 +6,9 @@ import sys
 from pathlib import Path
 
 from defilter.extract import fit_pair, fit_rough_pair
+from defilter.faces import FaceDetector
 from defilter.look import CUBE_SIZES, load_look, save_look
+from defilter.rendering import Knowledge
 from defilter.transfer import (
     Rendered,
     apply_to_files,
@@ -70,7 +72,8 @@ def _check_pair_options(parser: argparse.ArgumentParser, options: argparse.Names
 
 
 def _apply(options: argparse.Namespace) -> Rendered:
-    return apply_to_files(load_look(options.look), options.photo, options.output, options.strength)
+    look, knowledge = load_look(options.look), _knowledge(options)
+    return apply_to_files(look, options.photo, options.output, options.strength, knowledge)
 
 
 def _remove(options: argparse.Namespace) -> Rendered:
@@ -79,7 +82,14 @@ def _remove(options: argparse.Namespace) -> Rendered:
 
 def _transfer(options: argparse.Namespace) -> Rendered:
     network = load_network(options.weights)
-    return transfer(options.template, options.photo, options.output, options.strength, network)
+    return transfer(
+        options.template, options.photo, options.output, options.strength, network,
+        _knowledge(options),
+    )  # fmt: skip
+
+
+def _knowledge(options: argparse.Namespace) -> Knowledge:
+    return Knowledge(faces=FaceDetector() if options.faces else None)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -100,10 +110,11 @@ def _parser() -> argparse.ArgumentParser:
     _add_weights(command)
     command.set_defaults(command=_extract)
 
-    command = commands.add_parser("apply", help="render photos with a look")
+    command = commands.add_parser("apply", help="render photos or videos with a look")
     command.add_argument("look", help=".json, .cube or HALD .png")
     _add_photos(command)
     _add_strength(command)
+    _add_faces(command, False)
     command.set_defaults(command=_apply)
 
     command = commands.add_parser("remove", help="take the filter off photos")
@@ -117,6 +128,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     _add_photos(command)
     _add_strength(command)
+    _add_faces(command, True)
     _add_weights(command)
     command.set_defaults(command=_transfer)
     return parser
@@ -131,6 +143,13 @@ def _add_strength(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--strength", type=_strength, default=1.0, help="0 (as it was) to 1 (default)"
     )
+
+
+def _add_faces(command: argparse.ArgumentParser, default: bool) -> None:
+    command.add_argument(
+        "--faces", action=argparse.BooleanOptionalAction, default=default,
+        help=f"keep the colours of faces (default {'on' if default else 'off'})",
+    )  # fmt: skip
 
 
 def _add_weights(command: argparse.ArgumentParser) -> None:

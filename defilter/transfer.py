@@ -22,8 +22,11 @@ from defilter.extract import (
     look_from_templates,
 )
 from defilter.look import Look
+from defilter.rendering import NOTHING, Knowledge, look_at, render
 from defilter.sampling import UnusableTemplate, usable_pixels
 from defilter.unet import PRESET_SIZE, squash
+from defilter.video import EXTENSIONS as VIDEO_EXTENSIONS
+from defilter.video import render_video
 from defilter.weights import default_network, fingerprint
 
 logger = logging.getLogger(__name__)
@@ -95,13 +98,20 @@ def extract_pair(before: PathLike, after: PathLike, fit: PairFit = fit_pair) -> 
         raise type(error)(f"{after}: {error}") from error
 
 
-def apply(look: Look, picture: Picture, strength: float = 1.0) -> Picture:
+def apply(
+    look: Look,
+    picture: Picture,
+    strength: float | None = None,
+    knowledge: Knowledge = NOTHING,
+) -> Picture:
     """A picture with a look; it keeps its bit depth, alpha, EXIF and orientation.
 
     Args:
-        strength: rendering degree, 0 (as it was) to 1.
+        strength: rendering degree, 0 (as it was) to 1; None is 1, or what `knowledge` says.
+        knowledge: what to look for in the picture, such as faces to protect.
     """
-    return picture.with_pixels(look.render(picture.pixels, strength))
+    seen = look_at(look, picture.pixels, knowledge, strength)
+    return picture.with_pixels(render(look, picture.pixels, seen, knowledge))
 
 
 def remove(picture: Picture, network: nn.Module | None = None) -> Picture:
@@ -111,10 +121,29 @@ def remove(picture: Picture, network: nn.Module | None = None) -> Picture:
 
 
 def apply_to_files(
-    look: Look, photos: Sequence[PathLike], out: PathLike, strength: float = 1.0
+    look: Look,
+    photos: Sequence[PathLike],
+    out: PathLike,
+    strength: float | None = None,
+    knowledge: Knowledge = NOTHING,
 ) -> Rendered:
-    """Render files and folders into a folder; see `convert_files`."""
-    return convert_files(photos, out, apply_look(look, strength))
+    """Render files and folders into a folder; see `convert_files`. Videos become OUT/<stem>.mp4."""
+    videos = [Path(path) for path in photos if Path(path).suffix.lower() in VIDEO_EXTENSIONS]
+    rest = [path for path in photos if Path(path) not in videos]
+    result = Rendered([], [])
+    if rest or not videos:
+        result = convert_files(rest, out, apply_look(look, strength, knowledge))
+    for source in videos:
+        target = Path(out) / f"{source.stem}.mp4"
+        try:
+            done = render_video(look, source, target, knowledge, strength)
+        except (ValueError, OSError) as error:
+            result.failures.append(str(error))
+            continue
+        result.written.append((source, target))
+        if done.note:
+            result.failures.append(f"{source}: {done.note}; {done.frames} frames are in {target}")
+    return result
 
 
 def remove_from_files(
@@ -128,17 +157,21 @@ def transfer(
     template: Sequence[PathLike],
     photos: Sequence[PathLike],
     out: PathLike,
-    strength: float = 1.0,
+    strength: float | None = None,
     network: nn.Module | None = None,
+    knowledge: Knowledge = NOTHING,
 ) -> Rendered:
-    """Take the look of the templates and render the photos with it."""
+    """Take the look of the templates and render the photos with it; see `apply`."""
     plan = plan_outputs(photos, out, template)  # clashes show before the work
-    return convert_planned(plan, apply_look(extract(template, network=network).look, strength))
+    look = extract(template, network=network).look
+    return convert_planned(plan, apply_look(look, strength, knowledge))
 
 
-def apply_look(look: Look, strength: float = 1.0) -> Callable[[Picture], Picture]:
+def apply_look(
+    look: Look, strength: float | None = None, knowledge: Knowledge = NOTHING
+) -> Callable[[Picture], Picture]:
     """`apply` with its look, as a function of the picture alone."""
-    return lambda picture: apply(look, picture, strength)
+    return lambda picture: apply(look, picture, strength, knowledge)
 
 
 def convert_files(

@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import skimage.data
 import torch
 from PIL import Image
 
@@ -14,6 +15,7 @@ from codec.mapping import ColourMapping, identity_coefficients
 from defilter.__main__ import main
 from defilter.look import Look, load_look, save_look
 from tests.conftest import colourful
+from tests.defilter.test_video import clip
 
 
 @pytest.fixture
@@ -196,3 +198,20 @@ def test_the_module_runs(photo_path: Path, tmp_path: Path) -> None:
     done = subprocess.run(list(map(str, command)), capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert "covers" in done.stdout
+
+
+def test_faces_keep_their_colours_and_videos_are_rendered(look_file: Path, tmp_path: Path) -> None:
+    picture = torch.from_numpy(skimage.data.astronaut()).permute(2, 0, 1)
+    write_picture(Picture(picture), tmp_path / "a.png")
+    for name, options in (("plain", []), ("faces", ["--faces"])):
+        assert run("apply", look_file, tmp_path / "a.png", "-o", tmp_path / name, *options) == 0
+    plain, kept = (read_picture(tmp_path / n / "a.png").pixels.float() for n in ("plain", "faces"))
+    face = (slice(None), slice(90, 140), slice(200, 245))
+    changed = [(x[face] - picture[face]).abs().mean() for x in (plain, kept)]
+    assert changed[1] < 0.3 * changed[0] and changed[0] > 2
+    assert torch.equal(plain[:, 400:], kept[:, 400:])
+    clip(tmp_path / "clip.mp4")
+    assert run("apply", look_file, tmp_path / "clip.mp4", "-o", tmp_path / "out") == 0
+    assert (tmp_path / "out/clip.mp4").stat().st_size > 0
+    (tmp_path / "text.mp4").write_text("no")
+    assert run("apply", look_file, tmp_path / "text.mp4", "-o", tmp_path / "out") == 1
