@@ -2,9 +2,17 @@ from pathlib import Path
 
 import pytest
 import torch
+import torchvision
 
 from codec.image_io import Picture, write_picture
-from defilter.scene.data import AugmentedScenes, Scenes, embedded_scenes, load_scenes, split
+from defilter.scene.data import (
+    AugmentedScenes,
+    Scenes,
+    dataset_scenes,
+    embedded_scenes,
+    load_scenes,
+    split,
+)
 from defilter.scene.network import SceneClassifier, pooled, see
 from defilter.scene.similarity import SceneJudge, SceneView, fit_space, load_judge, save_space
 from defilter.weights import WeightsError, save_weights
@@ -122,3 +130,10 @@ def test_batches_are_cropped_mixed_and_repeatable() -> None:
     assert ((one.target > 0).sum(1) == 2).any() and ((one.target == 1).any(1)).any()
     still = AugmentedScenes(Scenes(scenes.luma, scenes.label), 4, 1.0, 0.0)
     assert (still.batch(8, torch.Generator().manual_seed(1)).target.max(1).values == 1).all()
+
+
+def test_a_torchvision_dataset_gives_so_many_of_each_class() -> None:
+    fake = torchvision.datasets.FakeData(40, (3, 20, 30), num_classes=3)
+    scenes = dataset_scenes(fake, 5)
+    assert scenes.luma.shape[1:] == (1, 128, 128)
+    assert scenes.label.bincount().tolist() == [5, 5, 5]
