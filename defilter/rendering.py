@@ -72,17 +72,17 @@ def look_at(
         pixels: (3, H, W) uint8 or uint16.
         strength: of the user, who is right; None follows the scenes where both are known, else 1.
     """
-    small = reduced(pixels)
-    scene, degree = None, 1.0 if strength is None else strength
-    if knowledge.scene is not None:
-        (scene,) = knowledge.scene.look_at(small[None])
-        template = scene_of(look)
-        if strength is None and template is not None:
-            degree = knowledge.scene.similarity(template, scene)
+    scene, areas, degree = None, None, 1.0 if strength is None else strength
+    segment = knowledge.areas if look.categories else None
+    if knowledge.scene is not None or segment is not None:
+        small = reduced(pixels)
+        areas = None if segment is None else segment(small)
+        if knowledge.scene is not None:
+            (scene,) = knowledge.scene.look_at(small[None])
+            template = scene_of(look)
+            if strength is None and template is not None:
+                degree = knowledge.scene.similarity(template, scene)
     faces = knowledge.faces(pixels) if knowledge.faces is not None else []
-    areas = None
-    if knowledge.areas is not None and look.categories:
-        areas = knowledge.areas(small)
     return Seen(degree, scene, faces, areas)
 
 

@@ -178,9 +178,9 @@ class CroppedAreas:
     def batch(self, size: int, generator: torch.Generator) -> AreaBatch:
         seed = torch.randint(1 << 60, (), generator=generator, device=generator.device).item()
         chance = random.Random(int(seed))
+        weights = [s * bool(g) for s, g in zip(self.shares, self.training, strict=True)]
         crops = []
         for _ in range(size):
-            weights = [s * bool(g) for s, g in zip(self.shares, self.training, strict=True)]
             (group,) = chance.choices(self.training, weights)
             crops.append(self._crop(chance.choice(group), chance))
         pixels, labels = (torch.stack(x).to(self.device) for x in zip(*crops, strict=True))
