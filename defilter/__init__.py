@@ -12,6 +12,7 @@ from defilter.extract import (
     look_from_pair,
     look_from_templates,
 )
+from defilter.knowledge import NOTHING, Knowledge, everything
 from defilter.look import Look, load_look, save_look
 from defilter.sampling import UnusableTemplate
 from defilter.transfer import (
@@ -27,13 +28,16 @@ from defilter.transfer import (
 from defilter.weights import default_network, load_network
 
 __all__ = [
+    "NOTHING",
     "Extraction",
+    "Knowledge",
     "Look",
     "Rendered",
     "UnusableTemplate",
     "apply",
     "apply_to_files",
     "default_network",
+    "everything",
     "extract",
     "extract_pair",
     "fit_pair",

@@ -6,9 +6,8 @@ import sys
 from pathlib import Path
 
 from defilter.extract import fit_pair, fit_rough_pair
-from defilter.faces import FaceDetector
+from defilter.knowledge import Knowledge, everything, suited
 from defilter.look import CUBE_SIZES, load_look, save_look
-from defilter.rendering import Knowledge
 from defilter.transfer import (
     Rendered,
     apply_to_files,
@@ -20,6 +19,11 @@ from defilter.transfer import (
 from defilter.weights import load_network
 
 LOOK_EXTENSIONS = (".cube", ".png", ".json")
+_SCENE = "hold back where the scenes of template and photo differ"
+_FACES = "keep the colours of faces"
+_AREAS = "looks of their own for sky, people, ground ..., where the template has them"
+_SALIENCY = "take most samples from what stands out in the template"
+_USUAL = "By default scenes, faces and areas count if the look was taken from pictures (.json)."
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -43,6 +47,8 @@ def main(arguments: list[str] | None = None) -> int:
         return 1
     if result is None:
         return 0
+    for note in result.notes:
+        print(note)
     for failure in result.failures:
         print(f"defilter: {failure}", file=sys.stderr)
     print(f"{len(result.written)} of {len(result.written) + len(result.failures)} done")
@@ -57,9 +63,11 @@ def _extract(options: argparse.Namespace) -> None:
         fit = fit_rough_pair if options.robust else fit_pair
         look = extract_pair(options.before, options.template[0], fit).look
     else:
-        look = extract(options.template, load_network(options.weights)).look
+        look = extract(options.template, load_network(options.weights), _knowledge(options)).look
     save_look(look, options.output, options.size, options.bits)
     print(f"{options.output}: covers {look.coverage:.0%} of the colours that photos have")
+    if look.categories and options.output.suffix.lower() == ".json":
+        print(f"looks of their own: {', '.join(look.categories)}")
 
 
 def _check_pair_options(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:
@@ -72,7 +80,8 @@ def _check_pair_options(parser: argparse.ArgumentParser, options: argparse.Names
 
 
 def _apply(options: argparse.Namespace) -> Rendered:
-    look, knowledge = load_look(options.look), _knowledge(options)
+    look = load_look(options.look)
+    knowledge = _knowledge(options, suited(look))
     return apply_to_files(look, options.photo, options.output, options.strength, knowledge)
 
 
@@ -88,8 +97,15 @@ def _transfer(options: argparse.Namespace) -> Rendered:
     )  # fmt: skip
 
 
-def _knowledge(options: argparse.Namespace) -> Knowledge:
-    return Knowledge(faces=FaceDetector() if options.faces else None)
+def _knowledge(options: argparse.Namespace, usual: Knowledge | None = None) -> Knowledge:
+    """What the options ask for; what they leave open is as usual."""
+    chosen = {}
+    for name in ("scene", "faces", "areas", "saliency"):
+        asked = getattr(options, name, None)
+        chosen[name] = (
+            asked if asked is not None else getattr(usual or everything(), name) is not None
+        )
+    return everything(**chosen)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -107,14 +123,17 @@ def _parser() -> argparse.ArgumentParser:
     )
     command.add_argument("--size", type=int, default=33, choices=CUBE_SIZES, help="of a .cube")
     command.add_argument("--bits", type=int, default=8, choices=(8, 16), help="of a .png (HALD)")
+    _add_knowledge(command, scene=_SCENE, areas=_AREAS, saliency=_SALIENCY)
     _add_weights(command)
     command.set_defaults(command=_extract)
 
-    command = commands.add_parser("apply", help="render photos or videos with a look")
+    command = commands.add_parser(
+        "apply", help="render photos or videos with a look", description=_USUAL
+    )
     command.add_argument("look", help=".json, .cube or HALD .png")
     _add_photos(command)
     _add_strength(command)
-    _add_faces(command, False)
+    _add_knowledge(command, scene=_SCENE, faces=_FACES, areas=_AREAS)
     command.set_defaults(command=_apply)
 
     command = commands.add_parser("remove", help="take the filter off photos")
@@ -128,7 +147,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     _add_photos(command)
     _add_strength(command)
-    _add_faces(command, True)
+    _add_knowledge(command, scene=_SCENE, faces=_FACES, areas=_AREAS, saliency=_SALIENCY)
     _add_weights(command)
     command.set_defaults(command=_transfer)
     return parser
@@ -141,15 +160,14 @@ def _add_photos(command: argparse.ArgumentParser) -> None:
 
 def _add_strength(command: argparse.ArgumentParser) -> None:
     command.add_argument(
-        "--strength", type=_strength, default=1.0, help="0 (as it was) to 1 (default)"
-    )
-
-
-def _add_faces(command: argparse.ArgumentParser, default: bool) -> None:
-    command.add_argument(
-        "--faces", action=argparse.BooleanOptionalAction, default=default,
-        help=f"keep the colours of faces (default {'on' if default else 'off'})",
+        "--strength", type=_strength,
+        help="0 (as it was) to 1; default: as alike as the scenes are, 1 where that is not known",
     )  # fmt: skip
+
+
+def _add_knowledge(command: argparse.ArgumentParser, **options: str) -> None:
+    for name, text in options.items():
+        command.add_argument(f"--{name}", action=argparse.BooleanOptionalAction, help=text)
 
 
 def _add_weights(command: argparse.ArgumentParser) -> None:

@@ -29,7 +29,7 @@ from defilter.sampling import (
     sample_masked,
     usable_pixels,
 )
-from defilter.unet import squash
+from defilter.unet import remove_look, squash
 
 FIT_SIZE = 64
 PAIR_MODE_SIDE = 512
@@ -60,6 +60,7 @@ def look_from_templates(
     space: str = "rgb",
     ridge: float | None = None,
     masks: Sequence[Tensor] | None = None,
+    labels: Sequence[Tensor] | None = None,
     count: int = DEFAULT_COUNT,
     provenance: dict[str, Any] | None = None,
 ) -> Extraction:
@@ -75,6 +76,7 @@ def look_from_templates(
         degree, space: of the mapping.
         ridge: None is what validation looks chose: 1e-6 for a `GlobalLook`, 1e-3 for pairs.
         masks: salient targets, (H, W) bool for each template, that get more of the samples.
+        labels: categories, (S, S) int64 for each template with S = FIT_SIZE, for Fig. 3.
         count: samples over all templates.
 
     Raises:
@@ -93,7 +95,8 @@ def look_from_templates(
             shared = LookEstimate(*(x.expand(len(squashed), *x.shape[1:]) for x in estimate))
             removed = network.remove(squashed, shared)
         else:
-            removed = network(squashed)
+            told = None if labels is None else torch.stack(list(labels)).to(device)
+            removed = remove_look(network, squashed, told)
     removed = removed.float().clamp(0, 1).cpu()
     before, after = _sample_pairs(removed, squashed.cpu(), usable, masks, count)
     if estimate is None:
@@ -208,6 +211,6 @@ def inverse_mapping(network: nn.Module, template: Tensor, degree: int = 4) -> Co
     device = next(network.parameters()).device
     small = squash(template[None], FIT_SIZE).to(device)
     with torch.no_grad():
-        removed = network(small).float().clamp(0, 1)[0].cpu()
+        removed = remove_look(network, small, None).float().clamp(0, 1)[0].cpu()
     pixels = small[0].cpu().flatten(1).T
     return fit_least_squares(pixels, removed.flatten(1).T, degree, "rgb", RIDGE_ESTIMATES)

@@ -1,6 +1,7 @@
 """A look: what makes a filtered photo out of a clean one, and the files that carry it."""
 
 import json
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,10 +15,12 @@ from codec.lut import resample
 from codec.mapping import ColourMapping, fit_least_squares
 from codec.render import render_lut, render_mapping
 from defilter.natural_colours import natural_pairs
+from defilter.scene.similarity import SceneView
 
 SCHEMA, VERSION = "defilter-look", 1
 MAX_JSON_BYTES = 16 * 2**20
 MAX_TABLE_SIZE = 33
+MAX_FEATURES = 4096  # of a scene
 CUBE_SIZES = (17, 33, 65)
 HALD_LEVEL = 8
 
@@ -36,7 +39,7 @@ class Look:
         coverage: share of the colours natural photos have that the look was taken from, or None.
         provenance: where it comes from, such as template names and network weights.
         categories: looks of parts of the picture, by category name.
-        scene: class and features of the template, as later renderings need them.
+        scene: what the template shows, which later renderings compare with, or None.
     """
 
     mapping: ColourMapping
@@ -44,7 +47,7 @@ class Look:
     coverage: float | None = None
     provenance: dict[str, Any] = field(default_factory=dict)
     categories: dict[str, ColourMapping] = field(default_factory=dict)
-    scene: dict[str, Any] = field(default_factory=dict)
+    scene: SceneView | None = None
 
     def render(self, pixels: Tensor, strength: float | Tensor = 1.0) -> Tensor:
         """(3, H, W) uint8 or uint16 -> the same with the look; see `codec.render`."""
@@ -129,7 +132,7 @@ def _to_json(look: Look) -> dict[str, Any]:
         "coverage": look.coverage,
         "provenance": look.provenance,
         "categories": {name: _mapping_to_json(m) for name, m in look.categories.items()},
-        "scene": look.scene,
+        "scene": None if look.scene is None else look.scene._asdict(),
     }
 
 
@@ -155,8 +158,18 @@ def _from_json(content: dict[str, Any]) -> Look:
         content.get("coverage"),
         dict(content.get("provenance") or {}),
         {name: _mapping_from_json(m) for name, m in (content.get("categories") or {}).items()},
-        dict(content.get("scene") or {}),
+        _scene_from_json(content["scene"]) if content.get("scene") else None,
     )
+
+
+def _scene_from_json(content: dict[str, Any]) -> SceneView:
+    features = [float(x) for x in content["features"]]
+    confidence = float(content["confidence"])
+    if not 0 < len(features) <= MAX_FEATURES or not all(math.isfinite(x) for x in features):
+        raise ValueError(f"expected 1 to {MAX_FEATURES} finite scene features")
+    if not 0 <= confidence <= 1:
+        raise ValueError(f"expected a confidence from 0 to 1, got {confidence}")
+    return SceneView(str(content["name"]), confidence, features, str(content["network"]))
 
 
 def _mapping_to_json(mapping: ColourMapping) -> dict[str, Any]:

@@ -7,44 +7,21 @@ its own.
 Axes: H W pixels, K category.
 """
 
-from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from codec.mapping import ColourMapping
 from codec.render import render_mapping
-from defilter.areas.segmenter import AreaMap, Segmenter
-from defilter.faces import Face, FaceDetector, Protection
+from defilter.areas.segmenter import AreaMap
+from defilter.faces import Face
+from defilter.knowledge import Knowledge, reduced
 from defilter.look import Look
-from defilter.scene.similarity import SceneJudge, SceneView
+from defilter.scene.similarity import SceneView
 
 _ROWS_AT_ONCE = 256
-_REDUCED = 512  # longest side of what networks see
-
-
-@dataclass(frozen=True)
-class Knowledge:
-    """What looks at a picture before it is rendered; None leaves it out.
-
-    Attributes:
-        scene: compares the scenes of template and photo.
-        faces: finds what `protection` keeps from the look.
-        protection: how far faces are kept.
-        literal: degree 1 - level inside face boxes, block by block, as the seed has it.
-        areas: finds the parts that have looks of their own.
-    """
-
-    scene: SceneJudge | None = None
-    faces: FaceDetector | None = None
-    protection: Protection = field(default_factory=Protection)
-    literal: bool = False
-    areas: Segmenter | None = None
-
-
-NOTHING = Knowledge()
+_LEAST_WEIGHT = 0.02  # of an area anywhere in some rows; less is not seen
 
 
 class Seen(NamedTuple):
@@ -73,17 +50,31 @@ def look_at(
         strength: of the user, who is right; None follows the scenes where both are known, else 1.
     """
     scene, areas, degree = None, None, 1.0 if strength is None else strength
-    segment = knowledge.areas if look.categories else None
-    if knowledge.scene is not None or segment is not None:
+    if knowledge.scene is not None or knowledge.areas is not None:
         small = reduced(pixels)
-        areas = None if segment is None else segment(small)
+        areas = None if knowledge.areas is None else knowledge.areas(small)
         if knowledge.scene is not None:
             (scene,) = knowledge.scene.look_at(small[None])
-            template = scene_of(look)
-            if strength is None and template is not None:
-                degree = knowledge.scene.similarity(template, scene)
+            if strength is None and look.scene is not None:
+                degree = knowledge.scene.similarity(look.scene, scene)
     faces = knowledge.faces(pixels) if knowledge.faces is not None else []
     return Seen(degree, scene, faces, areas)
+
+
+def describe(seen: Seen, look: Look) -> str:
+    """One line for people: the degree and why, faces, areas; empty where nothing was seen."""
+    parts = []
+    if seen.scene is not None:
+        found = f"{seen.scene.name} {seen.scene.confidence:.0%}"
+        if look.scene is not None:
+            found += f", template: {look.scene.name} {look.scene.confidence:.0%}"
+        parts.append(f"degree {seen.degree:.2f} ({found})")
+    if seen.faces:
+        parts.append(f"{len(seen.faces)} face{'s' if len(seen.faces) > 1 else ''} kept")
+    own = [] if seen.areas is None else [n for n in seen.areas.shares() if n in look.categories]
+    if own:
+        parts.append(f"own looks: {', '.join(own)}")
+    return "; ".join(parts)
 
 
 def degree_map(seen: Seen, knowledge: Knowledge, height: int, width: int) -> Tensor:
@@ -110,31 +101,12 @@ def render(look: Look, pixels: Tensor, seen: Seen, knowledge: Knowledge) -> Tens
     return blend(pixels, looked, degree_map(seen, knowledge, height, width))
 
 
-def scene_of(look: Look) -> SceneView | None:
-    """The template's scene, where the look file says it."""
-    scene: dict[str, Any] = look.scene
-    if not {"name", "confidence", "features"} <= set(scene):
-        return None
-    return SceneView(str(scene["name"]), float(scene["confidence"]), list(scene["features"]))
-
-
-def reduced(pixels: Tensor) -> Tensor:
-    """What networks see of (3, H, W) integers: in [0, 1], at most _REDUCED pixels long."""
-    step = max(1, max(pixels.shape[1:]) // (4 * _REDUCED))  # skip what the mean would not miss
-    x = pixels[None, :, ::step, ::step].float() / torch.iinfo(pixels.dtype).max
-    scale = _REDUCED / max(x.shape[2:])
-    if scale < 1:
-        size = [max(1, round(n * scale)) for n in x.shape[2:]]
-        x = F.interpolate(x, size, mode="bilinear", antialias=True)
-    return x[0].clamp(0, 1)
-
-
 def _looks_of(look: Look, areas: AreaMap) -> dict[int, ColourMapping]:
-    """By number of the category: looks of parts that both template and photo have (Fig. 10)."""
+    """By number of the category: looks of parts that the photo may have, too (Fig. 10)."""
     return {
         number: look.categories[name]
         for number, name in enumerate(areas.categories)
-        if name in look.categories and name in areas.shares()
+        if name in look.categories
     }
 
 
@@ -151,7 +123,7 @@ def _render_areas(
         used = [
             (weight, mapping)
             for weight, mapping in zip(weights, own.values(), strict=True)
-            if bool(weight.max() > 1 / 512)
+            if float(weight.max()) > _LEAST_WEIGHT
         ]
         rest = (1 - sum((weight for weight, _ in used), torch.zeros(()))).clamp(min=0)
         total = look.render(strip, degree).float() * rest

@@ -4,6 +4,8 @@ US 2025/0252542 paragraphs 89-102. Every function returns indices into the H W p
 template; P sample, H W pixels.
 """
 
+from collections.abc import Collection
+
 import torch
 from torch import Tensor
 
@@ -92,12 +94,17 @@ def sample_masked(
 
 
 def sample_areas(
-    labels: Tensor, usable: Tensor, count: int, generator: torch.Generator
+    labels: Tensor,
+    usable: Tensor,
+    count: int,
+    generator: torch.Generator,
+    large: Collection[int] | None = None,
 ) -> dict[int, Tensor]:
     """N max(share, 0.1) indices for each area of a segmentation (paragraph 97).
 
     Args:
         labels: (H, W) int64 category of each pixel.
+        large: categories that are large enough, if a larger picture has told; None asks this one.
 
     Returns:
         Category -> indices. Areas under 400 pixels or 1 % of the picture have no entry: they get
@@ -109,7 +116,12 @@ def sample_areas(
         inside = flat == category
         pixels, share = int(inside.sum()), float(inside.double().mean())
         members = usable[inside[usable]]
-        if pixels < LEAST_AREA_PIXELS or share < LEAST_AREA_SHARE or not len(members):
+        enough = (
+            pixels >= LEAST_AREA_PIXELS and share >= LEAST_AREA_SHARE
+            if large is None
+            else category in large
+        )
+        if not enough or not len(members):
             continue
         number = round(count * max(share, LEAST_SHARE_OF_SAMPLES))
         samples[category] = sample_uniform(members, number, generator)

@@ -4,16 +4,20 @@ The same functions stand behind `python -m defilter`, the studies and the notebo
 """
 
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
-from torch import nn
+from torch import Tensor, nn
 from tqdm import tqdm
 
 from codec.image_io import Picture, PictureError, list_pictures, read_picture, write_picture
 from codec.render import render_mapping
+from defilter.areas.looks import area_looks
+from defilter.areas.segmenter import AreaMap
 from defilter.extract import (
+    FIT_SIZE,
     Extraction,
     PairFit,
     fit_pair,
@@ -21,9 +25,11 @@ from defilter.extract import (
     look_from_pair,
     look_from_templates,
 )
+from defilter.knowledge import Knowledge, everything, reduced, suited
 from defilter.look import Look
-from defilter.rendering import NOTHING, Knowledge, look_at, render
+from defilter.rendering import Seen, describe, look_at, render
 from defilter.sampling import UnusableTemplate, usable_pixels
+from defilter.scene.similarity import SceneView, pool_views
 from defilter.unet import PRESET_SIZE, squash
 from defilter.video import EXTENSIONS as VIDEO_EXTENSIONS
 from defilter.video import render_video
@@ -40,13 +46,45 @@ class Rendered(NamedTuple):
     Attributes:
         written: (photo, rendering) of each that worked.
         failures: one sentence for each that did not.
+        notes: what was seen in each that worked, and how strongly it was rendered.
     """
 
     written: list[tuple[Path, Path]]
     failures: list[str]
+    notes: list[str]
 
 
-def extract(templates: Sequence[PathLike], network: nn.Module | None = None) -> Extraction:
+class Converted(NamedTuple):
+    """A picture, and what was seen in the one that it was made of."""
+
+    picture: Picture
+    seen: Seen | None = None
+
+
+class Done(NamedTuple):
+    """What became of one photo; `failure` is empty if it worked."""
+
+    source: Path
+    target: Path
+    seen: Seen | None
+    failure: str
+
+
+class _Template(NamedTuple):
+    """What is kept of a template: squashed (3, S, S), and what was seen in it."""
+
+    name: str
+    squashed: Tensor
+    scene: SceneView | None
+    areas: AreaMap | None
+    salient: Tensor | None
+
+
+def extract(
+    templates: Sequence[PathLike],
+    network: nn.Module | None = None,
+    knowledge: Knowledge | None = None,
+) -> Extraction:
     """Take the look of one or several pictures.
 
     A template that cannot be used is reported in the log and left out.
@@ -54,29 +92,58 @@ def extract(templates: Sequence[PathLike], network: nn.Module | None = None) -> 
     Args:
         templates: files or folders, all with one look; several make the look more certain.
         network: None is the one that ships.
+        knowledge: what to look for in the templates: their scene, areas with looks of their own,
+            salient targets; None is everything.
 
     Raises:
         ValueError: no template is left; the message says why.
     """
     network = network or default_network()
-    squashed, names, failures = [], [], []
+    knowledge = everything() if knowledge is None else knowledge
+    usable, failures = [], []
     for path, _ in list_pictures(templates):
         try:
-            picture = read_picture(path).floats()
-            usable_pixels(picture)
+            usable.append(_look_at_template(read_picture(path), path.name, knowledge))
         except UnusableTemplate as error:
             failures.append(f"{path}: {error}")
         except PictureError as error:
             failures.append(str(error))
-        else:
-            squashed.append(squash(picture[None], PRESET_SIZE)[0])
-            names.append(path.name)
-    if not squashed:
+    if not usable:
         raise UnusableTemplate("; ".join(failures))
     for failure in failures:
         logger.warning("left out: %s", failure)
-    provenance = {"templates": names, "network": fingerprint(network)}
-    return look_from_templates(network, squashed, provenance=provenance)
+    names, squashed, scenes, areas, salient = (list(x) for x in zip(*usable, strict=True))
+    extraction = look_from_templates(
+        network,
+        squashed,
+        masks=None if knowledge.saliency is None else salient,
+        labels=None if knowledge.areas is None else [x.labels(FIT_SIZE, FIT_SIZE) for x in areas],
+        provenance={"templates": names, "network": fingerprint(network)},
+    )
+    look = replace(
+        extraction.look,
+        scene=None if knowledge.scene is None else pool_views(scenes),
+        categories={}
+        if knowledge.areas is None
+        else area_looks(network, extraction, squashed, areas),
+    )
+    return extraction._replace(look=look)
+
+
+def _look_at_template(picture: Picture, name: str, knowledge: Knowledge) -> _Template:
+    whole = picture.floats()
+    usable_pixels(whole)
+    small = reduced(picture.pixels)
+    scene, areas, salient = None, None, None
+    if knowledge.scene is not None:
+        (scene,) = knowledge.scene.look_at(small[None])
+    if knowledge.areas is not None:
+        areas = knowledge.areas(small)
+    if knowledge.saliency is not None:
+        found = knowledge.saliency(small)
+        labels = found.labels(PRESET_SIZE, PRESET_SIZE)
+        salient = labels == found.categories.index("salient")
+    return _Template(name, squash(whole[None], PRESET_SIZE)[0], scene, areas, salient)
 
 
 def extract_pair(before: PathLike, after: PathLike, fit: PairFit = fit_pair) -> Extraction:
@@ -102,16 +169,17 @@ def apply(
     look: Look,
     picture: Picture,
     strength: float | None = None,
-    knowledge: Knowledge = NOTHING,
+    knowledge: Knowledge | None = None,
 ) -> Picture:
     """A picture with a look; it keeps its bit depth, alpha, EXIF and orientation.
 
     Args:
-        strength: rendering degree, 0 (as it was) to 1; None is 1, or what `knowledge` says.
-        knowledge: what to look for in the picture, such as faces to protect.
+        strength: rendering degree, 0 (as it was) to 1; None follows the scenes where they are
+            known, else 1.
+        knowledge: what to look for in the picture, such as faces to protect; None is what the
+            look can use, see `suited`.
     """
-    seen = look_at(look, picture.pixels, knowledge, strength)
-    return picture.with_pixels(render(look, picture.pixels, seen, knowledge))
+    return apply_look(look, strength, knowledge)(picture).picture
 
 
 def remove(picture: Picture, network: nn.Module | None = None) -> Picture:
@@ -125,16 +193,29 @@ def apply_to_files(
     photos: Sequence[PathLike],
     out: PathLike,
     strength: float | None = None,
-    knowledge: Knowledge = NOTHING,
+    knowledge: Knowledge | None = None,
 ) -> Rendered:
-    """Render files and folders into a folder; see `convert_files`. Videos become OUT/<stem>.mp4."""
+    """Render files and folders into a folder; names and paths below given folders are kept.
+
+    Videos, which become OUT/<stem>.mp4, are taken where they are named themselves. A broken file
+    is reported and costs the others nothing.
+
+    Raises:
+        ValueError: nothing to do, two inputs with one name, or an output would overwrite an input.
+        OSError: the folder cannot be written.
+    """
     videos = [Path(path) for path in photos if Path(path).suffix.lower() in VIDEO_EXTENSIONS]
     rest = [path for path in photos if Path(path) not in videos]
-    result = Rendered([], [])
+    targets = [Path(out) / f"{source.stem}.mp4" for source in videos]
+    for source, target in zip(videos, targets, strict=True):
+        if targets.count(target) > 1:
+            raise ValueError(f"{source}: two videos would become {target}")
+    knowledge = (suited(look) if knowledge is None else knowledge).fitting(look)
+    result = Rendered([], [], [])
     if rest or not videos:
-        result = convert_files(rest, out, apply_look(look, strength, knowledge))
-    for source in videos:
-        target = Path(out) / f"{source.stem}.mp4"
+        plan = plan_outputs(rest, out)
+        result = convert_planned(plan, apply_look(look, strength, knowledge), look)
+    for source, target in zip(videos, targets, strict=True):
         try:
             done = render_video(look, source, target, knowledge, strength)
         except (ValueError, OSError) as error:
@@ -149,8 +230,10 @@ def apply_to_files(
 def remove_from_files(
     photos: Sequence[PathLike], out: PathLike, network: nn.Module | None = None
 ) -> Rendered:
-    """De-filter files and folders into a folder; see `convert_files`."""
-    return convert_files(photos, out, lambda picture: remove(picture, network))
+    """De-filter files and folders into a folder; see `apply_to_files`."""
+    network = network or default_network()
+    plan = plan_outputs(photos, out)
+    return convert_planned(plan, lambda picture: Converted(remove(picture, network)))
 
 
 def transfer(
@@ -159,33 +242,33 @@ def transfer(
     out: PathLike,
     strength: float | None = None,
     network: nn.Module | None = None,
-    knowledge: Knowledge = NOTHING,
+    knowledge: Knowledge | None = None,
 ) -> Rendered:
-    """Take the look of the templates and render the photos with it; see `apply`."""
+    """Take the look of the templates and render the photos with it.
+
+    Args:
+        strength: rendering degree, 0 to 1; None follows how alike the scenes are.
+        knowledge: what to look for; None is everything.
+    """
+    knowledge = everything() if knowledge is None else knowledge
     plan = plan_outputs(photos, out, template)  # clashes show before the work
-    look = extract(template, network=network).look
-    return convert_planned(plan, apply_look(look, strength, knowledge))
+    look = extract(template, network, knowledge).look
+    if not look.categories:
+        knowledge = replace(knowledge, areas=None)
+    return convert_planned(plan, apply_look(look, strength, knowledge), look)
 
 
 def apply_look(
-    look: Look, strength: float | None = None, knowledge: Knowledge = NOTHING
-) -> Callable[[Picture], Picture]:
+    look: Look, strength: float | None = None, knowledge: Knowledge | None = None
+) -> Callable[[Picture], Converted]:
     """`apply` with its look, as a function of the picture alone."""
-    return lambda picture: apply(look, picture, strength, knowledge)
+    fitting = (suited(look) if knowledge is None else knowledge).fitting(look)
 
+    def convert(picture: Picture) -> Converted:
+        seen = look_at(look, picture.pixels, fitting, strength)
+        return Converted(picture.with_pixels(render(look, picture.pixels, seen, fitting)), seen)
 
-def convert_files(
-    photos: Sequence[PathLike], out: PathLike, convert: Callable[[Picture], Picture]
-) -> Rendered:
-    """Convert pictures one by one; names and paths below the given folders are kept.
-
-    A broken file is reported and costs the others nothing.
-
-    Raises:
-        ValueError: nothing to do, two inputs with one name, or an output would overwrite an input.
-        OSError: the folder cannot be written.
-    """
-    return convert_planned(plan_outputs(photos, out), convert)
+    return convert
 
 
 def plan_outputs(
@@ -194,13 +277,13 @@ def plan_outputs(
     others: Sequence[PathLike] = (),
     reserved: Sequence[str] = (),
 ) -> list[tuple[Path, Path]]:
-    """(photo, rendering) for each picture among files and folders; see `convert_files`.
+    """(photo, rendering) for each picture among files and folders; see `apply_to_files`.
 
     What lies in the output folder already is no input, unless it is named itself.
 
     Args:
         others: further inputs that must not be overwritten.
-        reserved: names in the output folder that no rendering may take.
+        reserved: files and folders in the output folder that no rendering may take.
     """
     if not str(out):
         raise ValueError("expected an output folder, got an empty path")
@@ -212,7 +295,7 @@ def plan_outputs(
     origin: dict[Path, Path] = {}
     for path, relative in found:
         target = target_folder / relative
-        if str(relative) in reserved:
+        if relative.parts[0] in reserved:
             raise ValueError(f"{path}: this name is taken by an output; rename the photo")
         if target in inputs:
             raise ValueError(f"{target}: the output would overwrite it; choose another folder")
@@ -224,15 +307,34 @@ def plan_outputs(
 
 
 def convert_planned(
-    plan: Iterable[tuple[Path, Path]], convert: Callable[[Picture], Picture]
+    plan: Iterable[tuple[Path, Path]],
+    convert: Callable[[Picture], Converted],
+    look: Look | None = None,
 ) -> Rendered:
-    """Convert each (photo, rendering) of a plan; see `convert_files`."""
-    result = Rendered([], [])
+    """Convert each (photo, rendering) of a plan; notes compare with what `look` says."""
+    result = Rendered([], [], [])
+    for done in convert_each(plan, convert):
+        if done.failure:
+            result.failures.append(done.failure)
+            continue
+        result.written.append((done.source, done.target))
+        note = describe(done.seen, look) if done.seen is not None and look is not None else ""
+        if note:
+            result.notes.append(f"{done.target}: {note}")
+    return result
+
+
+def convert_each(
+    plan: Iterable[tuple[Path, Path]], convert: Callable[[Picture], Converted]
+) -> Iterator[Done]:
+    """Convert each (photo, rendering) of a plan, one after the other, behind a progress bar."""
     for source, target in tqdm(list(plan), unit="picture", disable=None):
         try:
-            write_picture(convert(read_picture(source)), target)
-            result.written.append((source, target))
+            picture, seen = convert(read_picture(source))
+            write_picture(picture, target)
         except Exception as error:  # whatever one file does, the others are still done
             message = " ".join(str(error).split()) or type(error).__name__
-            result.failures.append(message if str(source) in message else f"{source}: {message}")
-    return result
+            failure = message if str(source) in message else f"{source}: {message}"
+            yield Done(source, target, None, failure)
+        else:
+            yield Done(source, target, seen, "")

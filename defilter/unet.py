@@ -144,6 +144,27 @@ class AreaDefilterUNet(nn.Module):
         return self.unet(torch.cat((x, extra), 1))
 
 
+def remove_look(network: nn.Module, x: Tensor, labels: Tensor | None) -> Tensor:
+    """De-filter with any network; Fig. 3 is told the areas.
+
+    Args:
+        x: (N, 3, H, W).
+        labels: (N, H, W) int64, or None where they are not known.
+
+    Raises:
+        ValueError: the network has to be told, or knows other categories.
+    """
+    if not isinstance(network, AreaDefilterUNet):
+        return network(x)
+    if labels is None:
+        raise ValueError(
+            "expected areas: this network (Fig. 3) de-filters only where it is told them"
+        )
+    if int(labels.max()) >= network.categories:
+        raise ValueError(f"expected {network.categories} categories of areas, got more")
+    return network(x, labels)
+
+
 def _convolution(in_channels: int, out_channels: int, kernel: int) -> nn.Conv2d:
     return nn.Conv2d(
         in_channels, out_channels, kernel, padding=kernel // 2, padding_mode="replicate"

@@ -20,8 +20,9 @@ from torch import Tensor
 from tqdm import tqdm
 
 from defilter.areas.segmenter import AreaMap
+from defilter.knowledge import Knowledge
 from defilter.look import Look
-from defilter.rendering import Knowledge, Seen, blend, degree_map, look_at, render
+from defilter.rendering import Seen, blend, degree_map, look_at, render
 
 EXTENSIONS = (".mp4", ".mov", ".mkv", ".m4v", ".webm", ".avi")
 _LOOK_EVERY = 6  # frames: what is seen changes slowly

@@ -6,7 +6,7 @@ Axes: N picture, H W pixels.
 """
 
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,6 +19,8 @@ from codec.image_io import quantise, read_picture
 from codec.photos import embedded_photos, list_photos
 
 IGNORED, NOT_THE_MASK = 255, 254
+# The eleven classes of CamVid as sky, building, vegetation, ground, person, vehicle, other.
+CAMVID = {0: 0, 1: 1, 5: 2, 3: 3, 4: 3, 9: 4, 10: 4, 8: 5, 2: 6, 6: 6, 7: 6}
 PEOPLE_HELD_OUT = 58  # the last of sorted(stem): test only
 
 
@@ -43,7 +45,9 @@ class AreaBatch(NamedTuple):
         return AreaBatch(*(x.to(device) for x in self))
 
 
-def load_street(folder: str | Path | None, split: str, merge: dict[int, int]) -> list[Labelled]:
+def load_street(
+    folder: str | Path | None, split: str, merge: Mapping[int, int] = CAMVID
+) -> list[Labelled]:
     """Pictures FOLDER/<split>/NAME.jpg with index pictures NAME.png; None is `embedded_areas`.
 
     Args:
@@ -99,37 +103,51 @@ def load_salient(folder: str | Path | None, split: str) -> list[Labelled]:
     return load_people(folder, split, 1, elsewhere=0)
 
 
-def composites(
-    people: Sequence[Labelled], folder: str | Path | None, split: str, count: int
-) -> list[Labelled]:
-    """People cut out and put on other photos, where nothing else stands out by its place.
+def load_grounds(folder: str | Path | None, split: str) -> list[Labelled]:
+    """Photos to put people on, with label 0 all over; see `list_photos`."""
+    photos = [read_picture(path).pixels for path in list_photos(folder, split)]
+    return [Labelled(x, torch.zeros(x.shape[1:], dtype=torch.uint8)) for x in photos]
+
+
+class Composites(Sequence[Labelled]):
+    """Cut out of some pictures and put on others, anew for each index.
 
     Args:
-        people: with labels 1 inside their masks and 0 elsewhere.
-        folder, split: of the photos, see `list_photos`.
-        count: how many to make.
+        figures: pictures with masks; empty makes this empty.
+        grounds: what the figures are put on; its labels are kept around them.
+        category: label inside the masks.
+        count: how many there are.
     """
-    chance = random.Random(0)
-    photos = list_photos(folder, split)
-    made = []
-    for _ in range(count if people else 0):
-        ground = read_picture(chance.choice(photos)).pixels
-        scale = chance.uniform(0.3, 0.9) * min(ground.shape[1:])
-        one = chance.choice(people)
-        zoom = scale / max(one.labels.shape)
-        one = resize(one, *(max(1, round(n * zoom)) for n in one.labels.shape))
-        height, width = one.labels.shape
-        top = chance.randint(0, ground.shape[1] - height)
-        left = chance.randint(0, ground.shape[2] - width)
-        pixels = ground.clone()
-        labels = torch.zeros(ground.shape[1:], dtype=torch.uint8)
-        window = (slice(top, top + height), slice(left, left + width))
-        labels[window] = one.labels
-        soft = F.avg_pool2d(one.labels[None].float(), 3, 1, 1, count_include_pad=False)
-        under = pixels[:, window[0], window[1]]
-        under.copy_((under + soft * (one.pixels.float() - under)).round().to(torch.uint8))
-        made.append(Labelled(pixels, labels))
-    return made
+
+    def __init__(
+        self, figures: Sequence[Labelled], grounds: Sequence[Labelled], category: int, count: int
+    ):
+        self.figures, self.grounds, self.category = figures, grounds, category
+        self.size = count if len(figures) else 0
+
+    def __len__(self) -> int:
+        return self.size
+
+    def __getitem__(self, index: int) -> Labelled:  # type: ignore[override]
+        if not 0 <= index < self.size:
+            raise IndexError(index)
+        chance = random.Random(index)
+        pixels, labels = (x.clone() for x in chance.choice(self.grounds))
+        figure = chance.choice(self.figures)
+        zoom = chance.uniform(0.3, 1.0) * min(labels.shape) / max(figure.labels.shape)
+        figure = resize(figure, *(max(1, round(n * zoom)) for n in figure.labels.shape))
+        if chance.random() < 0.5:
+            figure = Labelled(figure.pixels.flip(2), figure.labels.flip(1))
+        height, width = figure.labels.shape
+        top = chance.randint(0, labels.shape[0] - height)
+        left = chance.randint(0, labels.shape[1] - width)
+        rows, columns = slice(top, top + height), slice(left, left + width)
+        inside = figure.labels == self.category
+        soft = F.avg_pool2d(inside[None].float(), 3, 1, 1, count_include_pad=False)
+        under = pixels[:, rows, columns]
+        under.copy_((under + soft * (figure.pixels.float() - under)).round().to(torch.uint8))
+        labels[rows, columns][inside] = self.category
+        return Labelled(pixels, labels)
 
 
 def _indices(path: Path) -> np.ndarray:
@@ -153,6 +171,8 @@ class CroppedAreas:
     Args:
         training, held_out: groups of pictures, such as streets and people.
         shares: how often each group is drawn.
+        split: share of the crops in which some categories have other colours than the others, as
+            in pictures that were graded in parts.
         side: S of a crop, a multiple of 16.
         smallest, largest: of the scale, by which the picture's shorter side becomes so many S.
     """
@@ -165,10 +185,11 @@ class CroppedAreas:
         side: int,
         smallest: float,
         largest: float,
+        split: float,
     ):
         self.training, self.held_out = training, held_out
         self.shares, self.side = shares, side
-        self.smallest, self.largest = smallest, largest
+        self.smallest, self.largest, self.split = smallest, largest, split
         self.device = torch.device("cpu")
 
     def to(self, device: torch.device) -> "CroppedAreas":
@@ -178,13 +199,18 @@ class CroppedAreas:
     def batch(self, size: int, generator: torch.Generator) -> AreaBatch:
         seed = torch.randint(1 << 60, (), generator=generator, device=generator.device).item()
         chance = random.Random(int(seed))
-        weights = [s * bool(g) for s, g in zip(self.shares, self.training, strict=True)]
+        weights = [s * bool(len(g)) for s, g in zip(self.shares, self.training, strict=True)]
         crops = []
         for _ in range(size):
             (group,) = chance.choices(self.training, weights)
             crops.append(self._crop(chance.choice(group), chance))
         pixels, labels = (torch.stack(x).to(self.device) for x in zip(*crops, strict=True))
-        return AreaBatch(recoloured(pixels.float() / 255, generator), labels)
+        x = pixels.float() / 255
+        one, other = recoloured(x, generator), recoloured(x, generator)
+        draw = torch.rand(size, 1, 257, generator=generator, device=generator.device)
+        others = ((draw[..., 1:] < 0.5) & (draw[..., :1] < self.split)).to(self.device)
+        changed = others.expand(-1, 1, -1).flatten(1).gather(1, labels.flatten(1).long())
+        return AreaBatch(torch.where(changed.view_as(labels)[:, None], other, one), labels)
 
     def _crop(self, one: Labelled, chance: random.Random) -> Labelled:
         height, width = one.labels.shape

@@ -1,46 +1,96 @@
 """A look for each category of a template, beside the look of the whole (paragraphs 97-102).
 
-Axes: C channel, H W pixels, K category, S side of what the network sees.
+Axes: M template, C channel, H W pixels, K category, S side of what the network sees.
 """
 
+import contextlib
+from collections import defaultdict
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from codec.mapping import ColourMapping
+from codec.mapping import RIDGE_ESTIMATES, ColourMapping, fit_least_squares
 from defilter.areas.segmenter import AreaMap
-from defilter.extract import FIT_SIZE, look_from_templates
+from defilter.extract import FIT_SIZE, Extraction, look_from_templates
 from defilter.global_look import GlobalLook
-from defilter.sampling import UnusableTemplate
+from defilter.sampling import DEFAULT_COUNT, UnusableTemplate, sample_areas, usable_pixels
+from defilter.unet import squash
+
+# Spread of the network's features over the areas of a template: at or below the first, it has one
+# look all over; from the second on, each area one of its own.
+ONE_LOOK, OWN_LOOKS = 0.090, 0.115
 
 
 def area_looks(
-    network: GlobalLook, templates: Sequence[Tensor], maps: Sequence[AreaMap]
+    network: nn.Module, extraction: Extraction, templates: Sequence[Tensor], maps: Sequence[AreaMap]
 ) -> dict[str, ColourMapping]:
-    """What the network says of each category's pixels alone; several templates are pooled.
+    """Looks by category; several templates are pooled.
+
+    A `GlobalLook` network is asked about the pixels of each category alone. Most templates have
+    one look all over, of which a part shows less than the whole; how far the network's features
+    differ among the areas tells them from those that were graded in parts (on validation pairs
+    nothing is lost on the first, and what there is to gain is gained on the others). Any other
+    network only de-filters, and each category's mapping is fitted to its pairs, as the seed does.
 
     Args:
-        templates: (3, H, W) pictures in [0, 1], all with one look for each category.
+        network: that the look of the whole was taken with.
+        extraction: the look of the whole.
+        templates: (3, H, W) pictures in [0, 1].
         maps: of the templates; they have the same categories.
 
     Returns:
-        By name; categories that are too small, flat or clipped everywhere are left out.
+        Categories that are too small, flat or clipped everywhere are left out; none where the
+        template has one look all over.
     """
-    gathered: dict[str, list[Tensor]] = {}
+    if isinstance(network, GlobalLook):
+        return _looks_of_palettes(network, extraction.look.mapping, templates, maps)
+    return _looks_of_pairs(extraction, templates, maps)
+
+
+def _looks_of_palettes(
+    network: GlobalLook,
+    whole: ColourMapping,
+    templates: Sequence[Tensor],
+    maps: Sequence[AreaMap],
+) -> dict[str, ColourMapping]:
+    gathered: dict[str, list[Tensor]] = defaultdict(list)
+    shares: dict[str, float] = defaultdict(float)
     for template, found in zip(templates, maps, strict=True):
         labels = found.labels(*template.shape[1:])
-        for name in found.shares():
+        for name, share in found.shares().items():
             inside = labels == found.categories.index(name)
             if int(inside.sum()) >= FIT_SIZE:
-                gathered.setdefault(name, []).append(palette(template, inside))
-    looks = {}
+                gathered[name].append(palette(template, inside))
+                shares[name] += share
+    looks, features = {}, {}
     for name, palettes in gathered.items():
-        try:
+        with contextlib.suppress(UnusableTemplate):
             looks[name] = look_from_templates(network, palettes).look.mapping
-        except UnusableTemplate:
-            continue
-    return looks
+            features[name] = _features(network, palettes)
+    trust = _trust(features, shares)
+    return {} if trust == 0 else {
+        name: ColourMapping(torch.lerp(whole.coefficients, own.coefficients, trust), whole.space)
+        for name, own in looks.items()
+    }  # fmt: skip
+
+
+@torch.no_grad()
+def _features(network: GlobalLook, palettes: Sequence[Tensor]) -> Tensor:
+    device = next(network.parameters()).device
+    return network.encode(torch.stack(list(palettes)).to(device)).mean(0).cpu()
+
+
+def _trust(features: dict[str, Tensor], shares: dict[str, float]) -> float:
+    """0 where the areas have one look, 1 where each has its own."""
+    if len(features) < 2:
+        return 0.0
+    weights = torch.tensor([shares[name] for name in features])
+    weights = (weights / weights.sum())[:, None]
+    stacked = torch.stack(list(features.values())).float()
+    middle = (weights * stacked).sum(0)
+    spread = float((weights * (stacked - middle).square()).sum(0).mean().sqrt())
+    return min(1.0, max(0.0, (spread - ONE_LOOK) / (OWN_LOOKS - ONE_LOOK)))
 
 
 def palette(picture: Tensor, inside: Tensor) -> Tensor:
@@ -58,3 +108,28 @@ def palette(picture: Tensor, inside: Tensor) -> Tensor:
     even = torch.linspace(0, len(index) - 1, FIT_SIZE**2, dtype=torch.float64).long()
     colours = picture.flatten(1)[:, index[even]]
     return colours[:, colours.mean(0).argsort(stable=True)].reshape(3, FIT_SIZE, FIT_SIZE)
+
+
+def _looks_of_pairs(
+    extraction: Extraction, templates: Sequence[Tensor], maps: Sequence[AreaMap]
+) -> dict[str, ColourMapping]:
+    generator = torch.Generator().manual_seed(0)
+    gathered: dict[str, list[tuple[Tensor, Tensor]]] = defaultdict(list)
+    for clean, template, found in zip(extraction.removed, templates, maps, strict=True):
+        filtered = squash(template[None], FIT_SIZE)[0]
+        large = [found.categories.index(name) for name in found.shares()]
+        samples = sample_areas(
+            found.labels(FIT_SIZE, FIT_SIZE),
+            usable_pixels(filtered),
+            DEFAULT_COUNT,
+            generator,
+            large,
+        )
+        for number, index in samples.items():
+            pair = (clean.flatten(1)[:, index].T, filtered.flatten(1)[:, index].T)
+            gathered[found.categories[number]].append(pair)
+    looks = {}
+    for name, pairs in gathered.items():
+        before, after = (torch.cat(x) for x in zip(*pairs, strict=True))
+        looks[name] = fit_least_squares(before, after, ridge=RIDGE_ESTIMATES)
+    return looks

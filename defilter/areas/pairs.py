@@ -15,7 +15,7 @@ from defilter.areas.data import Labelled, resize
 from defilter.data import effects
 from defilter.data.look_bank import LookBank, Looks
 from defilter.task import log_mse
-from defilter.unet import AreaDefilterUNet
+from defilter.unet import remove_look
 
 
 class GradedAreas(NamedTuple):
@@ -119,9 +119,7 @@ class AreaDefilterTask(nn.Module):
         self.network = network
 
     def _removed(self, batch: GradedAreas) -> Tensor:
-        if isinstance(self.network, AreaDefilterUNet):
-            return self.network(batch.filtered, batch.labels).float()
-        return self.network(batch.filtered).float()
+        return remove_look(self.network, batch.filtered, batch.labels).float()
 
     def forward(self, batch: GradedAreas) -> tuple[Tensor, dict[str, Tensor]]:
         loss = log_mse(self._removed(batch), batch.clean).mean()

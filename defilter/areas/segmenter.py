@@ -1,17 +1,25 @@
-"""Pictures of any size to a soft map of categories.
+"""Pictures of any size to a soft map of categories: the network that ships, or one of torchvision.
 
 Axes: K category, H W pixels of the picture, h w pixels of the map.
 """
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
+import torchvision.models
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from defilter.areas.network import STRIDE
+from defilter.areas.network import STRIDE, SegmentNet
 from defilter.sampling import LEAST_AREA_PIXELS, LEAST_AREA_SHARE
+from defilter.weights import WeightsError, load_network
+
+SHIPPED = Path(__file__).with_name("areas.safetensors")
+SHIPPED_SALIENCY = Path(__file__).with_name("saliency.safetensors")
 
 
 class AreaMap(NamedTuple):
@@ -91,3 +99,69 @@ class Segmenter:
         weights = torch.zeros(len(self.categories), h, w, device=chances.device)
         weights.index_add_(0, torch.tensor(self.rows, device=chances.device), chances)
         return AreaMap(self.categories, weights.cpu())
+
+
+def load_segmenter(weights: Path | str | None = None, side: int = 480) -> Segmenter:
+    """The segmentation that ships, or one from `train.py experiment=segment`.
+
+    Raises:
+        WeightsError: not such a file.
+    """
+    path = SHIPPED if weights is None else Path(weights)
+    network = load_network(path)
+    if not isinstance(network, SegmentNet):
+        raise WeightsError(f"{path}: expected a segmentation network")
+    return Segmenter(network, network.categories, side=side)
+
+
+def load_saliency(weights: Path | str | None = None, side: int = 320) -> Segmenter:
+    """What stands out and what does not, as the network that ships or one of your own sees it.
+
+    Raises:
+        WeightsError: not such a file, or a network of other categories.
+    """
+    path = SHIPPED_SALIENCY if weights is None else Path(weights)
+    segmenter = load_segmenter(path, side)
+    if "salient" not in segmenter.categories:
+        raise WeightsError(f"{path}: expected a network that tells what is salient")
+    return segmenter
+
+
+def torchvision_segmenter(
+    model: str, merge: dict[str, str], weights: str | None = None, side: int = 520
+) -> Segmenter:
+    """A segmentation model of torchvision, with a table from its categories to yours.
+
+    Args:
+        model: its name, such as deeplabv3_mobilenet_v3_large.
+        merge: name of its category -> name of yours; all others are `other`.
+        weights: a .safetensors file of its state; None downloads torchvision's own once.
+        side: longest side that it sees.
+
+    Raises:
+        ValueError: no such model or category; weights that do not fit.
+    """
+    try:
+        choice = torchvision.models.get_model_weights(model)["DEFAULT"]
+        names = choice.meta["categories"]
+    except (ValueError, KeyError) as error:
+        raise ValueError(
+            f"{model}: expected one of "
+            f"{', '.join(torchvision.models.list_models(torchvision.models.segmentation))}"
+        ) from error
+    if set(merge) - set(names):
+        raise ValueError(
+            f"{', '.join(sorted(set(merge) - set(names)))}: expected categories out of "
+            f"{', '.join(names)}"
+        )
+    network = torchvision.models.get_model(model, weights=None, weights_backbone=None)
+    try:
+        state = load_file(weights) if weights else choice.get_state_dict(check_hash=True)
+        needed = {k: v for k, v in state.items() if not k.startswith("aux_classifier")}
+        network.load_state_dict(needed)
+    except (SafetensorError, RuntimeError, OSError) as error:
+        reason = str(error).splitlines()[0]
+        raise WeightsError(f"{weights or model}: expected weights of {model} ({reason})") from error
+    preset = choice.transforms()
+    table = {name: merge.get(name, "other") for name in names}
+    return Segmenter(network, names, table, side, preset.mean, preset.std)

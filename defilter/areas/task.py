@@ -4,6 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from defilter.areas.colours import paint
 from defilter.areas.data import IGNORED, NOT_THE_MASK, AreaBatch
 from defilter.areas.network import SegmentNet
 
@@ -68,13 +69,5 @@ class SegmentTask(nn.Module):
     def preview(self, batch: AreaBatch) -> Tensor:
         """(N, 3, H, 3 W): picture, what was found, what there is."""
         found = self.network(batch.pixels).argmax(1)
-        colours = _PALETTE.to(batch.pixels)
-        maps = [colours[x.long().clamp(max=len(colours) - 1)].movedim(-1, 1)
-                for x in (found, batch.labels)]  # fmt: skip
+        maps = [paint(x).to(batch.pixels) for x in (found, batch.labels)]
         return torch.cat((batch.pixels, *maps), 3)
-
-
-_PALETTE = torch.tensor(
-    [[0.5, 0.7, 1], [0.6, 0.3, 0.2], [0.2, 0.6, 0.2], [0.5, 0.5, 0.5], [1, 0.2, 0.3],
-     [0.3, 0.2, 0.7], [0.9, 0.8, 0.3], [0, 0, 0]]
-)  # fmt: skip

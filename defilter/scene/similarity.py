@@ -7,6 +7,7 @@ scenes makes a number in [0, 1] of it: 0.5 is as alike as two different scenes u
 Axes: N picture, F feature, Q knot.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -28,11 +29,34 @@ _LEAST, _MOST = 0.05, 0.95  # similarity of the least and the most alike of diff
 
 
 class SceneView(NamedTuple):
-    """What is kept of a picture: its class, how sure that is (0 to 1), and F features."""
+    """What is kept of a picture.
+
+    Attributes:
+        name: of its class.
+        confidence: how sure that is, 0 to 1.
+        features: F numbers; their squares sum to 1.
+        network: fingerprint of the classifier; only views of one classifier can be compared.
+    """
 
     name: str
     confidence: float
     features: list[float]
+    network: str = ""
+
+
+def pool_views(views: Sequence[SceneView]) -> SceneView:
+    """One view of several templates: the class with most confidence, the mean features.
+
+    Args:
+        views: at least one, all of one classifier.
+    """
+    votes: dict[str, float] = {}
+    for view in views:
+        votes[view.name] = votes.get(view.name, 0.0) + view.confidence
+    name = max(votes, key=lambda name: votes[name])
+    features = torch.tensor([view.features for view in views], dtype=torch.float64).mean(0)
+    features /= torch.linalg.vector_norm(features).clamp(min=1e-12)
+    return SceneView(name, votes[name] / len(views), features.tolist(), views[0].network)
 
 
 class SceneSpace(NamedTuple):
@@ -100,6 +124,7 @@ class SceneJudge:
     def __init__(self, network: SceneClassifier, space: SceneSpace, least_confidence: float = 0.6):
         self.network, self.space = network.eval(), space
         self.least_confidence = least_confidence
+        self.fingerprint = fingerprint(network)
 
     @torch.no_grad()
     def look_at(self, pictures: Tensor) -> list[SceneView]:
@@ -109,17 +134,28 @@ class SceneJudge:
         features = pooled(found[self.space.layer])
         best = chances.max(1)
         return [
-            SceneView(self.network.classes[int(label)], float(chance), row.tolist())
+            SceneView(
+                self.network.classes[int(label)], float(chance), row.tolist(), self.fingerprint
+            )
             for label, chance, row in zip(best.indices, best.values, features, strict=True)
         ]
 
     def similarity(self, one: SceneView, other: SceneView) -> float:
-        """In [0, 1]; 1 for two pictures that surely show one class."""
+        """In [0, 1]; 1 for two pictures that surely show one class.
+
+        Raises:
+            ValueError: views of another classifier.
+        """
         sure = min(one.confidence, other.confidence) >= self.least_confidence
         if sure and one.name == other.name:
             return 1.0
+        if not {one.network, other.network} <= {self.fingerprint}:
+            raise ValueError(
+                f"expected scenes seen by the classifier {self.fingerprint}, "
+                f"got {one.network or 'none'} and {other.network or 'none'}"
+            )
         a, b = (torch.tensor([view.features]) for view in (one, other))
-        if a.shape != b.shape or a.shape[1] != len(self.space.whitening):
+        if not a.shape[1] == b.shape[1] == len(self.space.whitening):
             raise ValueError(
                 f"expected {len(self.space.whitening)} scene features, "
                 f"got {a.shape[1]} and {b.shape[1]}"

@@ -20,9 +20,11 @@ from torch import Tensor
 
 from codec.image_io import encode_jpeg, quantise, write_atomically
 from defilter.look import Look
+from defilter.study.evidence import Evidence
 
 MOST_SLIDERS = 24
 SLIDER_SIDE = 1024
+MAP_SIDE = 320
 SHEET_SIDE, SHEET_COLUMNS, SHEET_PHOTOS = 320, 4, 12
 _PAGE = Path(__file__).with_name("report.html")
 _CHANNELS = (("red", "#d33"), ("green", "#2a2"), ("blue", "#36d"))
@@ -36,12 +38,14 @@ class Comparison(NamedTuple):
         before, after: (3, H, W) in [0, 1], `reduced`, or None where the page only links to the
             file.
         coverage: share of the photo's pixels whose colours the look has seen.
+        evidence: what was seen in the photo, or None.
     """
 
     name: str
     before: Tensor | None
     after: Tensor | None
     coverage: float
+    evidence: Evidence | None = None
 
 
 def write_report(
@@ -65,7 +69,7 @@ def write_report(
     shown = [c for c in comparisons if c.before is not None]
     linked = [c for c in comparisons if c.before is None]
     links = "".join(
-        f'<li><a href="{quote(c.name)}">{html.escape(c.name)}</a> ({c.coverage:.0%} covered)</li>'
+        f'<li><a href="{quote(c.name)}">{html.escape(c.name)}</a> {html.escape(_note(c))}</li>'
         for c in linked
     )
     page = Template(_PAGE.read_text(encoding="utf-8")).substitute(
@@ -74,7 +78,8 @@ def write_report(
         coverage=f"{look.coverage or 0:.0%}",
         removed="".join(_slider(c, "without its look, and as it is") for c in templates),
         curves=curves_svg(look),
-        sliders="".join(_slider(c, _coverage_note(c)) for c in shown),
+        own=own_looks(look),
+        sliders="".join(_slider(c, _note(c)) for c in shown),
         links=f"<h2>More renderings</h2><ul>{links}</ul>" if links else "",
         timings="".join(
             f"<tr><td>{html.escape(what)}</td><td>{seconds:.2f} s</td></tr>"
@@ -84,21 +89,68 @@ def write_report(
     write_atomically(path, page.encode())
 
 
-def _coverage_note(comparison: Comparison) -> str:
-    return f"{comparison.coverage:.0%} of its colours were seen in the template"
+def own_looks(look: Look) -> str:
+    """One sentence about looks of parts."""
+    if not look.categories:
+        return ""
+    return f"Looks of their own: {html.escape(', '.join(look.categories))}."
+
+
+def _note(comparison: Comparison) -> str:
+    covered = f"{comparison.coverage:.0%} of its colours were seen in the template"
+    if comparison.evidence is None or not comparison.evidence.note:
+        return covered
+    return f"{comparison.evidence.note}; {covered}"
 
 
 def _slider(comparison: Comparison, note: str) -> str:
     before, after = comparison.before, comparison.after
     assert before is not None and after is not None
-    name = html.escape(comparison.name)
+    name, evidence = html.escape(comparison.name), comparison.evidence
     return (
-        f'<figure><div class="pair" style="aspect-ratio:{before.shape[2]}/{before.shape[1]}">'
+        f'<figure><div class="seen"><div class="pair" '
+        f'style="aspect-ratio:{before.shape[2]}/{before.shape[1]}">'
         f'<img alt="before" src="{_data_url(before)}"><img alt="after" class="after" '
-        f'src="{_data_url(after)}"><input type="range" min="0" max="100" value="50" '
-        f'aria-label="before and after of {name}"></div>'
+        f'src="{_data_url(after)}">{_boxes(evidence)}<input type="range" min="0" max="100" '
+        f'value="50" aria-label="before and after of {name}"></div>{_maps(evidence)}</div>'
         f"<figcaption><b>{name}</b> {html.escape(note)}</figcaption></figure>"
     )
+
+
+def _boxes(evidence: Evidence | None) -> str:
+    """Faces, drawn over the slider."""
+    if evidence is None or not evidence.faces:
+        return ""
+    drawn = "".join(
+        f'<rect x="{100 * x:.2f}" y="{100 * y:.2f}" width="{100 * w:.2f}" height="{100 * h:.2f}"/>'
+        for x, y, w, h in evidence.faces
+    )
+    return f'<svg viewBox="0 0 100 100" preserveAspectRatio="none" aria-hidden="true">{drawn}</svg>'
+
+
+def _maps(evidence: Evidence | None) -> str:
+    """Degree and areas beside the slider, small."""
+    if evidence is None:
+        return ""
+    degree = evidence.degree.expand(3, -1, -1)
+    parts = [
+        f'<img alt="degree map" src="{_data_url(reduced(degree, MAP_SIDE))}">'
+        f"<p>degree {float(evidence.degree.min()):.2f} to {float(evidence.degree.max()):.2f}, "
+        f"mean {float(evidence.degree.mean()):.2f}</p>"
+    ]
+    if evidence.area_map is not None:
+        names = " ".join(
+            f'<span style="--colour:rgb({_rgb(area.colour)})">'
+            f"{html.escape(area.name)} {area.share:.0%}{'*' if area.own_look else ''}</span>"
+            for area in evidence.areas
+        )
+        picture = _data_url(reduced(evidence.area_map, MAP_SIDE))
+        parts.append(f'<img alt="area map" src="{picture}"><p class="names">{names}</p>')
+    return f'<div class="maps">{"".join(parts)}</div>'
+
+
+def _rgb(colour: Tensor) -> str:
+    return ",".join(str(round(255 * value)) for value in colour.tolist())
 
 
 def _data_url(picture: Tensor) -> str:
@@ -145,14 +197,16 @@ def write_contact_sheet(
 ) -> None:
     """Template, de-filtered template, then photos beside their renderings, as a PNG."""
     tiles: list[tuple[str, Tensor]] = []
-    for first, second, group in (
-        ("de-filtered: {}", "template: {}", templates[:2]),
-        ("{}", "with the look", comparisons[:SHEET_PHOTOS]),
-    ):
-        for pair in group:
-            if pair.before is not None and pair.after is not None:
-                tiles.append((first.format(pair.name), reduced(pair.before, SHEET_SIDE)))
-                tiles.append((second.format(pair.name), reduced(pair.after, SHEET_SIDE)))
+    titled = [
+        (pair, f"de-filtered: {pair.name}", f"template: {pair.name}") for pair in templates[:2]
+    ]
+    for pair in comparisons[:SHEET_PHOTOS]:
+        degree = "" if pair.evidence is None else f", degree {pair.evidence.strength:.2f}"
+        titled.append((pair, pair.name, f"with the look{degree}"))
+    for pair, first, second in titled:
+        if pair.before is not None and pair.after is not None:
+            tiles.append((first, reduced(pair.before, SHEET_SIDE)))
+            tiles.append((second, reduced(pair.after, SHEET_SIDE)))
     rows = -(-len(tiles) // SHEET_COLUMNS)
     figure = Figure(figsize=(3 * SHEET_COLUMNS, 2.6 * rows), layout="constrained")
     axes = figure.subplots(rows, SHEET_COLUMNS, squeeze=False).flatten()

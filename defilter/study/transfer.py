@@ -18,8 +18,10 @@ from codec.image_io import (
 from codec.photos import embedded_photos
 from defilter.coverage import photo_coverage
 from defilter.extract import Extraction
+from defilter.knowledge import Knowledge, everything
 from defilter.look import save_look
 from defilter.study.demonstration import demonstration_look
+from defilter.study.evidence import gather, write_maps
 from defilter.study.report import (
     MOST_SLIDERS,
     Comparison,
@@ -27,11 +29,12 @@ from defilter.study.report import (
     write_contact_sheet,
     write_report,
 )
-from defilter.transfer import apply_look, convert_planned, extract, plan_outputs, remove
+from defilter.transfer import Done, apply_look, convert_each, extract, plan_outputs, remove
 from defilter.weights import DEFAULT_WEIGHTS, load_network
 
 LOOK_NAMES = ("look.cube", "look.png", "look.json")
-OWN_NAMES = (*LOOK_NAMES, "contact_sheet.png", "report.html")
+MAPS = "maps"
+OWN_NAMES = (*LOOK_NAMES, "contact_sheet.png", "report.html", MAPS)
 DEMONSTRATION_TEMPLATE = "motorcycle_left.png"  # many colours: it shows much of a look
 MOST_TEMPLATES = 4  # shown
 
@@ -49,8 +52,9 @@ def run(
     template: str | list[str] | None,
     photos: str | list[str] | None,
     out: str,
-    strength: float,
+    strength: float | None,
     weights: str | None,
+    knowledge: Knowledge | None = None,
 ) -> TransferResult:
     """Extract, render, report.
 
@@ -58,15 +62,16 @@ def run(
         template: picture(s) or folder(s) with one look; None is an embedded photo graded by
             `demonstration_look`.
         photos: picture(s) or folder(s) to render; None is the embedded photos.
-        out: folder for look.cube, look.png, look.json, contact_sheet.png, report.html and the
-            renderings, which keep the photos' names.
-        strength: rendering degree, 0 to 1.
+        out: folder for look.cube, look.png, look.json, contact_sheet.png, report.html, maps and
+            the renderings, which keep the photos' names.
+        strength: rendering degree, 0 to 1; None follows how alike the scenes are.
         weights: a network from train.py; None is the one that ships.
+        knowledge: what to look for in template and photos; None is everything.
 
     Raises:
         ValueError: unusable input; the message names it.
     """
-    if not isinstance(strength, float | int) or not 0 <= strength <= 1:
+    if strength is not None and not 0 <= float(strength) <= 1:
         raise ValueError(f"expected a strength from 0 to 1, got {strength!r}")
     target = Path(out)
     chosen = [str(path) for path in embedded_photos()] if photos is None else _as_list(photos)
@@ -74,10 +79,11 @@ def run(
     plan = plan_outputs(chosen, target, given, OWN_NAMES)
     started = time.perf_counter()
     network = load_network(weights)
+    knowledge = everything() if knowledge is None else knowledge
     loaded = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
         sources = given or [str(_graded_template(Path(folder)))]
-        extraction = extract(sources, network=network)
+        extraction = extract(sources, network, knowledge)
         extracted = time.perf_counter()
         used = extraction.look.provenance["templates"]
         shown = [path for path, _ in list_pictures(sources) if path.name in used]
@@ -85,21 +91,24 @@ def run(
             _compare_template(read_picture(path), path.name, network)
             for path in shown[:MOST_TEMPLATES]
         ]
-    started_rendering = time.perf_counter()
     for name in LOOK_NAMES:
         save_look(extraction.look, target / name)
-    rendered = convert_planned(plan, apply_look(extraction.look, strength))
-    finished = time.perf_counter()
-    if not rendered.written:
-        raise ValueError("no photo could be rendered: " + "; ".join(rendered.failures))
-    comparisons = [
-        _compare(source, result, target, extraction, with_picture=number < MOST_SLIDERS)
-        for number, (source, result) in enumerate(rendered.written)
-    ]
+    comparisons: list[Comparison] = []
+    failures: list[str] = []
+    rendering, mark = 0.0, time.perf_counter()
+    for done in convert_each(plan, apply_look(extraction.look, strength, knowledge)):
+        rendering += time.perf_counter() - mark
+        if done.failure:
+            failures.append(done.failure)
+        else:
+            comparisons.append(_compare(done, target, extraction, knowledge, len(comparisons)))
+        mark = time.perf_counter()
+    if not comparisons:
+        raise ValueError("no photo could be rendered: " + "; ".join(failures))
     timings = {
-        "load the network": loaded - started,
+        "load the networks": loaded - started,
         "extract the look": extracted - loaded,
-        f"render {len(rendered.written)} photos": finished - started_rendering,
+        f"render {len(comparisons)} photos": rendering,
     }
     network_name = (
         f"{Path(weights or DEFAULT_WEIGHTS).name} {extraction.look.provenance['network']}"
@@ -108,10 +117,12 @@ def run(
     write_report(
         extraction.look, templates, comparisons, timings, network_name, target / "report.html"
     )
+    degrees = [c.evidence.strength for c in comparisons if c.evidence is not None]
     summary = (
-        f"{len(rendered.written)} photos rendered into {target}: open {target / 'report.html'}"
+        f"{len(comparisons)} photos rendered into {target}, at degrees {min(degrees):.2f} to "
+        f"{max(degrees):.2f}: open {target / 'report.html'}"
     )
-    return TransferResult(target, extraction, rendered.failures, summary)
+    return TransferResult(target, extraction, failures, summary)
 
 
 def _as_list(paths: object) -> list[str]:
@@ -137,12 +148,20 @@ def _compare_template(template: Picture, name: str, network: nn.Module) -> Compa
 
 
 def _compare(
-    source: Path, result: Path, out: Path, extraction: Extraction, with_picture: bool
+    done: Done, out: Path, extraction: Extraction, knowledge: Knowledge, number: int
 ) -> Comparison:
-    photo = read_picture(source).floats()
+    """A rendering beside its photo; its maps are written."""
+    photo = read_picture(done.source).floats()
+    name = done.target.relative_to(out)
+    evidence = None
+    if done.seen is not None:
+        evidence = gather(done.seen, extraction.look, knowledge, *photo.shape[1:])
+        write_maps(evidence, out / MAPS / name)
+    with_picture = number < MOST_SLIDERS
     return Comparison(
-        result.relative_to(out).as_posix(),
+        name.as_posix(),
         reduced(photo) if with_picture else None,
-        reduced(read_picture(result).floats()) if with_picture else None,
+        reduced(read_picture(done.target).floats()) if with_picture else None,
         photo_coverage(photo, extraction.before),
+        evidence,
     )

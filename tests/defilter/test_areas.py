@@ -4,11 +4,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from codec.image_io import Picture, write_picture
+from codec.image_io import Picture, read_picture, write_picture
+from codec.photos import embedded_photos
 from defilter.areas.data import (
     IGNORED,
     NOT_THE_MASK,
     AreaBatch,
+    Composites,
     CroppedAreas,
     Labelled,
     load_people,
@@ -19,6 +21,8 @@ from defilter.areas.looks import area_looks, palette
 from defilter.areas.network import SegmentNet
 from defilter.areas.segmenter import AreaMap, Segmenter
 from defilter.areas.task import SegmentTask
+from defilter.extract import look_from_templates
+from defilter.unet import squash
 from defilter.weights import default_network
 from tests.conftest import colourful
 
@@ -76,7 +80,7 @@ def test_crops_keep_pixels_and_labels_together() -> None:
     labels = torch.zeros(90, 120, dtype=torch.uint8)
     x[:, 30:60, 40:80], labels[30:60, 40:80] = 255, 1
     data = CroppedAreas(
-        [[Labelled(x, labels)], []], [[Labelled(x, labels)]], [0.5, 0.5], 64, 0.9, 2
+        [[Labelled(x, labels)], []], [[Labelled(x, labels)]], [0.5, 0.5], 64, 0.9, 2, 0
     )
     batch = data.batch(8, torch.Generator().manual_seed(3))
     again = data.batch(8, torch.Generator().manual_seed(3))
@@ -86,6 +90,34 @@ def test_crops_keep_pixels_and_labels_together() -> None:
             assert pixels[:, found == 1].mean() > pixels[:, found == 0].mean() + 0.2
     (checked,) = data.validation(4)
     assert checked.labels.shape == (1, 64, 64)
+
+
+def test_figures_are_put_on_other_pictures() -> None:
+    white = torch.full((3, 40, 30), 255, dtype=torch.uint8)
+    mask = torch.full((40, 30), NOT_THE_MASK, dtype=torch.uint8)
+    mask[10:30, 10:20] = 4
+    ground = torch.full((60, 80), 2, dtype=torch.uint8)
+    ground[:5] = IGNORED
+    made = Composites([Labelled(white, mask)], [Labelled(white.new_zeros(3, 60, 80), ground)], 4, 9)
+    assert len(made) == 9 and len(Composites([], [], 4, 9)) == 0
+    for one, again in zip(made, made, strict=True):
+        assert torch.equal(one.pixels, again.pixels)
+        assert set(one.labels.unique().tolist()) == {2, 4, IGNORED}
+        assert one.pixels[0][one.labels == 4].float().mean() > 200
+        assert one.pixels[0][one.labels != 4].float().mean() < 20
+    assert not torch.equal(made[0].labels, made[1].labels)
+
+
+def test_some_crops_are_graded_in_parts() -> None:
+    grey = torch.full((3, 64, 64), 128, dtype=torch.uint8)
+    labels = torch.zeros(64, 64, dtype=torch.uint8)
+    labels[:, 32:] = 1
+    colours = {}
+    for split in (0, 1):
+        data = CroppedAreas([[Labelled(grey, labels)]], [], [1.0], 64, 1, 1, split)
+        batch = data.batch(32, torch.Generator().manual_seed(0))
+        colours[split] = sum(len(x.flatten(1).unique(dim=1).T) for x in batch.pixels) / 32
+    assert colours[0] == 1 and 1.3 < colours[1] < 1.7  # half of the pairs differ
 
 
 def test_other_colours_stay_in_range_and_differ() -> None:
@@ -137,21 +169,51 @@ def test_few_pixels_are_no_area() -> None:
     assert AreaMap(("a", "b"), weights).shares() == {"a": pytest.approx(1, abs=0.01)}
 
 
-def test_every_area_gets_the_look_of_its_own_pixels() -> None:
-    template = colourful(80, 80).float() / 255
-    weights = torch.zeros(2, 80, 80)
-    weights[0, :40], weights[1, 40:] = 1, 1
-    found = AreaMap(("upper", "lower"), weights)
-    looks = area_looks(default_network(), [template], [found])
-    assert set(looks) == {"upper", "lower"}
-    other = template.clone()
-    other[:, 40:] = other[:, 40:].flip(0) * 0.5
-    changed = area_looks(default_network(), [other], [found])
-    assert torch.equal(looks["upper"].coefficients, changed["upper"].coefficients)
-    assert not torch.equal(looks["lower"].coefficients, changed["lower"].coefficients)
-    flat = template.clone()
-    flat[:, 40:] = 0.5
-    assert set(area_looks(default_network(), [flat], [found])) == {"upper"}
+def halves(side: int) -> AreaMap:
+    weights = torch.zeros(2, side, side)
+    weights[0, : side // 2], weights[1, side // 2 :] = 1, 1
+    return AreaMap(("upper", "lower"), weights)
+
+
+def graded(picture: Tensor, tint: tuple[float, float, float]) -> Tensor:
+    return (picture * torch.tensor(tint)[:, None, None] + 0.05).clamp(0, 1)
+
+
+def test_areas_of_a_template_that_was_graded_in_parts_get_looks_of_their_own() -> None:
+    network = default_network()
+    photo = squash(read_picture(embedded_photos()[0]).floats()[None], 256)[0]
+    warm, cold = graded(photo, (1.0, 0.7, 0.3)), graded(photo, (0.3, 0.6, 1.0))
+    parts = torch.cat((warm[:, :128], cold[:, 128:]), 1)
+    looks = area_looks(network, look_from_templates(network, [parts]), [parts], [halves(60)])
+    grey = torch.full((1, 3, 1, 1), 0.5)
+    upper, lower = (looks[name](grey)[0, :, 0, 0] for name in ("upper", "lower"))
+    warmth = [float(x[0] - x[2]) for x in (upper, lower)]
+    assert warmth[0] > warmth[1] + 0.05
+    for one in (photo, warm):
+        whole = look_from_templates(network, [one])
+        assert area_looks(network, whole, [one], [halves(60)]) == {}
+    flat = parts.clone()
+    flat[:, 128:] = 0.5
+    assert area_looks(network, look_from_templates(network, [flat]), [flat], [halves(60)]) == {}
+
+
+def test_the_seed_fits_pairs_of_each_area() -> None:
+    class Brighter(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.unused = nn.Parameter(torch.zeros(1))
+
+        def forward(self, x: Tensor) -> Tensor:
+            y = x.clone()
+            y[:, :, :32], y[:, :, 32:] = x[:, :, :32] / 0.5, x[:, :, 32:] / 0.8
+            return y
+
+    template = colourful(256, 256).float() / 255 * 0.5
+    extraction = look_from_templates(Brighter(), [template])
+    looks = area_looks(Brighter(), extraction, [template], [halves(40)])
+    colour = torch.full((1, 3, 1, 1), 0.4)
+    torch.testing.assert_close(looks["upper"](colour), 0.5 * colour, atol=0.02, rtol=0)
+    torch.testing.assert_close(looks["lower"](colour), 0.8 * colour, atol=0.02, rtol=0)
 
 
 def test_a_palette_is_in_order_and_of_the_area_alone() -> None:

@@ -7,6 +7,7 @@ import torch
 from codec.interchange import LutFileError, load_lut
 from codec.mapping import ColourMapping, identity_coefficients
 from defilter.look import Look, LookFileError, load_look, save_look
+from defilter.scene.similarity import SceneView
 from tests.codec.test_mapping import TABLE_1
 from tests.conftest import colourful
 
@@ -16,7 +17,7 @@ LOOK = Look(
     coverage=0.5,
     provenance={"templates": ["ä.jpg"]},
     categories={"sky": ColourMapping(identity_coefficients(2), "ycbcr")},
-    scene={"class": "coast", "features": [0.1, 0.2]},
+    scene=SceneView("coast", 0.75, [0.1, 0.2], "0123456789ab"),
 )
 
 

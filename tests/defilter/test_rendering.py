@@ -5,8 +5,9 @@ from torch import Tensor
 from codec.mapping import ColourMapping
 from defilter.areas.segmenter import AreaMap
 from defilter.faces import Face, FaceDetector
+from defilter.knowledge import NOTHING, Knowledge
 from defilter.look import Look
-from defilter.rendering import NOTHING, Knowledge, Seen, degree_map, look_at, render
+from defilter.rendering import Seen, degree_map, look_at, render
 from defilter.scene.similarity import SceneView
 
 PHOTO = torch.randint(20, 230, (3, 90, 120), generator=torch.Generator().manual_seed(0)).to(
@@ -102,7 +103,7 @@ def test_the_user_is_right_about_the_strength() -> None:
             return 0.3
 
     knowledge = Knowledge(scene=Judge())  # type: ignore[arg-type]
-    look = Look(times(0.5), scene={"name": "wood", "confidence": 0.9, "features": [1.0]})
+    look = Look(times(0.5), scene=SceneView("wood", 0.9, [1.0]))
     assert look_at(look, PHOTO, knowledge).degree == 0.3
     assert look_at(look, PHOTO, knowledge, 0.8).degree == 0.8
     assert look_at(Look(times(0.5)), PHOTO, knowledge).degree == 1  # nothing to compare with

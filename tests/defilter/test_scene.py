@@ -14,7 +14,14 @@ from defilter.scene.data import (
     split,
 )
 from defilter.scene.network import SceneClassifier, pooled, see
-from defilter.scene.similarity import SceneJudge, SceneView, fit_space, load_judge, save_space
+from defilter.scene.similarity import (
+    SceneJudge,
+    SceneView,
+    fit_space,
+    load_judge,
+    pool_views,
+    save_space,
+)
 from defilter.weights import WeightsError, save_weights
 from tests.conftest import colourful
 
@@ -56,15 +63,32 @@ def test_what_it_sees_does_not_know_exposure_contrast_or_colour() -> None:
 
 
 def test_one_class_is_one_unless_it_is_doubtful() -> None:
-    alike = judge().similarity
+    judging = judge()
     near, far = [1.0, *[0.0] * 7], [0.0, 1.0, *[0.0] * 6]
-    assert alike(SceneView("sea", 0.9, near), SceneView("sea", 0.9, far)) == 1
-    doubtful = alike(SceneView("sea", 0.9, near), SceneView("sea", 0.3, far))
-    other = alike(SceneView("sea", 0.9, near), SceneView("wood", 0.9, far))
+
+    def alike(one: tuple[str, float, list[float]], other: tuple[str, float, list[float]]) -> float:
+        views = (SceneView(*view, judging.fingerprint) for view in (one, other))
+        return judging.similarity(*views)
+
+    assert alike(("sea", 0.9, near), ("sea", 0.9, far)) == 1
+    doubtful = alike(("sea", 0.9, near), ("sea", 0.3, far))
+    other = alike(("sea", 0.9, near), ("wood", 0.9, far))
     assert doubtful == other and 0 <= other < 1
-    assert alike(SceneView("sea", 0.9, near), SceneView("wood", 0.9, near)) == 1
+    assert alike(("sea", 0.9, near), ("wood", 0.9, near)) == 1
     with pytest.raises(ValueError, match="expected 8 scene features"):
-        alike(SceneView("sea", 0.9, near), SceneView("wood", 0.9, [1.0]))
+        alike(("sea", 0.9, near), ("wood", 0.9, [1.0]))
+    with pytest.raises(ValueError, match="expected scenes seen by the classifier"):
+        judging.similarity(SceneView("sea", 0.1, near), SceneView("sea", 0.1, near, "another"))
+
+
+def test_views_of_several_templates_are_pooled() -> None:
+    views = [SceneView("sea", 0.9, [1.0, 0.0], "a"), SceneView("wood", 0.5, [0.0, 1.0], "a"),
+             SceneView("wood", 0.5, [0.0, 1.0], "a")]  # fmt: skip
+    pooled = pool_views(views)
+    assert (pooled.name, pooled.network) == ("wood", "a")
+    assert pooled.confidence == pytest.approx(1 / 3)
+    assert pooled.features == pytest.approx([1 / 5**0.5, 2 / 5**0.5])
+    assert pool_views(views[:1]).confidence == pytest.approx(0.9)
 
 
 def test_similarity_falls_with_distance_and_spreads_over_different_scenes() -> None:

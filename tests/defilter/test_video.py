@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from codec.mapping import ColourMapping
+from defilter.knowledge import NOTHING
 from defilter.look import Look
-from defilter.rendering import NOTHING
 from defilter.video import VideoError, render_video
 
 

@@ -1,0 +1,81 @@
+"""What looks at pictures before a look is taken or put on: scenes, faces, areas, saliency."""
+
+import logging
+from dataclasses import dataclass, field, replace
+from functools import cache
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from defilter.areas.segmenter import Segmenter, load_saliency, load_segmenter
+from defilter.faces import FaceDetector, Protection
+from defilter.look import Look
+from defilter.scene.similarity import SceneJudge, load_judge
+
+_REDUCED = 512  # longest side of what networks see
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Knowledge:
+    """What looks at pictures; None leaves it out.
+
+    Attributes:
+        scene: compares the scenes of template and photo.
+        faces: finds what `protection` keeps from the look.
+        protection: how far faces are kept.
+        literal: degree 1 - level inside face boxes, block by block, as the seed has it.
+        areas: finds the parts that have looks of their own.
+        saliency: finds what samples of a template are mostly taken from.
+    """
+
+    scene: SceneJudge | None = None
+    faces: FaceDetector | None = None
+    protection: Protection = field(default_factory=Protection)
+    literal: bool = False
+    areas: Segmenter | None = None
+    saliency: Segmenter | None = None
+
+    def fitting(self, look: Look) -> "Knowledge":
+        """The same, without the judge if the look's scene was seen by another classifier."""
+        if self.scene is None or look.scene is None or look.scene.network == self.scene.fingerprint:
+            return self
+        logger.warning(
+            "the look was taken with another scene classifier: scenes are not compared; extract it "
+            "again to have them"
+        )
+        return replace(self, scene=None)
+
+
+NOTHING = Knowledge()
+
+
+@cache
+def everything(
+    scene: bool = True, faces: bool = True, areas: bool = True, saliency: bool = True
+) -> Knowledge:
+    """What ships, or a part of it, loaded once."""
+    return Knowledge(
+        scene=load_judge() if scene else None,
+        faces=FaceDetector() if faces else None,
+        areas=load_segmenter() if areas else None,
+        saliency=load_saliency() if saliency else None,
+    )
+
+
+def suited(look: Look) -> Knowledge:
+    """What a look can use: nothing for a LUT or the look of a pair, which say nothing of scenes."""
+    taken = look.scene is not None or bool(look.categories)
+    return everything(look.scene is not None, taken, bool(look.categories), saliency=False)
+
+
+def reduced(pixels: Tensor) -> Tensor:
+    """What those networks see of (3, H, W) integers: in [0, 1], at most _REDUCED pixels long."""
+    step = max(1, max(pixels.shape[1:]) // (4 * _REDUCED))  # skip what the mean would not miss
+    x = pixels[None, :, ::step, ::step].float() / torch.iinfo(pixels.dtype).max
+    scale = _REDUCED / max(x.shape[2:])
+    if scale < 1:
+        size = [max(1, round(n * scale)) for n in x.shape[2:]]
+        x = F.interpolate(x, size, mode="bilinear", antialias=True)
+    return x[0].clamp(0, 1)

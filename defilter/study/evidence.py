@@ -1,0 +1,92 @@
+"""What was seen in a photo, as pictures and numbers: for the report, and as files in OUT/maps.
+
+Axes: H W pixels of a map.
+"""
+
+import json
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from codec.image_io import quantise, write_atomically, write_pixels
+from defilter.areas.colours import PALETTE, paint
+from defilter.knowledge import Knowledge
+from defilter.look import Look
+from defilter.rendering import Seen, degree_map, describe
+
+MAP_SIDE = 1024  # longest side of the maps
+
+
+class Area(NamedTuple):
+    """A category of a photo: its share, its colour (3,) in the map, if it has a look of its own."""
+
+    name: str
+    share: float
+    colour: Tensor
+    own_look: bool
+
+
+class Evidence(NamedTuple):
+    """What was seen.
+
+    Attributes:
+        note: for people.
+        strength: rendering degree outside faces.
+        numbers: more, as JSON values.
+        faces: left, top, width, height of each, as shares of the photo's sides.
+        degree: (H, W) in [0, 1].
+        area_map: (3, H, W) in [0, 1], or None.
+        areas: what the colours of the map stand for.
+    """
+
+    note: str
+    strength: float
+    numbers: dict[str, object]
+    faces: list[tuple[float, float, float, float]]
+    degree: Tensor
+    area_map: Tensor | None
+    areas: list[Area]
+
+
+def gather(seen: Seen, look: Look, knowledge: Knowledge, height: int, width: int) -> Evidence:
+    """Evidence of a photo of that size."""
+    scale = min(1.0, MAP_SIDE / max(height, width))
+    size = [max(1, round(n * scale)) for n in (height, width)]
+    small = seen._replace(
+        faces=[face._replace(left=face.left * scale, top=face.top * scale,
+                             width=face.width * scale, height=face.height * scale)
+               for face in seen.faces]
+    )  # fmt: skip
+    degree = degree_map(small, knowledge, *size)
+    areas, area_map = [], None
+    if seen.areas is not None:
+        area_map = paint(seen.areas.labels(*size)[None])[0]
+        areas = [
+            Area(name, share, PALETTE[min(seen.areas.categories.index(name), len(PALETTE) - 1)],
+                 name in look.categories)
+            for name, share in seen.areas.shares().items()
+        ]  # fmt: skip
+    numbers: dict[str, object] = {
+        "degree": seen.degree,
+        "mean_degree": float(degree.mean()),
+        "scene": None if seen.scene is None else [seen.scene.name, seen.scene.confidence],
+        "template_scene": None if look.scene is None else [look.scene.name, look.scene.confidence],
+        "faces": [face._asdict() for face in seen.faces],
+        "areas": {area.name: area.share for area in areas},
+    }
+    faces = [
+        (f.left / width, f.top / height, f.width / width, f.height / height) for f in seen.faces
+    ]
+    return Evidence(describe(seen, look), seen.degree, numbers, faces, degree, area_map, areas)
+
+
+def write_maps(evidence: Evidence, path: Path) -> None:
+    """PATH.degree.png (grey, 255 is degree 1), PATH.areas.png (in colours) and PATH.json."""
+    maps = {"degree": evidence.degree.expand(3, -1, -1), "areas": evidence.area_map}
+    for name, drawn in maps.items():
+        if drawn is not None:
+            write_pixels(path.with_name(f"{path.name}.{name}.png"), quantise(drawn, torch.uint8))
+    text = json.dumps(evidence.numbers, indent=1, ensure_ascii=False)
+    write_atomically(path.with_name(f"{path.name}.json"), f"{text}\n".encode())
