@@ -127,12 +127,15 @@ class Protection:
         sigma: of the Gaussian, in half sides of the protected box.
         plateau: the Gaussian's height before it is cut off at 1; above 1 the middle of a face is
             protected wholly.
+        least_side: of the protected box in pixels; around smaller faces the levels are drawn so
+            wide, as a steeper fall would show as an edge.
     """
 
     extension: float = 1.2
     blocks: int = 5
     sigma: float = 0.33
-    plateau: float = 3.0
+    plateau: float = 3.5
+    least_side: float = 84.0
 
     def table(self) -> Tensor:
         """(k, k) protection level of each block: 1 in the middle."""
@@ -143,7 +146,13 @@ class Protection:
     def levels(self, faces: list[Face], height: int, width: int) -> Tensor:
         """(H, W) float32 level in [0, 1], interpolated between blocks; the larger of two faces."""
         ringed = F.pad(self.table(), (1, 1, 1, 1))  # nothing outside, without a step
-        return self._drawn(ringed, 1 + 2 / self.blocks, "bilinear", faces, height, width)
+        wide = [self._widened(face) for face in faces]
+        return self._drawn(ringed, 1 + 2 / self.blocks, "bilinear", wide, height, width)
+
+    def _widened(self, face: Face) -> Face:
+        width, height = (max(n, self.least_side / self.extension) for n in face[2:4])
+        left = face.left + (face.width - width) / 2
+        return Face(left, face.top + (face.height - height) / 2, width, height, face.score)
 
     def literal_levels(self, faces: list[Face], height: int, width: int) -> Tensor:
         """The same block by block, as the seed has it."""

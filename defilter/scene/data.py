@@ -17,7 +17,7 @@ from tqdm import tqdm
 from codec.colour import luma
 from codec.image_io import list_pictures, quantise, read_picture
 from codec.photos import embedded_photos
-from defilter.scene.network import SIDE, standardise
+from defilter.scene.network import SIDE, normal_scores
 from defilter.unet import squash
 
 VALIDATION_EVERY = 10
@@ -39,7 +39,7 @@ class SceneBatch(NamedTuple):
     """What a step trains on.
 
     Attributes:
-        luma: (N, 1, S, S) float32, standardised.
+        luma: (N, 1, S, S) float32, from `see`.
         target: (N, K) float32 share of each class.
     """
 
@@ -152,19 +152,19 @@ class AugmentedScenes:
             len(self.training.label), (size,), generator=generator, device=generator.device
         ).to(device)
         y = _cropped(self.training.luma[index] / 255, self.smallest_crop, generator)
-        y = standardise(_toned(y, generator))
+        y = normal_scores(_toned(y, generator))
         target = F.one_hot(self.training.label[index], self.classes).float()
         blend = _uniform(size, 0.5, 1.0, generator, device)
         blend = torch.where(_uniform(size, 0, 1, generator, device) < self.mixed, blend, 1.0)
         other = torch.arange(size, device=device).roll(1)
-        y = standardise(
+        y = normal_scores(
             y * blend[:, None, None, None] + y[other] * (1 - blend[:, None, None, None])
         )
         target = target * blend[:, None] + target[other] * (1 - blend[:, None])
         return SceneBatch(y, target)
 
     def validation(self, size: int) -> list[SceneBatch]:
-        y = standardise(self.held_out.luma / 255)
+        y = normal_scores(self.held_out.luma / 255)
         target = F.one_hot(self.held_out.label, self.classes).float()
         pairs = zip(y.split(size), target.split(size), strict=True)
         return [SceneBatch(*pair) for pair in pairs]

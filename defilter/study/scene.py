@@ -16,7 +16,7 @@ from codec.lut import apply_trilinear
 from codec.study.record import Report, markdown_table, provenance
 from defilter.data.look_bank import load_looks
 from defilter.scene.data import Scenes, load_scenes, split
-from defilter.scene.network import SceneClassifier, pooled, see, standardise
+from defilter.scene.network import SceneClassifier, normal_scores, pooled, see
 from defilter.scene.similarity import (
     SHIPPED,
     SHIPPED_SPACE,
@@ -115,7 +115,7 @@ def _seen(network: SceneClassifier, scenes: Scenes, layer: str) -> tuple[Tensor,
     labels, features = [], []
     with torch.no_grad():
         for y in scenes.luma.split(_AT_ONCE):
-            found = network.layers(standardise(y / 255))
+            found = network.layers(normal_scores(y / 255))
             labels.append(network.classify(found["fc7"]).argmax(1))
             features.append(pooled(found[layer]))
     return torch.cat(labels), torch.cat(features)

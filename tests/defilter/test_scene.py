@@ -3,6 +3,7 @@ from pathlib import Path
 import pytest
 import torch
 import torchvision
+from scipy.stats import norm, rankdata
 
 from codec.image_io import Picture, write_picture
 from defilter.scene.data import (
@@ -13,7 +14,7 @@ from defilter.scene.data import (
     load_scenes,
     split,
 )
-from defilter.scene.network import SceneClassifier, pooled, see
+from defilter.scene.network import SceneClassifier, normal_scores, pooled, see
 from defilter.scene.similarity import (
     SceneJudge,
     SceneView,
@@ -51,6 +52,18 @@ def test_the_network_is_the_figure_and_small_enough() -> None:
     assert network(torch.zeros(2, 1, 128, 128)).shape == (2, 15)
     with pytest.raises(ValueError, match="five widths"):
         SceneClassifier(15, [32], [256, 128], 0.4)
+
+
+def test_ranks_are_normal_scores_whatever_the_curve() -> None:
+    y = torch.rand(3, 1, 64, 64)
+    scores = normal_scores(y)
+    ranks = torch.from_numpy(rankdata(y[0].numpy())) - 0.5
+    expected = torch.from_numpy(norm.ppf(ranks / ranks.numel())).view(1, 64, 64)
+    inner = expected.abs() < 2.5
+    assert (scores[0] - expected).abs()[inner].max() < 0.2  # 256 levels
+    assert (scores[0] - expected).abs()[inner].mean() < 0.01
+    assert (normal_scores(y**2 * 0.5 + 0.1) - scores).abs().mean() < 0.03
+    assert normal_scores(torch.full((1, 1, 8, 8), 0.3)).abs().max() == 0
 
 
 def test_what_it_sees_does_not_know_exposure_contrast_or_colour() -> None:

@@ -1,0 +1,152 @@
+"""Faces: how well they are found, and how much less their skin changes when it is protected.
+
+Axes: H W pixels.
+"""
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import skimage.data
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from tqdm import tqdm
+
+from codec.image_io import read_picture, write_atomically
+from codec.metrics import delta_e2000
+from codec.study.record import Report, markdown_table, provenance
+from defilter.data.look_bank import load_looks
+from defilter.faces import Face, FaceDetector
+from defilter.knowledge import Knowledge
+from defilter.look import look_from_table
+from defilter.rendering import Seen, degree_map, render
+
+PORTRAITS = ("kodim04", "kodim15", "kodim18")
+TEXTURES = ("brick", "grass", "gravel", "coins", "moon", "page", "text", "clock", "coffee",
+            "rocket")  # fmt: skip
+_LOOKS = 20
+_FACES = 100  # of lfw_subset: the first hundred; the others are none
+
+
+def run(kodak: str, look_folders: list[str], out: str) -> Report:
+    """Measure both.
+
+    Args:
+        kodak: folder with the Kodak pictures.
+        look_folders: HALD looks, of which 20 of the test split are used.
+        out: folder for the results.
+    """
+    portraits = {name: read_picture(Path(kodak) / f"{name}.png").pixels for name in PORTRAITS}
+    portraits["astronaut"] = _tensor(skimage.data.astronaut())
+    bank = load_looks(look_folders, "test", monochrome=False)
+    if bank is None:
+        raise ValueError("expected look_folders=[FILM,CREATIVE]")
+    chosen = torch.linspace(0, len(bank.tables) - 1, _LOOKS).round().long()
+    sections = {
+        "Detection": _detection(portraits),
+        f"Skin under {_LOOKS} looks, mean over {len(portraits)} portraits": _protection(
+            portraits, bank.tables[chosen].float()
+        ),
+    }
+    text = "\n\n".join(
+        f"## {title}\n\n" + markdown_table(list(rows[0]), [list(row.values()) for row in rows])
+        for title, rows in sections.items()
+    )
+    record = provenance() | {"sections": sections}
+    write_atomically(Path(out) / "faces.json", json.dumps(record, indent=1).encode())
+    write_atomically(Path(out) / "faces.md", f"# Faces\n\n{text}\n".encode())
+    return Report(f"{text}\n\nsaved in {out}", [])
+
+
+def _tensor(array: object) -> Tensor:
+    x = torch.as_tensor(array)
+    return x[None].expand(3, -1, -1) if x.dim() == 2 else x[..., :3].permute(2, 0, 1)
+
+
+def _detection(portraits: dict[str, Tensor]) -> list[dict[str, str]]:
+    detect = FaceDetector()
+    squares = [bool(detect(square)) for square in _lfw()]
+    textures = [name for name in TEXTURES if detect(_tensor(getattr(skimage.data, name)()))]
+    rows = {
+        **{name: f"{len(detect(pixels))} found" for name, pixels in portraits.items()},
+        "lfw_subset, faces": f"{sum(squares[:_FACES])} of {_FACES}",
+        "lfw_subset, others": f"{sum(squares[_FACES:])} of {len(squares) - _FACES}",
+        "a face of 40 pixels in 12 megapixels": "found" if detect(_large()) else "missed",
+        f"{len(TEXTURES)} textures and things": ", ".join(textures) or "none",
+    }
+    return [{"what": what, "faces": figure} for what, figure in rows.items()]
+
+
+def _lfw() -> Iterator[Tensor]:
+    """Squares of 25 pixels, enlarged and framed in grey: a detector wants some surroundings."""
+    for square in torch.from_numpy(skimage.data.lfw_subset()).float():
+        large = F.interpolate(square[None, None], (100, 100), mode="bicubic").clamp(0, 1)
+        framed = F.pad(large, (50, 50, 50, 50), value=0.5)[0].expand(3, -1, -1)
+        yield (framed * 255).to(torch.uint8)
+
+
+def _large() -> Tensor:
+    astronaut = _tensor(skimage.data.astronaut())[None].float()
+    small = F.interpolate(astronaut, scale_factor=40 / 90, mode="area")[0].to(torch.uint8)
+    photo = torch.full((3, 3000, 4000), 90, dtype=torch.uint8)
+    photo[:, 1500 : 1500 + small.shape[1], 3000 : 3000 + small.shape[2]] = small
+    return photo
+
+
+def _protection(portraits: dict[str, Tensor], tables: Tensor) -> list[dict[str, str]]:
+    """Change in face boxes, degree in the extended boxes, and the degree map's largest step."""
+    looks = [look_from_table(table, {}) for table in tables]
+    knowledge = Knowledge(faces=FaceDetector())
+    figures: dict[str, list[tuple[float, float, float]]] = {}
+    for pixels in tqdm(portraits.values(), desc="portraits", disable=None):
+        assert knowledge.faces is not None
+        found = knowledge.faces(pixels)
+        for name, faces, how in (
+            ("not protected", [], knowledge),
+            ("protected", found, knowledge),
+            ("protected, the seed literally", found, replace(knowledge, literal=True)),
+        ):
+            seen = Seen(1.0, None, faces, None)
+            degree = degree_map(seen, how, *pixels.shape[1:])
+            step = max(float(degree.diff(dim=d).abs().max()) for d in (0, 1))
+            inside = _inside(found, how.protection.extension, degree.shape)
+            kept = float(degree[inside].mean())
+            skin = _inside(found, 1.0, degree.shape)
+            for look in looks:
+                change = _change(pixels, render(look, pixels, seen, how), skin)
+                figures.setdefault(name, []).append((change, kept, step))
+    rows = []
+    base = [change for change, _, _ in figures["not protected"]]
+    for name, entries in figures.items():
+        change, kept, _ = (sum(x) / len(entries) for x in zip(*entries, strict=True))
+        ratios = [c / max(b, 1e-9) for (c, _, _), b in zip(entries, base, strict=True)]
+        rows.append(
+            {
+                "what": name,
+                "dE2000 in face boxes": f"{change:.2f}",
+                "of unprotected": f"{change / (sum(base) / len(base)):.2f}",
+                "largest ratio": f"{max(ratios):.2f}",
+                "mean degree in extended boxes": f"{kept:.2f}",
+                "largest step": f"{max(step for _, _, step in entries):.3f}",
+            }
+        )
+    return rows
+
+
+def _inside(faces: list[Face], extension: float, shape: torch.Size) -> Tensor:
+    """(H, W) bool: in a face's box, enlarged about its centre."""
+    inside = torch.zeros(shape, dtype=torch.bool)
+    for face in faces:
+        across, down = (n * (extension - 1) / 2 for n in (face.width, face.height))
+        left, top = (max(0, round(x)) for x in (face.left - across, face.top - down))
+        right, bottom = face.left + face.width + across, face.top + face.height + down
+        inside[top : round(bottom), left : round(right)] = True
+    return inside
+
+
+def _change(photo: Tensor, rendered: Tensor, where: Tensor) -> float:
+    """Mean CIEDE2000 over some pixels of two (3, H, W) uint8 pictures."""
+    x, y = (picture[:, where][None, :, None].float() / 255 for picture in (photo, rendered))
+    return float(delta_e2000(x, y))
