@@ -141,14 +141,11 @@ def torchvision_segmenter(
     Raises:
         ValueError: no such model or category; weights that do not fit.
     """
-    try:
-        choice = torchvision.models.get_model_weights(model)["DEFAULT"]
-        names = choice.meta["categories"]
-    except (ValueError, KeyError) as error:
-        raise ValueError(
-            f"{model}: expected one of "
-            f"{', '.join(torchvision.models.list_models(torchvision.models.segmentation))}"
-        ) from error
+    known = torchvision.models.list_models(torchvision.models.segmentation)
+    if model not in known:
+        raise ValueError(f"{model}: expected one of {', '.join(known)}")
+    choice = torchvision.models.get_model_weights(model)["DEFAULT"]
+    names = choice.meta["categories"]
     if set(merge) - set(names):
         raise ValueError(
             f"{', '.join(sorted(set(merge) - set(names)))}: expected categories out of "
