@@ -72,7 +72,7 @@ def suited(look: Look) -> Knowledge:
 
 def reduced(pixels: Tensor) -> Tensor:
     """What those networks see of (3, H, W) integers: in [0, 1], at most _REDUCED pixels long."""
-    step = max(1, max(pixels.shape[1:]) // (4 * _REDUCED))  # skip what the mean would not miss
+    step = max(1, max(pixels.shape[1:]) // (2 * _REDUCED))  # skip what the mean would not miss
     x = pixels[None, :, ::step, ::step].float() / torch.iinfo(pixels.dtype).max
     scale = _REDUCED / max(x.shape[2:])
     if scale < 1:

@@ -20,7 +20,7 @@ from defilter.knowledge import Knowledge, reduced
 from defilter.look import Look
 from defilter.scene.similarity import SceneView
 
-_ROWS_AT_ONCE = 256
+_ROWS_AT_ONCE = 64
 _LEAST_WEIGHT = 0.02  # of an area anywhere in some rows; less is not seen
 
 

@@ -131,8 +131,8 @@ def extract(
 
 
 def _look_at_template(picture: Picture, name: str, knowledge: Knowledge) -> _Template:
-    whole = picture.floats()
-    usable_pixels(whole)
+    squashed = squash(picture.floats()[None], PRESET_SIZE)
+    usable_pixels(squash(squashed, FIT_SIZE)[0])
     small = reduced(picture.pixels)
     scene, areas, salient = None, None, None
     if knowledge.scene is not None:
@@ -143,7 +143,7 @@ def _look_at_template(picture: Picture, name: str, knowledge: Knowledge) -> _Tem
         found = knowledge.saliency(small)
         labels = found.labels(PRESET_SIZE, PRESET_SIZE)
         salient = labels == found.categories.index("salient")
-    return _Template(name, squash(whole[None], PRESET_SIZE)[0], scene, areas, salient)
+    return _Template(name, squashed[0], scene, areas, salient)
 
 
 def extract_pair(before: PathLike, after: PathLike, fit: PairFit = fit_pair) -> Extraction:

@@ -21,6 +21,7 @@ from torch import Tensor
 from codec.image_io import Picture, quantise, read_picture, write_atomically, write_picture
 from codec.photos import embedded_photos
 from codec.study.record import Report, markdown_table, provenance
+from defilter.areas.segmenter import load_segmenter
 from defilter.study.demonstration import demonstration_look
 
 _ASPECT = 4 / 3
@@ -57,25 +58,33 @@ def run(photo: str | None, threads: int, runs: int, megapixels: float, out: str)
         source = embedded_photos()[0] if photo is None else Path(photo)
         large = _enlarged(read_picture(source).floats(), megapixels)
         graded = demonstration_look(large[None])[0]
-        for stem, picture in (("photo", large), ("template", graded)):
+        parts = _graded_in_parts(large, graded)
+        for stem, picture in (("photo", large), ("template", graded), ("parts", parts)):
             jpeg = Picture(quantise(picture, torch.uint8), file_format="JPEG")
             write_picture(jpeg, folder / f"{stem}.jpg")
         _write_video(large, folder / "clip.mp4")
-        transfer = (
-            f"defilter.transfer([{str(folder / 'template.jpg')!r}], "
-            f"[{str(folder / 'photo.jpg')!r}], {str(folder / 'out')!r}, knowledge="
+        one, parts_look, to, clip, out_folder = (
+            repr(str(folder / n))
+            for n in ("template.jpg", "parts.jpg", "photo.jpg", "clip.mp4", "out")
         )
         video = (
-            f"look = defilter.extract([{str(folder / 'template.jpg')!r}]).look; "
-            f"started = time.perf_counter(); defilter.apply_to_files(look, "
-            f"[{str(folder / 'clip.mp4')!r}], {str(folder / 'out')!r}, knowledge="
+            f"started = time.perf_counter(); defilter.apply_to_files(look, [{clip}], {out_folder}"
         )
+        size = f"{megapixels:g} MP"
         works = {
-            f"transfer, {megapixels:g} MP, with everything": transfer + "None)",
-            f"transfer, {megapixels:g} MP, the look alone": transfer + "defilter.NOTHING)",
-            "video, 1080p, with everything": video + "defilter.everything())",
-            "video, 1080p, the look alone": video + "defilter.NOTHING)",
-        }
+            f"transfer, {size}, with everything":
+                f"defilter.transfer([{one}], [{to}], {out_folder})",
+            f"transfer, {size}, with everything, template graded in parts":
+                f"defilter.transfer([{parts_look}], [{to}], {out_folder})",
+            f"transfer, {size}, the look alone":
+                f"defilter.transfer([{one}], [{to}], {out_folder}, knowledge=defilter.NOTHING)",
+            "video, 1080p, with everything":
+                f"look = defilter.extract([{one}]).look; {video})",
+            "video, 1080p, with everything, template graded in parts":
+                f"look = defilter.extract([{parts_look}]).look; {video})",
+            "video, 1080p, the look alone":
+                f"look = defilter.extract([{one}]).look; {video}, knowledge=defilter.NOTHING)",
+        }  # fmt: skip
         measured: dict[str, list[list[float]]] = {what: [] for what in works}
         for _ in range(runs):
             for what, work in works.items():
@@ -95,6 +104,14 @@ def _enlarged(picture: Tensor, megapixels: float) -> Tensor:
     large = F.interpolate(picture[None], (height, round(height * _ASPECT)), mode="bilinear")[0]
     grain = torch.randn(large.shape, generator=torch.Generator().manual_seed(0))
     return (large + 0.02 * grain).clamp(0, 1)
+
+
+def _graded_in_parts(picture: Tensor, graded: Tensor) -> Tensor:
+    """People with one look, what is around them with another."""
+    found = load_segmenter()(picture)
+    people = found.labels(*picture.shape[1:]) == found.categories.index("person")
+    cold = (picture * torch.tensor([0.55, 0.8, 1.0])[:, None, None] + 0.05).clamp(0, 1)
+    return torch.where(people, graded, cold)
 
 
 def _write_video(picture: Tensor, path: Path) -> None:
