@@ -4,6 +4,7 @@ import os
 import sys
 
 import hydra
+from hydra.errors import InstantiationException
 from omegaconf import DictConfig, OmegaConf
 
 
@@ -15,11 +16,11 @@ def main(config: DictConfig) -> None:
         sys.exit(f"evaluate.py: expected a value for {', '.join(f'{key}=' for key in missing)}")
     try:
         result = hydra.utils.instantiate(config.run)()
-    except (ValueError, TypeError, OSError) as error:
+    except (ValueError, TypeError, OSError, InstantiationException) as error:
         if "HYDRA_FULL_ERROR" in os.environ:
             raise
         hint = "; HYDRA_FULL_ERROR=1 shows more" if isinstance(error, TypeError) else ""
-        reason = " ".join(str(error).split())
+        reason = " ".join(str(error.__cause__ or error).split())
         sys.exit(f"evaluate.py: {reason}{hint}")
     for failure in result.failures:
         print(f"evaluate.py: {failure}", file=sys.stderr)

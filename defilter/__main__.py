@@ -131,7 +131,7 @@ def _parser() -> argparse.ArgumentParser:
         "apply", help="render photos or videos with a look", description=_USUAL
     )
     command.add_argument("look", help=".json, .cube or HALD .png")
-    _add_photos(command)
+    _add_photos(command, "pictures, folders or videos")
     _add_strength(command)
     _add_knowledge(command, scene=_SCENE, faces=_FACES, areas=_AREAS)
     command.set_defaults(command=_apply)
@@ -153,8 +153,8 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _add_photos(command: argparse.ArgumentParser) -> None:
-    command.add_argument("photo", nargs="+", help="pictures or folders")
+def _add_photos(command: argparse.ArgumentParser, what: str = "pictures or folders") -> None:
+    command.add_argument("photo", nargs="+", help=what)
     command.add_argument("-o", "--output", required=True, metavar="DIR", help="folder to write to")
 
 

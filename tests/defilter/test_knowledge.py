@@ -222,3 +222,16 @@ def test_two_videos_with_one_stem_are_refused(tmp_path: Path) -> None:
     look = Look(ColourMapping(identity_coefficients()))
     with pytest.raises(ValueError, match="two videos"):
         defilter.apply_to_files(look, [tmp_path / "a.mp4", tmp_path / "a.mov"], tmp_path / "out")
+
+
+def test_template_and_photos_of_wildly_different_sizes(tmp_path: Path) -> None:
+    write_picture(Picture(colourful(16, 900)), tmp_path / "template.png")
+    for size in ((1, 1), (2, 700), (900, 3), (40, 40)):
+        write_picture(Picture(colourful(*size)), tmp_path / "photos" / f"{size[0]}x{size[1]}.png")
+    result = defilter.transfer([tmp_path / "template.png"], [tmp_path / "photos"], tmp_path / "out")
+    assert len(result.written) == 4 and not result.failures
+    for source, target in result.written:
+        assert read_picture(source).pixels.shape == read_picture(target).pixels.shape
+    write_picture(Picture(colourful(1500, 2000, torch.uint16)), tmp_path / "deep.png")
+    result = defilter.transfer([tmp_path / "template.png"], [tmp_path / "deep.png"], tmp_path / "d")
+    assert read_picture(tmp_path / "d/deep.png").pixels.dtype == torch.uint16
