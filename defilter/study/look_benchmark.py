@@ -1,8 +1,9 @@
 """How well looks are removed and transferred, on looks and photos that were never trained on.
 
-Tracks: B unseen looks, A a closed set, C pair mode, and clean photos. Looks are applied at the
-photos' full size and rounded to 8 bits. De-filtering is measured at 256 x 256, the network's
-preset size; rendering at full size on another photo.
+Tracks: B unseen looks, A a closed set, C pair mode, clean photos, the U-Net, and samples of salient
+targets. Everything is rendered at degree 1. Looks are applied at the photos' full size and rounded
+to 8 bits. De-filtering is measured at 256 x 256, the network's preset size; rendering at full size
+on another photo.
 
 Axes: C channel, H W pixels.
 """
@@ -25,6 +26,7 @@ from codec.lut import apply_tetrahedral, apply_trilinear
 from codec.mapping import RIDGE_PAIRS, fit_least_squares
 from codec.render import render_lut, render_mapping
 from codec.study.record import provenance
+from defilter.areas.segmenter import load_saliency
 from defilter.data.effects import add_vignettes, round_to_eight_bits
 from defilter.data.instagram import CLOSED_SET, instafilter_look, pilgram_look, require
 from defilter.data.look_bank import load_looks
@@ -37,7 +39,7 @@ from defilter.unet import squash
 from defilter.weights import fingerprint, load_network
 
 PRESET, TRAINED = 256, 32  # sides of the squashed pictures
-TRACKS = ("B", "A", "C", "clean", "unet")
+TRACKS = ("B", "A", "C", "clean", "unet", "salient")
 STRENGTHS = torch.arange(0, 2.55, 0.1).tolist()
 
 Look = Callable[[Tensor], Tensor]
@@ -85,7 +87,10 @@ def run(
     listed = load_pairs()[:: pairs or 1]
     for pair in listed:
         find.get(pair.group, pair.look)
-    default, literal, closed = (load_network(path) for path in (weights, fig2, closed_set))
+    networks = {"default": load_network(weights), "fig2": load_network(fig2)}
+    if "A" in tracks:
+        networks["closed_set"] = load_network(closed_set)
+    default, literal = networks["default"], networks["fig2"]
     if not isinstance(default, GlobalLook):
         raise ValueError(f"{weights}: expected a network with global heads (task=global_look)")
     bank = load_looks(look_folders, "train", monochrome=True)
@@ -94,16 +99,14 @@ def run(
     with torch.inference_mode():
         measure = {
             "B": lambda: _unseen(photos, find, listed, default, literal, bank.tables.mean(0)),
-            "A": lambda: _closed(photos, closed, pairs),
+            "A": lambda: _closed(photos, networks["closed_set"], pairs),
             "C": lambda: {"C pair mode": _pair_mode(photos, find, listed)},
             "clean": lambda: _clean(photos, {"default": default, "Fig. 2 literal": literal}),
             "unet": lambda: _vignettes(photos, find, listed[::4], default),
+            "salient": lambda: _salient(photos, find, listed[::4], default, literal),
         }
         measured = {title: rows for track in tracks for title, rows in measure[track]().items()}
-    weights_used = {
-        name: fingerprint(network)
-        for name, network in (("default", default), ("fig2", literal), ("closed_set", closed))
-    }
+    weights_used = {name: fingerprint(network) for name, network in networks.items()}
     return _save(Path(out), measured, record | {"weights": weights_used})
 
 
@@ -288,6 +291,27 @@ def _vignettes(
             rows.add("with the U-Net", pair, _shown(network(filtered)), clean[0])
         tables[f"U-Net, {title}"] = rows
     return tables
+
+
+def _salient(
+    kodak: Photos, find: LookFinder, pairs: list[LookPair], default: nn.Module, literal: nn.Module
+) -> dict[str, Rows]:
+    """What the sampling weight T changes: samples of the whole template or mostly of the target."""
+    rows = Rows()
+    see = load_saliency()
+    for pair in tqdm(pairs, desc="salient targets", disable=None):
+        look = find.get(pair.group, pair.look)
+        photo, template = kodak.get(pair.photo), look(kodak.get(pair.templates[0]))
+        truth = look(photo)
+        found = see(template / 255)
+        target = found.labels(*template.shape[1:]) == found.categories.index("salient")
+        rows.add("do nothing", pair, photo, truth)
+        for name, network in (("Fig. 2", literal), ("default", default)):
+            for suffix, masks in (("", None), (", salient targets", [target])):
+                taken = look_from_templates(network, [template / 255], masks=masks)
+                result = render_mapping(photo, taken.look.mapping)
+                rows.add(f"{name}{suffix}", pair, result, truth)
+    return {"samples of salient targets": rows}
 
 
 def _save(out: Path, tracks: dict[str, Rows], record: dict[str, Any]) -> BenchmarkResult:
