@@ -38,14 +38,20 @@ class Knowledge:
     saliency: Segmenter | None = None
 
     def fitting(self, look: Look) -> "Knowledge":
-        """The same, without the judge if the look's scene was seen by another classifier."""
-        if self.scene is None or look.scene is None or look.scene.network == self.scene.fingerprint:
-            return self
-        logger.warning(
-            "the look was taken with another scene classifier: scenes are not compared; extract it "
-            "again to have them"
-        )
-        return replace(self, scene=None)
+        """The same without what a look has no use for, or what does not know it.
+
+        The first are areas where the look has none of its own; the second is the judge, if the
+        look's scene was seen by another classifier, which the log says.
+        """
+        areas = self.areas if look.categories else None
+        scene = self.scene
+        if scene and look.scene and look.scene.network != scene.fingerprint:
+            scene = None
+            logger.warning(
+                "the look was taken with another scene classifier: scenes are not compared; "
+                "extract it again to have them"
+            )
+        return replace(self, scene=scene, areas=areas)
 
 
 NOTHING = Knowledge()

@@ -19,6 +19,7 @@ from codec.photos import embedded_photos
 from defilter.coverage import photo_coverage
 from defilter.extract import Extraction
 from defilter.knowledge import Knowledge, everything
+from defilter.knowledge import reduced as reduced_pixels
 from defilter.look import save_look
 from defilter.study.demonstration import demonstration_look
 from defilter.study.evidence import gather, write_maps
@@ -151,11 +152,15 @@ def _compare(
     done: Done, out: Path, extraction: Extraction, knowledge: Knowledge, number: int
 ) -> Comparison:
     """A rendering beside its photo; its maps are written."""
-    photo = read_picture(done.source).floats()
+    picture = read_picture(done.source)
+    photo = picture.floats()
     name = done.target.relative_to(out)
     evidence = None
     if done.seen is not None:
-        evidence = gather(done.seen, extraction.look, knowledge, *photo.shape[1:])
+        seen = done.seen
+        if knowledge.areas is not None:  # to be shown, whether the look has a use for it or not
+            seen = seen._replace(areas=knowledge.areas(reduced_pixels(picture.pixels)))
+        evidence = gather(seen, extraction.look, knowledge, *photo.shape[1:])
         write_maps(evidence, out / MAPS / name)
     with_picture = number < MOST_SLIDERS
     return Comparison(
