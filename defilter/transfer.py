@@ -9,7 +9,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
-import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
@@ -139,19 +138,12 @@ def _look_at_template(picture: Picture, name: str, knowledge: Knowledge) -> _Tem
     if knowledge.scene is not None:
         (scene,) = knowledge.scene.look_at(small[None])
     if knowledge.areas is not None:
-        areas = _compact(knowledge.areas(small))
+        areas = knowledge.areas(small).compact(PRESET_SIZE)
     if knowledge.saliency is not None:
         found = knowledge.saliency(small)
         labels = found.labels(PRESET_SIZE, PRESET_SIZE)
         salient = labels == found.categories.index("salient")
     return _Template(name, squashed[0], scene, areas, salient)
-
-
-def _compact(areas: AreaMap) -> AreaMap:
-    """Hard and as large as the squashed template: there may be thousands of templates."""
-    labels = areas.labels(PRESET_SIZE, PRESET_SIZE)
-    names = range(len(areas.categories))
-    return AreaMap(areas.categories, torch.stack([labels == n for n in names]).to(torch.uint8))
 
 
 def extract_pair(before: PathLike, after: PathLike, fit: PairFit = fit_pair) -> Extraction:

@@ -17,6 +17,7 @@ from defilter.global_look import GlobalLook
 from defilter.sampling import DEFAULT_COUNT, UnusableTemplate, sample_areas, usable_pixels
 from defilter.unet import squash
 
+SURE = 0.8  # weight of a category; other pixels would blur the looks
 # Spread of the network's features over the areas of a template: at or below the first, it has one
 # look all over; from the second on, each area one of its own.
 ONE_LOOK, OWN_LOOKS = 0.090, 0.115
@@ -57,7 +58,8 @@ def _looks_of_palettes(
     gathered: dict[str, list[Tensor]] = defaultdict(list)
     shares: dict[str, float] = defaultdict(float)
     for template, found in zip(templates, maps, strict=True):
-        labels = found.labels(*template.shape[1:])
+        height, width = template.shape[1:]
+        labels = found.labels(height, width, SURE)
         for name, share in found.shares().items():
             inside = labels == found.categories.index(name)
             if int(inside.sum()) >= FIT_SIZE:

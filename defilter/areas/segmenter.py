@@ -27,15 +27,22 @@ class AreaMap(NamedTuple):
 
     Attributes:
         categories: names.
-        weights: (K, h, w) float32, how much of a pixel each category has; they sum to 1.
+        weights: (K, h, w) float32 or float16, how much of a pixel each category has; they sum to 1.
     """
 
     categories: tuple[str, ...]
     weights: Tensor
 
-    def labels(self, height: int, width: int) -> Tensor:
-        """(H, W) int64: the category of each pixel."""
-        return self.enlarged(height, width, slice(0, height)).argmax(0)
+    def labels(self, height: int, width: int, least: float = 0.0) -> Tensor:
+        """(H, W) int64: the category of each pixel; -1: no weight is at least `least`."""
+        weight, category = self.enlarged(height, width, slice(0, height)).max(0)
+        return torch.where(weight >= least, category, -1)
+
+    def compact(self, side: int) -> "AreaMap":
+        """The same in (K, side, side) float16, to be kept."""
+        size = (side, side)
+        weights = F.interpolate(self.weights[None], size, mode="bilinear", antialias=True)[0]
+        return AreaMap(self.categories, weights.half())
 
     def enlarged(self, height: int, width: int, rows: slice) -> Tensor:
         """(K, rows, W): some rows of the weights at the picture's size; borders are soft."""
@@ -44,7 +51,8 @@ class AreaMap(NamedTuple):
         above = place.clamp(min=0).floor().long().clamp(max=h - 1)
         below = (above + 1).clamp(max=h - 1)
         share = (place - above).clamp(0, 1)[:, None]
-        found = self.weights[:, above] * (1 - share) + self.weights[:, below] * share
+        weights = self.weights.float()
+        found = weights[:, above] * (1 - share) + weights[:, below] * share
         return F.interpolate(found[None], (len(place), width), mode="bilinear")[0]
 
     def shares(self) -> dict[str, float]:
@@ -75,7 +83,7 @@ class Segmenter:
         network: nn.Module,
         categories: Sequence[str],
         merge: dict[str, str] | None = None,
-        side: int = 480,
+        side: int = 400,
         mean: Sequence[float] = (0.0, 0.0, 0.0),
         deviation: Sequence[float] = (1.0, 1.0, 1.0),
     ):
@@ -101,7 +109,7 @@ class Segmenter:
         return AreaMap(self.categories, weights.cpu())
 
 
-def load_segmenter(weights: Path | str | None = None, side: int = 480) -> Segmenter:
+def load_segmenter(weights: Path | str | None = None, side: int = 400) -> Segmenter:
     """The segmentation that ships, or one from `train.py experiment=segment`.
 
     Raises:

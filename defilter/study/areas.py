@@ -159,7 +159,10 @@ def _render_rows(
         filtered, truth = _graded(template, tables), _graded(photo, tables)
         known = photo.labels < NOT_THE_MASK
         small = list(squash(filtered[None] / 255, PRESET_SIZE))
-        found, true = segment(filtered / 255), _true_map(template, segment.categories)
+        found, true = (
+            segment(filtered / 255).compact(PRESET_SIZE),
+            _true_map(template, segment.categories),
+        )
         there, truly = segment(photo.pixels / 255), _true_map(photo, segment.categories)
         whole = look_from_templates(network, small)
         owns = {
