@@ -27,6 +27,7 @@ from defilter.rendering import Seen, blend, degree_map, look_at, render
 EXTENSIONS = (".mp4", ".mov", ".mkv", ".m4v", ".webm", ".avi")
 _LOOK_EVERY = 6  # frames: what is seen changes slowly
 _REDUCED = 8
+_COARSE, _CUT = 16, 40.0  # every so many pixels; grey levels between frames that make a cut
 _FOLLOW = 0.35  # share of what is newly seen in what is used, each time
 _CRF = "18"
 _BT709, _LIMITED = 1, 1  # numbers of ITU-T H.273 and of FFmpeg
@@ -52,8 +53,23 @@ class _Smoothed:
         self.look, self.knowledge, self.strength = look, knowledge, strength
         self.areas: AreaMap | None = None
         self.degree: Tensor | None = None  # (h, w), an eighth of the size
+        self.before: Tensor | None = None  # the last frame, coarsely
+        self.count = 0
 
-    def update(self, pixels: Tensor) -> None:
+    def follow(self, pixels: Tensor) -> None:
+        """Look at the next frame if it is due, or the first after a cut, which starts anew."""
+        coarse = pixels[:, ::_COARSE, ::_COARSE].float()
+        cut = self.before is None or self.before.shape != coarse.shape
+        if self.before is not None and not cut:
+            cut = float((coarse - self.before).abs().mean()) > _CUT
+        self.before = coarse
+        if cut:
+            self.degree = self.areas = None
+        if cut or self.count % _LOOK_EVERY == 0:
+            self._update(pixels)
+        self.count += 1
+
+    def _update(self, pixels: Tensor) -> None:
         found = look_at(self.look, pixels, self.knowledge, self.strength)
         full = degree_map(found, self.knowledge, *pixels.shape[1:])
         degree = F.avg_pool2d(full[None, None], _REDUCED, ceil_mode=True)[0, 0]
@@ -141,8 +157,7 @@ def _convert(
                 continue
             for frame in packets.frames(packet):
                 pixels = _upright(frame)
-                if count % _LOOK_EVERY == 0:
-                    smoothed.update(pixels)
+                smoothed.follow(pixels)
                 pictures.put(smoothed.render(pixels), frame)
                 count += 1
                 progress.update()

@@ -17,10 +17,10 @@ from defilter.global_look import GlobalLook
 from defilter.sampling import DEFAULT_COUNT, UnusableTemplate, sample_areas, usable_pixels
 from defilter.unet import squash
 
-SURE = 0.8  # weight of a category; other pixels would blur the looks
+SURE = 0.95  # weight of a category; other pixels would blur the looks
 # Spread of the network's features over the areas of a template: at or below the first, it has one
 # look all over; from the second on, each area one of its own.
-ONE_LOOK, OWN_LOOKS = 0.090, 0.115
+ONE_LOOK, OWN_LOOKS = 0.098, 0.120
 
 
 def area_looks(

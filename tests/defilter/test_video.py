@@ -1,3 +1,4 @@
+import itertools
 from fractions import Fraction
 from pathlib import Path
 
@@ -5,11 +6,13 @@ import av
 import numpy as np
 import pytest
 import torch
+from torch import Tensor
 
 from codec.mapping import ColourMapping
-from defilter.knowledge import NOTHING
+from defilter.faces import Face
+from defilter.knowledge import NOTHING, Knowledge
 from defilter.look import Look
-from defilter.video import VideoError, render_video
+from defilter.video import VideoError, _Smoothed, render_video
 
 
 def darker() -> Look:
@@ -118,3 +121,31 @@ def test_what_is_no_video_leaves_nothing(tmp_path: Path) -> None:
     with pytest.raises(VideoError, match=r"text\.mp4: expected a video"):
         render_video(darker(), tmp_path / "text.mp4", tmp_path / "out/a.mp4", NOTHING)
     assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_degrees_follow_slowly_but_jump_at_cuts() -> None:
+    """A face moves away, then the picture is cut to one without a face."""
+    follow = _Smoothed(darker(), Knowledge(faces=_FaceAt()), None)  # type: ignore[arg-type]
+    still = torch.full((3, 96, 96), 100, dtype=torch.uint8)
+    kept = []
+    for number in range(36):
+        frame = still.clone()
+        frame[0, 0, 0] = 20 if number < 12 else 80  # where `_FaceAt` sees a face
+        follow.follow(frame)
+        assert follow.degree is not None
+        kept.append(float(follow.degree[2:10, 2:10].mean()))
+    assert kept[11] < 0.8 and kept[35] > 0.9
+    steps = [abs(b - a) for a, b in itertools.pairwise(kept)]
+    assert max(steps) < 0.4 * (kept[35] - kept[0])  # no jump
+    face = still.clone()
+    face[0, 0, 0] = 20
+    follow.follow(face + 100)  # a cut, though no look is due
+    assert follow.degree is not None
+    assert float(follow.degree[2:10, 2:10].mean()) == pytest.approx(kept[0], abs=0.01)
+
+
+class _FaceAt:
+    """Sees a face where the first red value says so."""
+
+    def __call__(self, pixels: Tensor) -> list[Face]:
+        return [Face(16, 16, 60, 60, 0.9)] if int(pixels[0, 0, 0]) % 100 == 20 else []
