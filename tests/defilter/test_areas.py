@@ -181,8 +181,8 @@ def graded(picture: Tensor, tint: tuple[float, float, float]) -> Tensor:
 
 def test_areas_of_a_template_that_was_graded_in_parts_get_looks_of_their_own() -> None:
     network = default_network()
-    photo = squash(read_picture(embedded_photos()[0]).floats()[None], 256)[0]
-    warm, cold = graded(photo, (1.0, 0.7, 0.3)), graded(photo, (0.3, 0.6, 1.0))
+    photo = squash(read_picture(embedded_photos()[1]).floats()[None], 256)[0]
+    warm, cold = graded(photo, (1.0, 0.6, 0.15)), graded(photo, (0.15, 0.5, 1.0))
     parts = torch.cat((warm[:, :128], cold[:, 128:]), 1)
     looks = area_looks(network, look_from_templates(network, [parts]), [parts], [halves(60)])
     grey = torch.full((1, 3, 1, 1), 0.5)

@@ -128,15 +128,15 @@ def test_degrees_follow_slowly_but_jump_at_cuts() -> None:
     follow = _Smoothed(darker(), Knowledge(faces=_FaceAt()), None)  # type: ignore[arg-type]
     still = torch.full((3, 96, 96), 100, dtype=torch.uint8)
     kept = []
-    for number in range(36):
+    for number in range(48):
         frame = still.clone()
         frame[0, 0, 0] = 20 if number < 12 else 80  # where `_FaceAt` sees a face
         follow.follow(frame)
         assert follow.degree is not None
         kept.append(float(follow.degree[2:10, 2:10].mean()))
-    assert kept[11] < 0.8 and kept[35] > 0.9
+    assert kept[11] < 0.8 and kept[47] > 0.9
     steps = [abs(b - a) for a, b in itertools.pairwise(kept)]
-    assert max(steps) < 0.4 * (kept[35] - kept[0])  # no jump
+    assert max(steps) < 0.4 * (kept[47] - kept[0])  # no jump
     face = still.clone()
     face[0, 0, 0] = 20
     follow.follow(face + 100)  # a cut, though no look is due
