@@ -20,7 +20,8 @@ def main(config: DictConfig) -> None:
         if "HYDRA_FULL_ERROR" in os.environ:
             raise
         hint = "; HYDRA_FULL_ERROR=1 shows more" if isinstance(error, TypeError) else ""
-        reason = " ".join(str(error.__cause__ or error).split())
+        wrapped = isinstance(error, InstantiationException) and error.__cause__
+        reason = " ".join(str(wrapped or error).split())
         sys.exit(f"evaluate.py: {reason}{hint}")
     for failure in result.failures:
         print(f"evaluate.py: {failure}", file=sys.stderr)

@@ -202,15 +202,20 @@ def sample_pair(before: Tensor, after: Tensor, count: int = DEFAULT_COUNT) -> tu
     return before.flatten(1)[:, chosen].T, after.flatten(1)[:, chosen].T
 
 
-def inverse_mapping(network: nn.Module, template: Tensor, degree: int = 4) -> ColourMapping:
+def inverse_mapping(
+    network: nn.Module, template: Tensor, degree: int = 4, labels: Tensor | None = None
+) -> ColourMapping:
     """The mapping that de-filters a picture at full resolution, fitted on its squashed copy.
 
     Args:
         template: (3, H, W) in [0, 1].
+        degree: of the mapping.
+        labels: categories, (S, S) int64 with S = FIT_SIZE, for Fig. 3.
     """
     device = next(network.parameters()).device
     small = squash(template[None], FIT_SIZE).to(device)
+    told = None if labels is None else labels[None].to(device)
     with torch.no_grad():
-        removed = remove_look(network, small, None).float().clamp(0, 1)[0].cpu()
+        removed = remove_look(network, small, told).float().clamp(0, 1)[0].cpu()
     pixels = small[0].cpu().flatten(1).T
     return fit_least_squares(pixels, removed.flatten(1).T, degree, "rgb", RIDGE_ESTIMATES)

@@ -43,8 +43,13 @@ class Knowledge:
         The first are areas where the look has none of its own; the second is the judge, if the
         look's scene was seen by another classifier, which the log says.
         """
-        areas = self.areas if look.categories else None
-        scene = self.scene
+        scene, areas = self.scene, self.areas if look.categories else None
+        if areas and not set(areas.categories) & set(look.categories):
+            areas = None
+            logger.warning(
+                "the look knows %s, and of these the photos' areas none: it is rendered as a whole",
+                ", ".join(look.categories),
+            )
         if scene and look.scene and look.scene.network != scene.fingerprint:
             scene = None
             logger.warning(
@@ -57,26 +62,29 @@ class Knowledge:
 NOTHING = Knowledge()
 
 
-@cache
 def everything(
     scene: bool = True, faces: bool = True, areas: bool = True, saliency: bool = True
 ) -> Knowledge:
     """What ships, or a part of it, loaded once."""
     return Knowledge(
-        scene=load_judge() if scene else None,
-        faces=FaceDetector() if faces else None,
-        areas=load_segmenter() if areas else None,
-        saliency=load_saliency() if saliency else None,
+        scene=_judge() if scene else None,
+        faces=_detector() if faces else None,
+        areas=_segmenter() if areas else None,
+        saliency=_saliency() if saliency else None,
     )
 
 
+_judge, _detector = cache(load_judge), cache(FaceDetector)
+_segmenter, _saliency = cache(load_segmenter), cache(load_saliency)
+
+
 def suited(look: Look) -> Knowledge:
-    """What a look can use: nothing for a LUT or the look of a pair, which say nothing of scenes."""
-    taken = look.scene is not None or bool(look.categories)
+    """What a look can use: nothing for a LUT or the look of a pair, which render everywhere."""
+    taken = "network" in look.provenance  # from pictures alone, by a network
     return everything(look.scene is not None, taken, bool(look.categories), saliency=False)
 
 
-def reduced(pixels: Tensor) -> Tensor:
+def network_view(pixels: Tensor) -> Tensor:
     """What those networks see of (3, H, W) integers: in [0, 1], at most _REDUCED pixels long."""
     step = max(1, max(pixels.shape[1:]) // (2 * _REDUCED))  # skip what the mean would not miss
     x = pixels[None, :, ::step, ::step].float() / torch.iinfo(pixels.dtype).max

@@ -1,7 +1,6 @@
 """A look: what makes a filtered photo out of a clean one, and the files that carry it."""
 
 import json
-import math
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -165,8 +164,8 @@ def _from_json(content: dict[str, Any]) -> Look:
 def _scene_from_json(content: dict[str, Any]) -> SceneView:
     features = [float(x) for x in content["features"]]
     confidence = float(content["confidence"])
-    if not 0 < len(features) <= MAX_FEATURES or not all(math.isfinite(x) for x in features):
-        raise ValueError(f"expected 1 to {MAX_FEATURES} finite scene features")
+    if not 0 < len(features) <= MAX_FEATURES or not all(abs(x) <= 1 for x in features):
+        raise ValueError(f"expected 1 to {MAX_FEATURES} scene features from -1 to 1")
     if not 0 <= confidence <= 1:
         raise ValueError(f"expected a confidence from 0 to 1, got {confidence}")
     return SceneView(str(content["name"]), confidence, features, str(content["network"]))

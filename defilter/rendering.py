@@ -16,12 +16,12 @@ from codec.mapping import ColourMapping
 from codec.render import render_mapping
 from defilter.areas.segmenter import AreaMap
 from defilter.faces import Face
-from defilter.knowledge import Knowledge, reduced
+from defilter.knowledge import Knowledge, network_view
 from defilter.look import Look
 from defilter.scene.similarity import SceneView
 
 _ROWS_AT_ONCE = 64
-_LEAST_WEIGHT = 0.02  # of an area anywhere in some rows; less is not seen
+_LEAST_WEIGHT = 0.02  # of an area; what has less counts as none
 
 
 class Seen(NamedTuple):
@@ -32,12 +32,14 @@ class Seen(NamedTuple):
         scene: of the photo, or None.
         faces: boxes.
         areas: the map of categories, or None.
+        strength: of the user; 1 where it was left open.
     """
 
     degree: float
     scene: SceneView | None
     faces: list[Face]
     areas: AreaMap | None
+    strength: float = 1.0
 
 
 def look_at(
@@ -51,14 +53,14 @@ def look_at(
     """
     scene, areas, degree = None, None, 1.0 if strength is None else strength
     if knowledge.scene is not None or knowledge.areas is not None:
-        small = reduced(pixels)
+        small = network_view(pixels)
         areas = None if knowledge.areas is None else knowledge.areas(small)
         if knowledge.scene is not None:
             (scene,) = knowledge.scene.look_at(small[None])
             if strength is None and look.scene is not None:
                 degree = knowledge.scene.similarity(look.scene, scene)
     faces = knowledge.faces(pixels) if knowledge.faces is not None else []
-    return Seen(degree, scene, faces, areas)
+    return Seen(degree, scene, faces, areas, 1.0 if strength is None else strength)
 
 
 def describe(seen: Seen, look: Look) -> str:
@@ -82,7 +84,7 @@ def degree_map(seen: Seen, knowledge: Knowledge, height: int, width: int) -> Ten
     protection = knowledge.protection
     if knowledge.literal:
         level = protection.literal_levels(seen.faces, height, width)
-        return torch.where(level > 0, 1 - level, seen.degree)
+        return torch.where(level > 0, seen.strength * (1 - level), seen.degree)
     return seen.degree * (1 - protection.levels(seen.faces, height, width))
 
 
@@ -120,10 +122,11 @@ def _render_areas(
         rows = slice(top, min(height, top + _ROWS_AT_ONCE))
         strip = pixels[:, rows]
         weights = areas.enlarged(height, width, rows)[list(own)]
+        weights = ((weights - _LEAST_WEIGHT) / (1 - _LEAST_WEIGHT)).clamp(min=0)
         used = [
             (weight, mapping)
             for weight, mapping in zip(weights, own.values(), strict=True)
-            if float(weight.max()) > _LEAST_WEIGHT
+            if float(weight.max()) > 0
         ]
         rest = (1 - sum((weight for weight, _ in used), torch.zeros(()))).clamp(min=0)
         total = look.render(strip, degree).float() * rest

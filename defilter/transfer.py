@@ -25,12 +25,12 @@ from defilter.extract import (
     look_from_pair,
     look_from_templates,
 )
-from defilter.knowledge import Knowledge, everything, reduced, suited
+from defilter.knowledge import Knowledge, everything, network_view, suited
 from defilter.look import Look
 from defilter.rendering import Seen, describe, look_at, render
 from defilter.sampling import UnusableTemplate, usable_pixels
 from defilter.scene.similarity import SceneView, pool_views
-from defilter.unet import PRESET_SIZE, squash
+from defilter.unet import PRESET_SIZE, AreaDefilterUNet, squash
 from defilter.video import EXTENSIONS as VIDEO_EXTENSIONS
 from defilter.video import render_video
 from defilter.weights import default_network, fingerprint
@@ -117,7 +117,7 @@ def extract(
         network,
         squashed,
         masks=None if knowledge.saliency is None else salient,
-        labels=None if knowledge.areas is None else [x.labels(FIT_SIZE, FIT_SIZE) for x in areas],
+        labels=None if knowledge.areas is None else [_told(network, x) for x in areas],
         provenance={"templates": names, "network": fingerprint(network)},
     )
     look = replace(
@@ -133,7 +133,7 @@ def extract(
 def _look_at_template(picture: Picture, name: str, knowledge: Knowledge) -> _Template:
     squashed = squash(picture.floats()[None], PRESET_SIZE)
     usable_pixels(squash(squashed, FIT_SIZE)[0])
-    small = reduced(picture.pixels)
+    small = network_view(picture.pixels)
     scene, areas, salient = None, None, None
     if knowledge.scene is not None:
         (scene,) = knowledge.scene.look_at(small[None])
@@ -144,6 +144,21 @@ def _look_at_template(picture: Picture, name: str, knowledge: Knowledge) -> _Tem
         labels = found.labels(PRESET_SIZE, PRESET_SIZE)
         salient = labels == found.categories.index("salient")
     return _Template(name, squashed[0], scene, areas, salient)
+
+
+def _told(network: nn.Module, areas: AreaMap) -> Tensor:
+    """(FIT_SIZE, FIT_SIZE) categories for a network of Fig. 3.
+
+    Raises:
+        ValueError: it was trained with other categories.
+    """
+    known = network.categories if isinstance(network, AreaDefilterUNet) else len(areas.categories)
+    if known != len(areas.categories):
+        raise ValueError(
+            f"expected the {known} categories that the network was trained with, got "
+            f"{', '.join(areas.categories)}"
+        )
+    return areas.labels(FIT_SIZE, FIT_SIZE)
 
 
 def extract_pair(before: PathLike, after: PathLike, fit: PairFit = fit_pair) -> Extraction:
@@ -183,8 +198,11 @@ def apply(
 
 
 def remove(picture: Picture, network: nn.Module | None = None) -> Picture:
-    """A picture without its look, at full resolution."""
-    mapping = inverse_mapping(network or default_network(), picture.floats())
+    """A picture without its look, at full resolution; a network of Fig. 3 is told the areas."""
+    network = network or default_network()
+    segment = everything().areas if isinstance(network, AreaDefilterUNet) else None
+    labels = None if segment is None else _told(network, segment(network_view(picture.pixels)))
+    mapping = inverse_mapping(network, picture.floats(), labels=labels)
     return picture.with_pixels(render_mapping(picture.pixels, mapping))
 
 
@@ -218,12 +236,16 @@ def apply_to_files(
     for source, target in zip(videos, targets, strict=True):
         try:
             done = render_video(look, source, target, knowledge, strength)
-        except (ValueError, OSError) as error:
-            result.failures.append(str(error))
+        except Exception as error:  # whatever one file does, the others are still done
+            result.failures.append(_sentence(source, error))
             continue
-        result.written.append((source, target))
         if done.note:
             result.failures.append(f"{source}: {done.note}; {done.frames} frames are in {target}")
+            continue
+        result.written.append((source, target))
+        if knowledge.scene is not None:
+            low, high = done.degrees
+            result.notes.append(f"{target}: degrees {low:.2f} to {high:.2f}")
     return result
 
 
@@ -331,8 +353,11 @@ def convert_each(
             picture, seen = convert(read_picture(source))
             write_picture(picture, target)
         except Exception as error:  # whatever one file does, the others are still done
-            message = " ".join(str(error).split()) or type(error).__name__
-            failure = message if str(source) in message else f"{source}: {message}"
-            yield Done(source, target, None, failure)
+            yield Done(source, target, None, _sentence(source, error))
         else:
             yield Done(source, target, seen, "")
+
+
+def _sentence(source: Path, error: Exception) -> str:
+    message = " ".join(str(error).split()) or type(error).__name__
+    return message if str(source) in message else f"{source}: {message}"

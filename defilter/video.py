@@ -28,7 +28,7 @@ EXTENSIONS = (".mp4", ".mov", ".mkv", ".m4v", ".webm", ".avi")
 _LOOK_EVERY = 6  # frames: what is seen changes slowly
 _REDUCED = 8
 _COARSE, _CUT = 16, 40.0  # every so many pixels; grey levels between frames that make a cut
-_FOLLOW = 0.35  # share of what is newly seen in what is used, each time
+_FOLLOW = 0.07  # share of the way to what was seen last, each frame
 _CRF = "18"
 _BT709, _LIMITED = 1, 1  # numbers of ITU-T H.273 and of FFmpeg
 _LAYOUTS = {1: "mono", 2: "stereo", 6: "5.1", 8: "7.1"}
@@ -40,9 +40,10 @@ class VideoError(ValueError):
 
 
 class VideoDone(NamedTuple):
-    """Frames that were rendered, and a sentence if the file ended early."""
+    """Frames rendered, their least and greatest degree, a sentence if the file broke off."""
 
     frames: int
+    degrees: tuple[float, float]
     note: str
 
 
@@ -51,47 +52,54 @@ class _Smoothed:
 
     def __init__(self, look: Look, knowledge: Knowledge, strength: float | None):
         self.look, self.knowledge, self.strength = look, knowledge, strength
-        self.areas: AreaMap | None = None
-        self.degree: Tensor | None = None  # (h, w), an eighth of the size
-        self.before: Tensor | None = None  # the last frame, coarsely
         self.count = 0
+        self.before: Tensor | None = None  # the last frame, coarsely
+        self.shape: torch.Size | None = None
+        self.seen: tuple[Tensor, AreaMap | None] | None = None  # degree (h, w) and areas
+        self.used: tuple[Tensor, AreaMap | None] | None = None  # the same, with the delay
+        self.degrees = (1.0, 0.0)
 
     def follow(self, pixels: Tensor) -> None:
-        """Look at the next frame if it is due, or the first after a cut, which starts anew."""
+        """Look at the next frame if it is due, or if it is the first after a cut."""
         coarse = pixels[:, ::_COARSE, ::_COARSE].float()
-        cut = self.before is None or self.before.shape != coarse.shape
+        cut = self.before is None or self.shape != pixels.shape
         if self.before is not None and not cut:
             cut = float((coarse - self.before).abs().mean()) > _CUT
-        self.before = coarse
-        if cut:
-            self.degree = self.areas = None
+        self.before, self.shape = coarse, pixels.shape
         if cut or self.count % _LOOK_EVERY == 0:
-            self._update(pixels)
+            self.seen = self._look(pixels)
+        assert self.seen is not None
+        self.used = self.seen if cut or self.used is None else _between(self.used, self.seen)
         self.count += 1
 
-    def _update(self, pixels: Tensor) -> None:
+    def _look(self, pixels: Tensor) -> tuple[Tensor, AreaMap | None]:
         found = look_at(self.look, pixels, self.knowledge, self.strength)
+        low, high = self.degrees
+        self.degrees = min(low, found.degree), max(high, found.degree)
         full = degree_map(found, self.knowledge, *pixels.shape[1:])
-        degree = F.avg_pool2d(full[None, None], _REDUCED, ceil_mode=True)[0, 0]
-        if self.degree is not None:
-            degree = torch.lerp(self.degree, degree, _FOLLOW)
-        self.degree = degree
-        areas = found.areas
-        if areas is not None and self.areas is not None:
-            weights = torch.lerp(self.areas.weights, areas.weights, _FOLLOW)
-            areas = AreaMap(areas.categories, weights)
-        self.areas = areas
+        return F.avg_pool2d(full[None, None], _REDUCED, ceil_mode=True)[0, 0], found.areas
 
     def render(self, pixels: Tensor) -> Tensor:
-        assert self.degree is not None
-        everywhere = Seen(1.0, None, [], self.areas)
-        low, high = (float(x) for x in self.degree.aminmax())
+        assert self.used is not None
+        degree, areas = self.used
+        everywhere = Seen(1.0, None, [], areas)
+        low, high = (float(x) for x in degree.aminmax())
         if high - low < 1 / 512:
             return render(self.look, pixels, everywhere._replace(degree=high), self.knowledge)
         looked = render(self.look, pixels, everywhere, self.knowledge)
-        size = [_REDUCED * n for n in self.degree.shape]
-        degree = F.interpolate(self.degree[None, None], size, mode="bilinear")[0, 0]
-        return blend(pixels, looked, degree[: pixels.shape[1], : pixels.shape[2]])
+        size = [_REDUCED * n for n in degree.shape]
+        enlarged = F.interpolate(degree[None, None], size, mode="bilinear")[0, 0]
+        return blend(pixels, looked, enlarged[: pixels.shape[1], : pixels.shape[2]])
+
+
+def _between(
+    used: tuple[Tensor, AreaMap | None], seen: tuple[Tensor, AreaMap | None]
+) -> tuple[Tensor, AreaMap | None]:
+    """One frame's way from what is used to what was seen."""
+    (degree, areas), (target, found) = used, seen
+    if areas is not None and found is not None:
+        found = AreaMap(areas.categories, torch.lerp(areas.weights, found.weights, _FOLLOW))
+    return torch.lerp(degree, target, _FOLLOW), found
 
 
 def render_video(
@@ -120,7 +128,7 @@ def render_video(
             done = _convert(given, made, _Smoothed(look, knowledge, strength), size, source.name)
         unfinished.replace(target)
     except FFmpegError as error:
-        raise VideoError(f"{source}: expected a video ({error.strerror})") from error
+        raise VideoError(f"{source}: could not be converted ({error.strerror})") from error
     finally:
         unfinished.unlink(missing_ok=True)
     return done
@@ -128,7 +136,7 @@ def render_video(
 
 def _upright_size(source: Path) -> tuple[int, int]:
     """Height and width of the first frame, which says how the file is turned."""
-    with av.open(str(source)) as given:
+    with contextlib.suppress(FFmpegError), av.open(str(source)) as given:
         if given.streams.video:
             for frame in given.decode(video=0):
                 height, width = _upright(frame).shape[1:]
@@ -164,7 +172,37 @@ def _convert(
         pictures.finish()
         for sound in sounds.values():
             sound.finish()
-    return VideoDone(count, packets.note)
+    return VideoDone(count, smoothed.degrees, packets.note)
+
+
+class _Rising:
+    """Times that rise: where a file starts anew in its middle, what follows is moved."""
+
+    def __init__(self) -> None:
+        self.last: int | None = None
+        self.moved = 0
+        self.step = 1
+
+    def __call__(self, time: int | None, step: int | None = None) -> int:
+        """The time of the next frame or packet.
+
+        Args:
+            time: in the stream's unit; None follows the last.
+            step: usual distance; None is that of the last two.
+        """
+        self.step = step or self.step
+        if self.last is None:
+            self.last = 0 if time is None else time
+            return self.last
+        if time is None:
+            self.last += self.step
+            return self.last
+        if time + self.moved <= self.last:
+            self.moved = self.last + self.step - time
+        if step is None:
+            self.step = time + self.moved - self.last
+        self.last = time + self.moved
+        return self.last
 
 
 class _Pictures:
@@ -173,7 +211,7 @@ class _Pictures:
     def __init__(
         self, made: av.container.OutputContainer, like: VideoStream, size: tuple[int, int]
     ):
-        self.made = made
+        self.made, self.times = made, _Rising()
         self.stream = made.add_stream("libx264", rate=like.average_rate or 25)
         self.stream.options = {"crf": _CRF}
         self.height, self.width = (n + n % 2 for n in size)
@@ -194,7 +232,7 @@ class _Pictures:
         array = pixels.permute(1, 2, 0).contiguous().numpy()
         frame = VideoFrame.from_ndarray(array, format="rgb24")
         frame = frame.reformat(format="yuv420p", dst_colorspace=_BT709, dst_color_range=_LIMITED)
-        frame.pts, frame.time_base = like.pts, like.time_base
+        frame.pts, frame.time_base = self.times(like.pts), like.time_base
         self.made.mux(self.stream.encode(frame))
 
     def finish(self) -> None:
@@ -205,6 +243,7 @@ class _Sound:
     """A sound track of an output: copied, or encoded anew where .mp4 has no place for it."""
 
     def __init__(self, made: av.container.OutputContainer, track: AudioStream):
+        self.times = _Rising()
         self.made, self.copied = made, track.codec_context.name in _COPIED_SOUND
         if self.copied:
             self.stream = made.add_stream_from_template(track)
@@ -219,6 +258,9 @@ class _Sound:
                 for frame in packet.decode():
                     self.made.mux(self.stream.encode(frame))
         elif packet.dts is not None:
+            shown_later = (packet.pts or packet.dts) - packet.dts
+            packet.dts = self.times(packet.dts, packet.duration)
+            packet.pts = packet.dts + shown_later
             packet.stream = self.stream
             self.made.mux(packet)
 

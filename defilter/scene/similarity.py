@@ -146,14 +146,14 @@ class SceneJudge:
         Raises:
             ValueError: views of another classifier.
         """
-        sure = min(one.confidence, other.confidence) >= self.least_confidence
-        if sure and one.name == other.name:
-            return 1.0
         if not {one.network, other.network} <= {self.fingerprint}:
             raise ValueError(
                 f"expected scenes seen by the classifier {self.fingerprint}, "
                 f"got {one.network or 'none'} and {other.network or 'none'}"
             )
+        sure = min(one.confidence, other.confidence) >= self.least_confidence
+        if sure and one.name == other.name:
+            return 1.0
         a, b = (torch.tensor([view.features]) for view in (one, other))
         if not a.shape[1] == b.shape[1] == len(self.space.whitening):
             raise ValueError(

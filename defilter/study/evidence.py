@@ -4,6 +4,7 @@ Axes: H W pixels of a map.
 """
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -36,7 +37,7 @@ class Evidence(NamedTuple):
         strength: rendering degree outside faces.
         numbers: more, as JSON values.
         faces: left, top, width, height of each, as shares of the photo's sides.
-        degree: (H, W) in [0, 1].
+        degree: (H, W) in [0, 1], or None where it is in its file alone.
         area_map: (3, H, W) in [0, 1], or None.
         areas: what the colours of the map stand for.
     """
@@ -45,7 +46,7 @@ class Evidence(NamedTuple):
     strength: float
     numbers: dict[str, object]
     faces: list[tuple[float, float, float, float]]
-    degree: Tensor
+    degree: Tensor | None
     area_map: Tensor | None
     areas: list[Area]
 
@@ -54,12 +55,15 @@ def gather(seen: Seen, look: Look, knowledge: Knowledge, height: int, width: int
     """Evidence of a photo of that size."""
     scale = min(1.0, MAP_SIDE / max(height, width))
     size = [max(1, round(n * scale)) for n in (height, width)]
-    small = seen._replace(
-        faces=[face._replace(left=face.left * scale, top=face.top * scale,
-                             width=face.width * scale, height=face.height * scale)
-               for face in seen.faces]
-    )  # fmt: skip
-    degree = degree_map(small, knowledge, *size)
+    faces = [
+        face._replace(left=face.left * scale, top=face.top * scale,
+                      width=face.width * scale, height=face.height * scale)
+        for face in seen.faces
+    ]  # fmt: skip
+    protection = replace(knowledge.protection, least_side=knowledge.protection.least_side * scale)
+    degree = degree_map(
+        seen._replace(faces=faces), replace(knowledge, protection=protection), *size
+    )
     areas, area_map = [], None
     if seen.areas is not None:
         area_map = paint(seen.areas.labels(*size)[None])[0]
@@ -76,17 +80,22 @@ def gather(seen: Seen, look: Look, knowledge: Knowledge, height: int, width: int
         "faces": [face._asdict() for face in seen.faces],
         "areas": {area.name: area.share for area in areas},
     }
-    faces = [
+    boxes = [
         (f.left / width, f.top / height, f.width / width, f.height / height) for f in seen.faces
     ]
-    return Evidence(describe(seen, look), seen.degree, numbers, faces, degree, area_map, areas)
+    return Evidence(describe(seen, look), seen.degree, numbers, boxes, degree, area_map, areas)
+
+
+def without_maps(evidence: Evidence) -> Evidence:
+    """What is kept of photos that the page only links to: there may be thousands."""
+    return evidence._replace(degree=None, area_map=None)
 
 
 def write_maps(evidence: Evidence, path: Path) -> None:
     """PATH.degree.png (grey, 255 is degree 1), PATH.areas.png (in colours) and PATH.json."""
-    maps = {"degree": evidence.degree.expand(3, -1, -1), "areas": evidence.area_map}
-    for name, drawn in maps.items():
+    for name, drawn in {"degree": evidence.degree, "areas": evidence.area_map}.items():
         if drawn is not None:
-            write_pixels(path.with_name(f"{path.name}.{name}.png"), quantise(drawn, torch.uint8))
+            pixels = quantise(drawn.expand(3, -1, -1), torch.uint8)
+            write_pixels(path.with_name(f"{path.name}.{name}.png"), pixels)
     text = json.dumps(evidence.numbers, indent=1, ensure_ascii=False)
     write_atomically(path.with_name(f"{path.name}.json"), f"{text}\n".encode())

@@ -24,7 +24,7 @@ from defilter.study.evidence import Evidence
 
 MOST_SLIDERS = 24
 SLIDER_SIDE = 1024
-MAP_SIDE = 320
+THUMBNAIL_SIDE = 320
 SHEET_SIDE, SHEET_COLUMNS, SHEET_PHOTOS = 320, 4, 12
 _PAGE = Path(__file__).with_name("report.html")
 _CHANNELS = (("red", "#d33"), ("green", "#2a2"), ("blue", "#36d"))
@@ -130,13 +130,14 @@ def _boxes(evidence: Evidence | None) -> str:
 
 def _maps(evidence: Evidence | None) -> str:
     """Degree and areas beside the slider, small."""
-    if evidence is None:
+    if evidence is None or evidence.degree is None:
         return ""
-    degree = evidence.degree.expand(3, -1, -1)
+    degree = evidence.degree
+    drawn = reduced(degree.expand(3, -1, -1), THUMBNAIL_SIDE)
     parts = [
-        f'<img alt="degree map" src="{_data_url(reduced(degree, MAP_SIDE))}">'
-        f"<p>degree {float(evidence.degree.min()):.2f} to {float(evidence.degree.max()):.2f}, "
-        f"mean {float(evidence.degree.mean()):.2f}</p>"
+        f'<img alt="degree map" src="{_data_url(drawn)}">'
+        f"<p>degree {float(degree.min()):.2f} to {float(degree.max()):.2f}, "
+        f"mean {float(degree.mean()):.2f}</p>"
     ]
     if evidence.area_map is not None:
         names = " ".join(
@@ -144,7 +145,7 @@ def _maps(evidence: Evidence | None) -> str:
             f"{html.escape(area.name)} {area.share:.0%}{'*' if area.own_look else ''}</span>"
             for area in evidence.areas
         )
-        picture = _data_url(reduced(evidence.area_map, MAP_SIDE))
+        picture = _data_url(reduced(evidence.area_map, THUMBNAIL_SIDE))
         parts.append(f'<img alt="area map" src="{picture}"><p class="names">{names}</p>')
     return f'<div class="maps">{"".join(parts)}</div>'
 

@@ -18,11 +18,10 @@ from codec.image_io import (
 from codec.photos import embedded_photos
 from defilter.coverage import photo_coverage
 from defilter.extract import Extraction
-from defilter.knowledge import Knowledge, everything
-from defilter.knowledge import reduced as reduced_pixels
+from defilter.knowledge import Knowledge, everything, network_view
 from defilter.look import save_look
 from defilter.study.demonstration import demonstration_look
-from defilter.study.evidence import gather, write_maps
+from defilter.study.evidence import gather, without_maps, write_maps
 from defilter.study.report import (
     MOST_SLIDERS,
     Comparison,
@@ -158,11 +157,15 @@ def _compare(
     evidence = None
     if done.seen is not None:
         seen = done.seen
-        if knowledge.areas is not None:  # to be shown, whether the look has a use for it or not
-            seen = seen._replace(areas=knowledge.areas(reduced_pixels(picture.pixels)))
+        if (
+            knowledge.areas is not None and seen.areas is None
+        ):  # to be shown, whether the look has a use for it or not
+            seen = seen._replace(areas=knowledge.areas(network_view(picture.pixels)))
         evidence = gather(seen, extraction.look, knowledge, *photo.shape[1:])
         write_maps(evidence, out / MAPS / name)
     with_picture = number < MOST_SLIDERS
+    if evidence is not None and not with_picture:
+        evidence = without_maps(evidence)
     return Comparison(
         name.as_posix(),
         reduced(photo) if with_picture else None,

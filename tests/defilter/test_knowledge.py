@@ -16,8 +16,14 @@ from codec.image_io import Picture, quantise, read_picture, write_picture
 from codec.mapping import ColourMapping, identity_coefficients
 from codec.photos import embedded_photos
 from defilter.__main__ import main
-from defilter.areas.segmenter import AreaMap, load_saliency, load_segmenter, torchvision_segmenter
-from defilter.knowledge import Knowledge, everything, reduced, suited
+from defilter.areas.segmenter import (
+    AreaMap,
+    Segmenter,
+    load_saliency,
+    load_segmenter,
+    torchvision_segmenter,
+)
+from defilter.knowledge import Knowledge, everything, network_view, suited
 from defilter.look import Look, LookFileError, load_look, save_look
 from defilter.scene.similarity import SceneView
 from defilter.study import transfer
@@ -96,10 +102,10 @@ def test_a_table_and_the_look_of_a_pair_render_everywhere(portrait: Path) -> Non
     assert torch.equal(defilter.apply(dark, picture).pixels, expected)
     judge = everything().scene
     assert judge is not None
-    (view,) = judge.look_at(reduced(picture.pixels)[None])
-    known = suited(replace(dark, scene=view))
+    (view,) = judge.look_at(network_view(picture.pixels)[None])
+    known = suited(replace(dark, scene=view, provenance={"network": "x"}))
     assert known.scene is not None and known.faces is not None and known.areas is None
-    kept = defilter.apply(replace(dark, scene=view), picture).pixels
+    kept = defilter.apply(dark, picture, knowledge=known).pixels
     assert not torch.equal(kept, expected) and torch.equal(kept[:, 400:], expected[:, 400:])
 
 
@@ -165,11 +171,15 @@ def test_figure_3_is_told_the_areas(template: Path, tmp_path: Path) -> None:
     loaded = defilter.load_network(tmp_path / "fig3.safetensors")
     look = defilter.extract([template], loaded).look
     assert look.categories  # fitted to the pairs of each area
-    for command in (
-        ["extract", str(template), "-o", str(tmp_path / "x.json"), "--no-areas"],
-        ["remove", str(template), "-o", str(tmp_path / "out")],
-    ):
-        assert main([*command, "--weights", str(tmp_path / "fig3.safetensors")]) == 1
+    weights = ["--weights", str(tmp_path / "fig3.safetensors")]
+    extract = ["extract", str(template), "-o", str(tmp_path / "x.json"), *weights]
+    assert main(extract) == 0
+    assert main(["remove", str(template), "-o", str(tmp_path / "out"), *weights]) == 0
+    assert main([*extract, "--no-areas"]) == 1
+    transfer.run(str(template), str(template), str(tmp_path / "t"), None, weights[1])
+    two = Segmenter(torch.nn.Conv2d(3, 2, 1), ["a", "b"])
+    with pytest.raises(ValueError, match="expected the 7 categories"):
+        defilter.extract([template], loaded, Knowledge(areas=two))
 
 
 def test_weights_of_another_architecture_are_one_sentence(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from codec.mapping import ColourMapping
 from defilter.faces import Face
 from defilter.knowledge import NOTHING, Knowledge
 from defilter.look import Look
-from defilter.video import VideoError, _Smoothed, render_video
+from defilter.video import VideoError, _Rising, _Smoothed, render_video
 
 
 def darker() -> Look:
@@ -128,20 +128,25 @@ def test_degrees_follow_slowly_but_jump_at_cuts() -> None:
     follow = _Smoothed(darker(), Knowledge(faces=_FaceAt()), None)  # type: ignore[arg-type]
     still = torch.full((3, 96, 96), 100, dtype=torch.uint8)
     kept = []
-    for number in range(48):
+    for number in range(80):
         frame = still.clone()
         frame[0, 0, 0] = 20 if number < 12 else 80  # where `_FaceAt` sees a face
         follow.follow(frame)
-        assert follow.degree is not None
-        kept.append(float(follow.degree[2:10, 2:10].mean()))
-    assert kept[11] < 0.8 and kept[47] > 0.9
+        kept.append(used(follow))
+    assert kept[11] < 0.8 and kept[-1] > 0.95
     steps = [abs(b - a) for a, b in itertools.pairwise(kept)]
-    assert max(steps) < 0.4 * (kept[47] - kept[0])  # no jump
+    assert max(steps) < 0.1 * (kept[-1] - kept[0])  # no jump
     face = still.clone()
     face[0, 0, 0] = 20
     follow.follow(face + 100)  # a cut, though no look is due
-    assert follow.degree is not None
-    assert float(follow.degree[2:10, 2:10].mean()) == pytest.approx(kept[0], abs=0.01)
+    assert used(follow) == pytest.approx(kept[0], abs=0.01)
+    follow.follow(face[:, :90, :90])  # frames may change their size
+    assert follow.render(face[:, :90, :90]).shape == (3, 90, 90)
+
+
+def used(follow: _Smoothed) -> float:
+    assert follow.used is not None
+    return float(follow.used[0][2:10, 2:10].mean())
 
 
 class _FaceAt:
@@ -149,3 +154,25 @@ class _FaceAt:
 
     def __call__(self, pixels: Tensor) -> list[Face]:
         return [Face(16, 16, 60, 60, 0.9)] if int(pixels[0, 0, 0]) % 100 == 20 else []
+
+
+def test_times_that_start_anew_are_moved(tmp_path: Path) -> None:
+    rising = _Rising()
+    assert [rising(t) for t in (10, 20, 30, 0, 10, None, 40)] == [10, 20, 30, 40, 50, 60, 80]
+    sound = _Rising()
+    assert [sound(t, 8) for t in (0, 8, 0, 8)] == [0, 8, 16, 24]
+    streams = (tmp_path / "a.ts", tmp_path / "b.ts")
+    for stream in streams:
+        with av.open(str(stream), "w", format="mpegts") as made:
+            out = made.add_stream("libx264", rate=25)
+            out.width, out.height, out.pix_fmt = 64, 48, "yuv420p"
+            for number in range(6):
+                array = np.full((48, 64, 3), 40 * number, dtype=np.uint8)
+                frame = av.VideoFrame.from_ndarray(array, format="rgb24")
+                frame.pts = number
+                made.mux(out.encode(frame))
+            made.mux(out.encode(None))
+    (tmp_path / "joined.ts").write_bytes(b"".join(stream.read_bytes() for stream in streams))
+    done = render_video(darker(), tmp_path / "joined.ts", tmp_path / "out.mp4", NOTHING)
+    at, _ = frames(tmp_path / "out.mp4")
+    assert done.frames == len(at) and done.frames >= 11 and at == sorted(set(at))
