@@ -75,7 +75,8 @@ def look_from_templates(
         templates: (3, H, W) pictures in [0, 1] of any size, all with one look.
         degree, space: of the mapping.
         ridge: None is what validation looks chose: 1e-6 for a `GlobalLook`, 1e-3 for pairs.
-        masks: salient targets, (H, W) bool for each template, that get more of the samples.
+        masks: salient targets, (H, W) bool for each template, that get more of the pairs that
+            numbers are fitted to; a `GlobalLook` needs none.
         labels: categories, (S, S) int64 for each template with S = FIT_SIZE, for Fig. 3.
         count: samples over all templates.
 
@@ -98,15 +99,18 @@ def look_from_templates(
             told = None if labels is None else torch.stack(list(labels)).to(device)
             removed = remove_look(network, squashed, told)
     removed = removed.float().clamp(0, 1).cpu()
-    before, after = _sample_pairs(removed, squashed.cpu(), usable, masks, count)
+    before, after = _sample_pairs(removed, squashed.cpu(), usable, None, count)
+    coverage = look_coverage(before)
     if estimate is None:
+        if masks is not None:
+            before, after = _sample_pairs(removed, squashed.cpu(), usable, masks, count)
         ridge = RIDGE_ESTIMATES if ridge is None else ridge
         mapping = fit_least_squares(before, after, degree, space, ridge)
     else:
         ridge = RIDGE_FORWARD if ridge is None else ridge
         colours, rendered = (x[0].cpu() for x in natural_pairs(estimate.forward))
         mapping = fit_least_squares(colours, rendered, degree, space, ridge)
-    look = Look(mapping, coverage=look_coverage(before), provenance=provenance or {})
+    look = Look(mapping, coverage=coverage, provenance=provenance or {})
     return Extraction(look, removed, before, after)
 
 
@@ -126,7 +130,7 @@ def _sample_pairs(
             chosen = sample_balanced(clean, index, each, generator)
         else:
             mask = F.interpolate(masks[number][None, None].float(), template.shape[1:])[0, 0] > 0.5
-            chosen = sample_masked(mask, index, each, generator)
+            chosen = sample_masked(mask, clean, index, each, generator)
         before.append(clean.flatten(1)[:, chosen].T)
         after.append(template.flatten(1)[:, chosen].T)
     return torch.cat(before), torch.cat(after)

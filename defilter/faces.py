@@ -139,20 +139,26 @@ class Protection:
     extension: float = 1.2
     blocks: int = 5
     sigma: float = 0.33
-    plateau: float = 3.5
+    plateau: float = 4.0
     least_side: float = 84.0
 
     def table(self) -> Tensor:
         """(k, k) protection level of each block: 1 in the middle."""
-        centres = (torch.arange(self.blocks) + 0.5) / self.blocks * 2 - 1
+        centres = (torch.arange(self.blocks) - (self.blocks - 1) / 2) * 2 / self.blocks
         square = centres[:, None] ** 2 + centres**2
         return (self.plateau * torch.exp(-square / (2 * self.sigma**2))).clamp(max=1)
 
     def levels(self, faces: list[Face], height: int, width: int) -> Tensor:
         """(H, W) float32 level in [0, 1], interpolated between blocks; the larger of two faces."""
-        ringed = F.pad(self.table(), (1, 1, 1, 1))  # nothing outside, without a step
+        ringed = F.pad(self.table(), (1, 1, 1, 1))  # nothing from the border on, without a step
         wide = [self._widened(face) for face in faces]
-        return self._drawn(ringed, 1 + 2 / self.blocks, "bilinear", wide, height, width)
+        return self._drawn(ringed, "bilinear", wide, height, width)
+
+    def _stretched(self, place: Tensor) -> Tensor:
+        """Where in the ringed table: the ring's middle is the border, not half a block outside."""
+        last = 1 - 1 / self.blocks
+        beyond = (place.abs() - last).clamp(min=0)
+        return (place + place.sign() * beyond) * self.blocks / (self.blocks + 2)
 
     def _widened(self, face: Face) -> Face:
         width, height = (max(n, self.least_side / self.extension) for n in face[2:4])
@@ -161,15 +167,15 @@ class Protection:
 
     def literal_levels(self, faces: list[Face], height: int, width: int) -> Tensor:
         """The same block by block, as the seed has it."""
-        return self._drawn(self.table(), 1.0, "nearest", faces, height, width)
+        return self._drawn(self.table(), "nearest", faces, height, width)
 
     def _drawn(
-        self, table: Tensor, reach: float, mode: str, faces: list[Face], height: int, width: int
+        self, table: Tensor, mode: str, faces: list[Face], height: int, width: int
     ) -> Tensor:
-        """The table over each face's box, enlarged `reach` times about its centre."""
+        """The table over each face's extended box; a ring around the blocks is the border."""
         levels = torch.zeros(height, width)
         for face in faces:
-            sides = [n * self.extension * reach for n in (face.height, face.width)]
+            sides = [n * self.extension for n in (face.height, face.width)]
             middle = (face.top + face.height / 2, face.left + face.width / 2)
             spans = [
                 range(max(0, round(m - side / 2)), min(n, round(m + side / 2)))
@@ -181,6 +187,8 @@ class Protection:
                 (torch.arange(span.start, span.stop) + 0.5 - m) / (side / 2)
                 for span, m, side in zip(spans, middle, sides, strict=True)
             ]
+            if len(table) > self.blocks:
+                places = [self._stretched(place) for place in places]
             grid = torch.stack(torch.meshgrid(places[1], places[0], indexing="xy"), -1)
             level = F.grid_sample(table[None, None], grid[None], mode, align_corners=False)[0, 0]
             window = levels[spans[0].start : spans[0].stop, spans[1].start : spans[1].stop]

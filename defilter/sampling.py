@@ -64,15 +64,17 @@ def sample_balanced(
 
 def sample_masked(
     mask: Tensor,
+    colours: Tensor,
     usable: Tensor,
     count: int,
     generator: torch.Generator,
     share: float | None = None,
 ) -> Tensor:
-    """N T indices inside a mask and N (1 - T) outside (paragraph 92).
+    """N T indices inside a mask and N (1 - T) outside (paragraph 92), balanced within each.
 
     Args:
         mask: (H, W) bool, the salient target.
+        colours: (3, H, W), see `sample_balanced`.
         share: T, above 0.5; None is 0.5 + 0.5 t, where t is the target's share of the picture.
 
     Raises:
@@ -83,14 +85,10 @@ def sample_masked(
     if not 0.5 < share <= 1 and bool(inside.any()):
         raise ValueError(f"expected a sampling weight T above 0.5 and at most 1, got {share}")
     if not bool(inside.any()) or bool(inside.all()):
-        return sample_uniform(usable, count, generator)
+        return sample_balanced(colours, usable, count, generator)
     number = round(count * share)
-    return torch.cat(
-        (
-            sample_uniform(usable[inside], number, generator),
-            sample_uniform(usable[~inside], count - number, generator),
-        )
-    )
+    parts = (usable[inside], number), (usable[~inside], count - number)
+    return torch.cat([sample_balanced(colours, *part, generator) for part in parts if part[1]])
 
 
 def sample_areas(

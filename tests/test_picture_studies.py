@@ -11,12 +11,13 @@ from torch import Tensor
 from codec.image_io import Picture, write_picture
 from codec.interchange import save_hald
 from codec.lut import identity_lut
+from codec.metrics import psnr
 from defilter.areas.data import IGNORED, NOT_THE_MASK, Labelled
 from defilter.areas.segmenter import AreaMap
 from defilter.data.look_split import split_table
 from defilter.faces import Face
 from defilter.study import areas, faces, transfer_speed
-from defilter.unet import AreaDefilterUNet, DefilterUNet
+from defilter.unet import AreaDefilterUNet, DefilterUNet, squash
 from tests.conftest import colourful
 
 CATEGORIES = ("ground", "person", "sky")
@@ -79,6 +80,12 @@ def test_figure_3_against_figure_2() -> None:
     tables = torch.stack([identity_lut(5) * factor for factor in (0.3, 0.6, 0.9)])
     drawn = areas._draw([labelled(0), labelled(1)], tables, 3, 3, 2)
     rows = areas._remove_rows(Knowing(), told, untold, drawn)  # type: ignore[arg-type]
+    filtered = areas._graded(drawn[0].template, drawn[0].tables)[None] / 255
+    clean = drawn[0].template.pixels[None] / 255
+    assert rows["template"][0] == pytest.approx(
+        float(psnr(squash(filtered, 64), squash(clean, 64)))
+    )
+    assert rows["Fig. 3"] != rows["Fig. 2"] != rows["default network"]
     assert set(rows) == {"template", "default network", "Fig. 2", "Fig. 3", "Fig. 3, true areas"}
 
 
@@ -108,7 +115,7 @@ def test_areas_from_folders(tmp_path: Path) -> None:
         base = tmp_path / "street" / "test" / f"{number}"
         write_picture(Picture(one.pixels, file_format="JPEG"), base.with_suffix(".jpg"))
         write_picture(Picture(one.labels[None].expand(3, -1, -1)), base.with_suffix(".png"))
-    for number in range(60):
+    for number in range(68):
         base = tmp_path / "people" / f"{number}"
         write_picture(Picture(colourful(32, 48), file_format="JPEG"), base.with_suffix(".jpg"))
         mask = torch.zeros(3, 32, 48, dtype=torch.uint8)

@@ -79,8 +79,11 @@ def load_people(
     if folder is None:
         return []
     paths = sorted(Path(folder).glob("*.png"), key=lambda path: path.stem)
-    if not paths:
-        raise ValueError(f"{folder}: expected pictures NAME.jpg with masks NAME.png")
+    if len(paths) < PEOPLE_HELD_OUT + 10:
+        raise ValueError(
+            f"{folder}: expected at least {PEOPLE_HELD_OUT + 10} pictures NAME.jpg with masks "
+            f"NAME.png, of which the last {PEOPLE_HELD_OUT} are for testing; got {len(paths)}"
+        )
     known, test = paths[:-PEOPLE_HELD_OUT], paths[-PEOPLE_HELD_OUT:]
     chosen = {
         "train": [p for i, p in enumerate(known) if i % 10 != 5],

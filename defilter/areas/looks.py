@@ -17,6 +17,7 @@ from defilter.global_look import GlobalLook
 from defilter.sampling import DEFAULT_COUNT, UnusableTemplate, sample_areas, usable_pixels
 from defilter.unet import squash
 
+LEAST_PIXELS = 64  # of an area in all templates' squashed size
 SURE = 0.95  # weight of a category; other pixels would blur the looks
 # Spread of the network's features over the areas of a template: at or below the first, it has one
 # look all over; from the second on, each area one of its own.
@@ -62,14 +63,14 @@ def _looks_of_palettes(
         labels = found.labels(height, width, SURE)
         for name, share in found.shares().items():
             inside = labels == found.categories.index(name)
-            if int(inside.sum()) >= FIT_SIZE:
-                gathered[name].append(palette(template, inside))
+            with contextlib.suppress(UnusableTemplate):
+                own = palette(template, inside)
+                gathered[name].append(own)
                 shares[name] += share
     looks, features = {}, {}
     for name, palettes in gathered.items():
-        with contextlib.suppress(UnusableTemplate):
-            looks[name] = look_from_templates(network, palettes).look.mapping
-            features[name] = _features(network, palettes)
+        looks[name] = look_from_templates(network, palettes).look.mapping
+        features[name] = _features(network, palettes)
     trust = _trust(features, shares)
     return {} if trust == 0 else {
         name: ColourMapping(torch.lerp(whole.coefficients, own.coefficients, trust), whole.space)
@@ -104,12 +105,19 @@ def palette(picture: Tensor, inside: Tensor) -> Tensor:
 
     Args:
         picture: (3, H, W).
-        inside: (H, W) bool, at least one pixel.
+        inside: (H, W) bool.
+
+    Raises:
+        UnusableTemplate: hardly any pixel, or all are clipped or of one colour.
     """
     index = inside.flatten().nonzero()[:, 0]
+    if len(index) < LEAST_PIXELS:
+        raise UnusableTemplate(f"expected at least {LEAST_PIXELS} pixels, got {len(index)}")
     even = torch.linspace(0, len(index) - 1, FIT_SIZE**2, dtype=torch.float64).long()
     colours = picture.flatten(1)[:, index[even]]
-    return colours[:, colours.mean(0).argsort(stable=True)].reshape(3, FIT_SIZE, FIT_SIZE)
+    ordered = colours[:, colours.mean(0).argsort(stable=True)].reshape(3, FIT_SIZE, FIT_SIZE)
+    usable_pixels(ordered)
+    return ordered
 
 
 def _looks_of_pairs(

@@ -7,15 +7,12 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from codec.lut import apply_trilinear
-from codec.metrics import psnr
 from defilter.areas.data import Labelled, resize
 from defilter.data import effects
 from defilter.data.look_bank import LookBank, Looks
-from defilter.task import log_mse
-from defilter.unet import remove_look
 
 
 class GradedAreas(NamedTuple):
@@ -105,38 +102,3 @@ def grade_areas(clean: Tensor, labels: Tensor, tables: Tensor) -> Tensor:
         looked = apply_trilinear(clean, tables[:, number]).clamp(0, 1)
         graded = torch.where((labels == number)[:, None], looked, graded)
     return graded
-
-
-class AreaDefilterTask(nn.Module):
-    """De-filter pictures whose categories have looks of their own.
-
-    Args:
-        network: Fig. 3, which is told the categories, or Fig. 2, which is not.
-    """
-
-    def __init__(self, network: nn.Module):
-        super().__init__()
-        self.network = network
-
-    def _removed(self, batch: GradedAreas) -> Tensor:
-        return remove_look(self.network, batch.filtered, batch.labels).float()
-
-    def forward(self, batch: GradedAreas) -> tuple[Tensor, dict[str, Tensor]]:
-        loss = log_mse(self._removed(batch), batch.clean).mean()
-        return loss, {"loss": loss.detach()}
-
-    @torch.no_grad()
-    def evaluate(self, batch: GradedAreas) -> dict[str, Tensor]:
-        """PSNR in dB, (N,) each."""
-        removed = self._removed(batch).clamp(0, 1)
-        return {
-            "template": psnr(batch.filtered, batch.clean),
-            "removed": psnr(removed, batch.clean),
-        }
-
-    @torch.no_grad()
-    def preview(self, batch: GradedAreas) -> Tensor:
-        """(N, 3, S, 4 S): template, de-filtered, truth, categories as greys."""
-        grey = batch.labels[:, None] / max(1, int(batch.labels.max()))
-        row = (batch.filtered, self._removed(batch), batch.clean, grey.expand(-1, 3, -1, -1))
-        return torch.cat(row, 3).clamp(0, 1)

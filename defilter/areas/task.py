@@ -1,12 +1,16 @@
-"""Training of the segmentation network."""
+"""Training of the segmentation network, and of a de-filter network that is told the areas."""
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from codec.metrics import psnr
 from defilter.areas.colours import paint
 from defilter.areas.data import IGNORED, NOT_THE_MASK, AreaBatch
 from defilter.areas.network import SegmentNet
+from defilter.areas.pairs import GradedAreas
+from defilter.task import log_mse
+from defilter.unet import remove_look
 
 
 class SegmentTask(nn.Module):
@@ -71,3 +75,38 @@ class SegmentTask(nn.Module):
         found = self.network(batch.pixels).argmax(1)
         maps = [paint(x).to(batch.pixels) for x in (found, batch.labels)]
         return torch.cat((batch.pixels, *maps), 3)
+
+
+class AreaDefilterTask(nn.Module):
+    """De-filter pictures whose categories have looks of their own.
+
+    Args:
+        network: Fig. 3, which is told the categories, or Fig. 2, which is not.
+    """
+
+    def __init__(self, network: nn.Module):
+        super().__init__()
+        self.network = network
+
+    def _removed(self, batch: GradedAreas) -> Tensor:
+        return remove_look(self.network, batch.filtered, batch.labels).float()
+
+    def forward(self, batch: GradedAreas) -> tuple[Tensor, dict[str, Tensor]]:
+        loss = log_mse(self._removed(batch), batch.clean).mean()
+        return loss, {"loss": loss.detach()}
+
+    @torch.no_grad()
+    def evaluate(self, batch: GradedAreas) -> dict[str, Tensor]:
+        """PSNR in dB, (N,) each."""
+        removed = self._removed(batch).clamp(0, 1)
+        return {
+            "template": psnr(batch.filtered, batch.clean),
+            "removed": psnr(removed, batch.clean),
+        }
+
+    @torch.no_grad()
+    def preview(self, batch: GradedAreas) -> Tensor:
+        """(N, 3, S, 4 S): template, de-filtered, truth, categories as greys."""
+        grey = batch.labels[:, None] / max(1, int(batch.labels.max()))
+        row = (batch.filtered, self._removed(batch), batch.clean, grey.expand(-1, 3, -1, -1))
+        return torch.cat(row, 3).clamp(0, 1)

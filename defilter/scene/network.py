@@ -1,8 +1,8 @@
 """The scene classifier of US 2025/0252542 Fig. 13: five convolutions, fc6, fc7, classes.
 
 It sees luma alone, and of luma which pixel is brighter than which: curves, as looks are made of,
-change nothing. With mean and contrast taken out instead, 12 looks left the class of 88 % of photos
-as it was, so 96 %.
+change next to nothing. With mean and contrast taken out instead, 12 looks left the class of 88 % of
+photos as it was, so 96 %.
 
 Axes: N picture, H W pixels, F feature, K class.
 """

@@ -80,7 +80,7 @@ def run(
         drawn = _draw(streets, bank.tables, len(segment.categories), looks, pairs)
         sections[title] = _summary(_render_rows(segment, told, drawn), "whole look")
     if told is not None and untold is not None:
-        drawn = _draw(streets, bank.tables, len(segment.categories), 7, 4 * pairs)
+        drawn = _draw(streets, bank.tables, kinds, kinds, 4 * pairs)
         sections["De-filtering, each category with a look of its own, dB"] = _summary(
             _remove_rows(segment, told, untold, drawn), "Fig. 2"
         )

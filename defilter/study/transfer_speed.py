@@ -39,6 +39,7 @@ before = peak()
 started = time.perf_counter()
 {work}
 seconds = time.perf_counter() - started
+assert not result.failures, result.failures
 print(json.dumps([seconds, peak() / 2**20, before / 2**20]))
 """
 
@@ -63,28 +64,24 @@ def run(photo: str | None, threads: int, runs: int, megapixels: float, out: str)
             jpeg = Picture(quantise(picture, torch.uint8), file_format="JPEG")
             write_picture(jpeg, folder / f"{stem}.jpg")
         _write_video(large, folder / "clip.mp4")
-        one, parts_look, to, clip, out_folder = (
+        one, parted, photo_file, clip, target = (
             repr(str(folder / n))
             for n in ("template.jpg", "parts.jpg", "photo.jpg", "clip.mp4", "out")
         )
-        video = (
-            f"started = time.perf_counter(); defilter.apply_to_files(look, [{clip}], {out_folder}"
-        )
-        size = f"{megapixels:g} MP"
-        works = {
-            f"transfer, {size}, with everything":
-                f"defilter.transfer([{one}], [{to}], {out_folder})",
-            f"transfer, {size}, with everything, template graded in parts":
-                f"defilter.transfer([{parts_look}], [{to}], {out_folder})",
-            f"transfer, {size}, the look alone":
-                f"defilter.transfer([{one}], [{to}], {out_folder}, knowledge=defilter.NOTHING)",
-            "video, 1080p, with everything":
-                f"look = defilter.extract([{one}]).look; {video})",
-            "video, 1080p, with everything, template graded in parts":
-                f"look = defilter.extract([{parts_look}]).look; {video})",
-            "video, 1080p, the look alone":
-                f"look = defilter.extract([{one}]).look; {video}, knowledge=defilter.NOTHING)",
-        }  # fmt: skip
+        bare = ", knowledge=defilter.NOTHING"
+        works = {}
+        for kind, template, how in (
+            ("with everything", one, ""),
+            ("with everything, template graded in parts", parted, ""),
+            ("the look alone", one, bare),
+        ):
+            works[f"transfer, {megapixels:g} MP, {kind}"] = (
+                f"result = defilter.transfer([{template}], [{photo_file}], {target}{how})"
+            )
+            works[f"video, 1080p, {kind}"] = (
+                f"look = defilter.extract([{template}]).look; started = time.perf_counter(); "
+                f"result = defilter.apply_to_files(look, [{clip}], {target}{how})"
+            )
         measured: dict[str, list[list[float]]] = {what: [] for what in works}
         for _ in range(runs):
             for what, work in works.items():
@@ -134,7 +131,8 @@ def _measured(work: str, threads: int) -> list[float]:
     code = _MEASURE.format(work=work, threads=threads)
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     if done.returncode:
-        raise ValueError(f"a measured process failed: {done.stderr.strip().splitlines()[-1]}")
+        reason = done.stderr.strip().splitlines()[-1:] or [f"status {done.returncode}"]
+        raise ValueError(f"a measured process failed: {reason[0]}")
     return [float(x) for x in json.loads(done.stdout.strip().splitlines()[-1])]
 
 

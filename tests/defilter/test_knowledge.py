@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import skimage.data
 import torch
+import torch.nn.functional as F
 import torchvision
 from safetensors.torch import save_file
 from torch import Tensor
@@ -25,6 +26,7 @@ from defilter.areas.segmenter import (
 )
 from defilter.knowledge import Knowledge, everything, network_view, suited
 from defilter.look import Look, LookFileError, load_look, save_look
+from defilter.rendering import degree_map, look_at
 from defilter.scene.similarity import SceneView
 from defilter.study import transfer
 from defilter.study.demonstration import demonstration_look
@@ -66,6 +68,7 @@ def test_extract_keeps_the_scene_and_says_what_networks_saw(template: Path) -> N
     bare = defilter.extract([template], knowledge=defilter.NOTHING).look
     assert bare.scene is None and bare.categories == {}
     assert torch.equal(bare.mapping.coefficients, look.mapping.coefficients)
+    assert bare.coverage == look.coverage
 
 
 def test_apply_with_the_file_is_transfer(template: Path, portrait: Path, tmp_path: Path) -> None:
@@ -223,6 +226,14 @@ def test_maps_and_numbers_are_files(template: Path, portrait: Path, tmp_path: Pa
     face = numbers["faces"][0]
     middle = int(face["top"] + face["height"] / 2), int(face["left"] + face["width"] / 2)
     assert degree[middle] < 0.02
+    large = F.interpolate(read_picture(portrait).pixels[None].float(), scale_factor=4)[0]
+    write_picture(Picture(large.to(torch.uint8)), tmp_path / "large.png")
+    transfer.run(str(template), str(tmp_path / "large.png"), str(tmp_path / "l"), 1.0, None)
+    drawn = read_picture(tmp_path / "l/maps/large.png.degree.png").pixels[0] / 255
+    seen = look_at(Look(ColourMapping(identity_coefficients())), large.to(torch.uint8),
+                   everything(scene=False, areas=False))  # fmt: skip
+    true = degree_map(seen, everything(), *large.shape[1:])
+    assert float((1 - drawn).mean()) == pytest.approx(float((1 - true).mean()), rel=0.02)
     off = Knowledge()
     transfer.run(str(template), str(portrait), str(tmp_path / "off"), None, None, off)
     assert not (tmp_path / "off/maps/portrait.png.areas.png").exists()

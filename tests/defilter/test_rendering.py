@@ -1,4 +1,5 @@
 import pytest
+import skimage.data
 import torch
 from torch import Tensor
 
@@ -111,5 +112,24 @@ def test_the_user_is_right_about_the_strength() -> None:
 
 
 def test_faces_are_looked_for_only_where_they_are_wanted() -> None:
-    assert look_at(LOOK, PHOTO, Knowledge(faces=FaceDetector())).faces == []
-    assert look_at(LOOK, PHOTO, NOTHING).faces == []
+    portrait = torch.from_numpy(skimage.data.astronaut()).permute(2, 0, 1)
+    assert len(look_at(LOOK, portrait, Knowledge(faces=FaceDetector())).faces) == 1
+    assert look_at(LOOK, portrait, NOTHING).faces == []
+
+
+def test_an_explicit_strength_holds_in_literal_boxes_too() -> None:
+    literal = Knowledge(literal=True, faces=lambda _: [FACE])  # type: ignore[arg-type]
+    dark = Look(times(0.5))
+    for strength in (0.0, 0.3):
+        found = look_at(dark, PHOTO, literal, strength)
+        assert degree_map(found, literal, 90, 120).max() <= strength + 1e-6
+    assert torch.equal(render(dark, PHOTO, look_at(dark, PHOTO, literal, 0.0), literal), PHOTO)
+
+
+def test_weights_that_fade_leave_no_seam() -> None:
+    """An area that fades away over many rows, through the least weight that counts."""
+    fading = torch.stack((torch.linspace(1, 0, 400), torch.linspace(0, 1, 400)))
+    areas = AreaMap(("sky", "town"), fading[:, :, None].expand(-1, -1, 30).contiguous())
+    flat = torch.full((3, 400, 30), 240, dtype=torch.uint8)
+    rows = render(LOOK, flat, seen(areas=areas), NOTHING)[0, :, 15].float()
+    assert rows.diff().abs().max() <= 1 and rows[-1] - rows[0] > 50

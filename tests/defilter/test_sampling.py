@@ -12,6 +12,8 @@ from defilter.sampling import (
     usable_pixels,
 )
 
+COLOURS = torch.rand(3, 100, 100)
+
 
 def generator() -> torch.Generator:
     return torch.Generator().manual_seed(0)
@@ -55,7 +57,7 @@ def test_uniform_has_no_repeats_while_it_can() -> None:
 def test_masks_get_n_t_samples(share: float | None) -> None:
     mask = torch.zeros(100, 100, dtype=torch.bool)
     mask[:, :20] = True  # t = 0.2
-    chosen = sample_masked(mask, torch.arange(10_000), 4000, generator(), share)
+    chosen = sample_masked(mask, COLOURS, torch.arange(10_000), 4000, generator(), share)
     inside = int(mask.flatten()[chosen].sum())
     assert len(chosen) == 4000
     assert inside == round(4000 * (0.6 if share is None else share))
@@ -64,10 +66,10 @@ def test_masks_get_n_t_samples(share: float | None) -> None:
 def test_masks_refuse_small_weights_and_bear_empty_ones() -> None:
     mask = torch.zeros(10, 10, dtype=torch.bool)
     usable = torch.arange(100)
-    assert len(sample_masked(mask, usable, 4000, generator())) == 4000
+    assert len(sample_masked(mask, torch.rand(3, 10, 10), usable, 4000, generator())) == 4000
     mask[0] = True
     with pytest.raises(ValueError, match=r"above 0\.5"):
-        sample_masked(mask, usable, 4000, generator(), share=0.5)
+        sample_masked(mask, torch.rand(3, 10, 10), usable, 4000, generator(), share=0.5)
 
 
 def test_areas_get_at_least_a_tenth_and_small_ones_nothing() -> None:
