@@ -64,7 +64,8 @@ def test_looks_by_category_against_one() -> None:
     tables = torch.stack([identity_lut(5) * factor for factor in (0.3, 0.6, 0.9)])
     drawn = areas._draw([labelled(0), labelled(1), labelled(2)], tables, 3, 3, 2)
     assert len(drawn) == 2 and drawn[0].tables.shape == (3, 3, 5, 5, 5)
-    rows = areas._render_rows(Knowing(), None, drawn)  # type: ignore[arg-type]
+    told = AreaDefilterUNet(3, True, (4, 8, 8)).eval()
+    rows = areas._render_rows(Knowing(), told, drawn)  # type: ignore[arg-type]
     assert all(len(values) == 2 for values in rows.values())
     assert min(rows["by category, oracle"]) > 35 > max(rows["photo"])
     one = areas._draw([labelled(0), labelled(1)], tables, 3, 1, 4)

@@ -6,6 +6,7 @@ Axes: M template, C channel, H W pixels, K category, S side of what the network 
 import contextlib
 from collections import defaultdict
 from collections.abc import Sequence
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +18,7 @@ from defilter.global_look import GlobalLook
 from defilter.sampling import DEFAULT_COUNT, UnusableTemplate, sample_areas, usable_pixels
 from defilter.unet import squash
 
+SHIPPED_FIG3 = Path(__file__).with_name("fig3.safetensors")
 LEAST_PIXELS = 64  # of an area in all templates' squashed size
 SURE = 0.95  # weight of a category; other pixels would blur the looks
 # Spread of the network's features over the areas of a template: at or below the first, it has one

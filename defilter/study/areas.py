@@ -19,7 +19,7 @@ from codec.mapping import RIDGE_ESTIMATES, fit_least_squares
 from codec.metrics import psnr
 from codec.study.record import Report, markdown_table, provenance
 from defilter.areas.data import NOT_THE_MASK, Labelled, load_people, load_street, resize
-from defilter.areas.looks import area_looks
+from defilter.areas.looks import SHIPPED_FIG3, area_looks
 from defilter.areas.pairs import grade_areas
 from defilter.areas.segmenter import AreaMap, Segmenter, load_segmenter
 from defilter.data.look_bank import load_looks
@@ -61,8 +61,8 @@ def run(
         split: `test`, or `val` to try things.
         pairs: of street pictures, for the looks.
         weights: segmentation network; None is the one that ships.
-        fig3, fig2: networks trained on pairs graded by category, one told the areas and one not;
-            None leaves their rows out.
+        fig3: trained on pairs graded by category and told the areas; None is the one that ships.
+        fig2: the same, but not told; None leaves the comparison out.
         out: folder for the results.
     """
     segment = load_segmenter(weights)
@@ -71,15 +71,17 @@ def run(
     bank = load_looks(look_folders, split, monochrome=False)
     if bank is None:
         raise ValueError("expected look_folders=[FILM,CREATIVE]")
-    told, untold = (None if path is None else load_network(path) for path in (fig3, fig2))
+    told = load_network(SHIPPED_FIG3 if fig3 is None else fig3)
+    untold = None if fig2 is None else load_network(fig2)
     sections = {"Segmentation, IoU in %": _segmentation(segment, streets, persons)}
+    kinds = len(segment.categories)
     for title, looks in (
-        ("Each category with a look of its own, dB on the photo", len(segment.categories)),
+        ("Each category with a look of its own, dB on the photo", kinds),
         ("One look all over, dB on the photo", 1),
     ):
-        drawn = _draw(streets, bank.tables, len(segment.categories), looks, pairs)
+        drawn = _draw(streets, bank.tables, kinds, looks, pairs)
         sections[title] = _summary(_render_rows(segment, told, drawn), "whole look")
-    if told is not None and untold is not None:
+    if untold is not None:
         drawn = _draw(streets, bank.tables, kinds, kinds, 4 * pairs)
         sections["De-filtering, each category with a look of its own, dB"] = _summary(
             _remove_rows(segment, told, untold, drawn), "Fig. 2"
@@ -150,7 +152,7 @@ def _graded(one: Labelled, tables: Tensor) -> Tensor:
 
 
 def _render_rows(
-    segment: Segmenter, told: nn.Module | None, pairs: Sequence[AreaPair]
+    segment: Segmenter, told: nn.Module, pairs: Sequence[AreaPair]
 ) -> dict[str, list[float]]:
     """PSNR of each pair over the pixels that have a category."""
     rows: dict[str, list[float]] = defaultdict(list)
@@ -159,24 +161,18 @@ def _render_rows(
         filtered, truth = _graded(template, tables), _graded(photo, tables)
         known = photo.labels < NOT_THE_MASK
         small = list(squash(filtered[None] / 255, PRESET_SIZE))
-        found, true = (
-            segment(filtered / 255).compact(PRESET_SIZE),
-            _true_map(template, segment.categories),
-        )
-        there, truly = segment(photo.pixels / 255), _true_map(photo, segment.categories)
+        found = segment(filtered / 255).compact(PRESET_SIZE)
+        there = segment(photo.pixels / 255)
+        true, truly = (_true_map(one, segment.categories) for one in (template, photo))
         whole = look_from_templates(network, small)
         owns = {
             "by category": (area_looks(network, whole, small, [found]), there),
             "by category, true areas": (area_looks(network, whole, small, [true]), truly),
             "by category, oracle": (_oracle(template, filtered, segment.categories), truly),
         }
-        if told is not None:
-            labels = [found.labels(FIT_SIZE, FIT_SIZE)]
-            seed = look_from_templates(told, small, labels=labels)
-            owns["Fig. 3 and pairs of each category"] = (
-                area_looks(told, seed, small, [found]),
-                there,
-            )
+        labels = [found.labels(FIT_SIZE, FIT_SIZE)]
+        seed = look_from_templates(told, small, labels=labels)
+        owns["Fig. 3, pairs of each category"] = area_looks(told, seed, small, [found]), there
         results = {"photo": photo.pixels, "whole look": whole.look.render(photo.pixels)}
         for name, (own, areas) in owns.items():
             seen = Seen(1.0, None, [], areas)
