@@ -1,6 +1,7 @@
 """What every measuring study saves with its figures: commit, versions, machine."""
 
 import contextlib
+import json
 import platform
 import subprocess
 from importlib import metadata
@@ -10,6 +11,7 @@ from typing import Any, NamedTuple
 import torch
 
 from codec.devices import gpu_name
+from codec.image_io import write_atomically
 
 
 class Report(NamedTuple):
@@ -66,3 +68,24 @@ def markdown_table(header: list[str], rows: list[list[str]]) -> str:
     """A Markdown table, first column left, the others right aligned."""
     lines = ["| " + " | ".join(header) + " |", "|---" + "|---:" * (len(header) - 1) + "|"]
     return "\n".join(lines + ["| " + " | ".join(row) + " |" for row in rows])
+
+
+def save_tables(
+    name: str, sections: dict[str, list[dict[str, str]]], out: str, **more: Any
+) -> Report:
+    """Write tables as OUT/NAME.md, and with their provenance as OUT/NAME.json.
+
+    Args:
+        name: of the study.
+        sections: by title, rows of cells by column.
+        out: folder.
+        more: JSON values that the record gets, too.
+    """
+    text = "\n\n".join(
+        f"## {title}\n\n" + markdown_table(list(rows[0]), [list(row.values()) for row in rows])
+        for title, rows in sections.items()
+    )
+    record = provenance() | {"sections": sections} | more
+    write_atomically(Path(out) / f"{name}.json", json.dumps(record, indent=1).encode())
+    write_atomically(Path(out) / f"{name}.md", f"{text}\n".encode())
+    return Report(f"{text}\n\nsaved in {out}", [])

@@ -91,6 +91,19 @@ def load_looks(
     return Looks(names, torch.stack(tables))
 
 
+def spread_looks(folders: Sequence[str | Path], split: str, count: int) -> Tensor:
+    """(count, 3, D, D, D) float32: colour looks of a split, evenly spread over it.
+
+    Raises:
+        ValueError: no folder.
+    """
+    looks = load_looks(folders, split)
+    if looks is None:
+        raise ValueError("expected folders with looks, got none")
+    chosen = torch.linspace(0, len(looks.tables) - 1, count).round().long()
+    return looks.tables[chosen].float()
+
+
 class LookBank:
     """Draws looks; a draw is a function of the generator alone.
 

@@ -105,6 +105,8 @@ def dataset_scenes(dataset: Any, most_per_class: int) -> Scenes:
             kept[label] = kept.get(label, 0) + 1
             parts.append(_small(pil_to_tensor(image.convert("RGB")) / 255))
             labels.append(label)
+        if len(parts) == most_per_class * len(getattr(dataset, "classes", ())):
+            break  # every class is full, and the dataset may be large
     return Scenes(torch.stack(parts), torch.tensor(labels))
 
 

@@ -3,21 +3,19 @@
 Axes: N pair, K category, H W pixels.
 """
 
-import json
 import random
 from collections import defaultdict
 from collections.abc import Sequence
-from pathlib import Path
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from codec.image_io import quantise, write_atomically
+from codec.image_io import quantise
 from codec.mapping import RIDGE_ESTIMATES, fit_least_squares
 from codec.metrics import psnr
-from codec.study.record import Report, markdown_table, provenance
+from codec.study.record import Report, save_tables
 from defilter.areas.data import NOT_THE_MASK, Labelled, load_people, load_street, resize
 from defilter.areas.looks import SHIPPED_FIG3, area_looks
 from defilter.areas.pairs import grade_areas
@@ -86,15 +84,7 @@ def run(
         sections["De-filtering, each category with a look of its own, dB"] = _summary(
             _remove_rows(segment, told, untold, drawn), "Fig. 2"
         )
-    text = "\n\n".join(
-        f"## {title}\n\n"
-        + markdown_table(list(rows[0]), [[str(x) for x in row.values()] for row in rows])
-        for title, rows in sections.items()
-    )
-    record = provenance() | {"split": split, "sections": sections}
-    write_atomically(Path(out) / "areas.json", json.dumps(record, indent=1).encode())
-    write_atomically(Path(out) / "areas.md", f"# Areas\n\n{text}\n".encode())
-    return Report(f"{text}\n\nsaved in {out}", [])
+    return save_tables("areas", sections, out, split=split)
 
 
 def _segmentation(

@@ -3,7 +3,6 @@
 Axes: H W pixels.
 """
 
-import json
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -14,10 +13,10 @@ import torch.nn.functional as F
 from torch import Tensor
 from tqdm import tqdm
 
-from codec.image_io import read_picture, write_atomically
+from codec.image_io import read_picture
 from codec.metrics import delta_e2000
-from codec.study.record import Report, markdown_table, provenance
-from defilter.data.look_bank import load_looks
+from codec.study.record import Report, save_tables
+from defilter.data.look_bank import spread_looks
 from defilter.faces import Face, FaceDetector
 from defilter.knowledge import Knowledge
 from defilter.look import look_from_table
@@ -40,24 +39,13 @@ def run(kodak: str, look_folders: list[str], out: str) -> Report:
     """
     portraits = {name: read_picture(Path(kodak) / f"{name}.png").pixels for name in PORTRAITS}
     portraits["astronaut"] = _tensor(skimage.data.astronaut())
-    bank = load_looks(look_folders, "test", monochrome=False)
-    if bank is None:
-        raise ValueError("expected look_folders=[FILM,CREATIVE]")
-    chosen = torch.linspace(0, len(bank.tables) - 1, _LOOKS).round().long()
     sections = {
         "Detection": _detection(portraits),
         f"Skin under {_LOOKS} looks, mean over {len(portraits)} portraits": _protection(
-            portraits, bank.tables[chosen].float()
+            portraits, spread_looks(look_folders, "test", _LOOKS)
         ),
     }
-    text = "\n\n".join(
-        f"## {title}\n\n" + markdown_table(list(rows[0]), [list(row.values()) for row in rows])
-        for title, rows in sections.items()
-    )
-    record = provenance() | {"sections": sections}
-    write_atomically(Path(out) / "faces.json", json.dumps(record, indent=1).encode())
-    write_atomically(Path(out) / "faces.md", f"# Faces\n\n{text}\n".encode())
-    return Report(f"{text}\n\nsaved in {out}", [])
+    return save_tables("faces", sections, out)
 
 
 def _tensor(array: object) -> Tensor:

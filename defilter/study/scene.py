@@ -3,9 +3,7 @@
 Axes: N picture, F feature.
 """
 
-import json
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -13,8 +11,8 @@ from tqdm import tqdm
 
 from codec.image_io import list_pictures, read_picture, write_atomically
 from codec.lut import apply_trilinear
-from codec.study.record import Report, markdown_table, provenance
-from defilter.data.look_bank import load_looks
+from codec.study.record import Report, save_tables
+from defilter.data.look_bank import spread_looks
 from defilter.scene.data import Scenes, load_scenes, split
 from defilter.scene.network import SceneClassifier, normal_scores, pooled, see
 from defilter.scene.similarity import (
@@ -81,7 +79,7 @@ def benchmark(
     label, features = _seen(network, test, judge.space.layer)
     right = (label == test.label).float()
     by_class = torch.stack([right[test.label == k].mean() for k in test.label.unique()])
-    tables = _tables(look_folders)
+    tables = spread_looks(look_folders, "test", _LOOKS)
     coloured = [
         read_picture(path).floats()
         for path, _ in list_pictures([photos])
@@ -91,7 +89,7 @@ def benchmark(
         raise ValueError(f"{photos}: expected photos that begin with bsds-, found none")
     grey = [y.expand(3, -1, -1) / 255 for y in test.luma]
     auc, spread = _similarity(judge, features, test.label)
-    rows: list[dict[str, Any]] = [
+    rows: list[dict[str, str]] = [
         {"what": "top-1, mean over classes", "figure": f"{100 * by_class.mean():.1f} %"},
         {"what": "top-1, worst class", "figure": f"{100 * by_class.min():.1f} %"},
         {"what": f"same class under {_LOOKS} looks, scenes",
@@ -103,11 +101,7 @@ def benchmark(
         {"what": "degrees of different classes, 5 % to 95 %",
          "figure": f"{spread[0]:.2f} to {spread[1]:.2f}"},
     ]  # fmt: skip
-    text = markdown_table(list(rows[0]), [[str(x) for x in row.values()] for row in rows])
-    record = provenance() | {"rows": rows, "pictures": len(test.label)}
-    write_atomically(Path(out) / "scene.json", json.dumps(record, indent=1).encode())
-    write_atomically(Path(out) / "scene.md", f"# Scenes\n\n{text}\n".encode())
-    return Report(f"{text}\n\nsaved in {out}", [])
+    return save_tables("scene", {"Scenes": rows}, out, pictures=len(test.label))
 
 
 def _seen(network: SceneClassifier, scenes: Scenes, layer: str) -> tuple[Tensor, Tensor]:
@@ -119,15 +113,6 @@ def _seen(network: SceneClassifier, scenes: Scenes, layer: str) -> tuple[Tensor,
             labels.append(network.classify(found["fc7"]).argmax(1))
             features.append(pooled(found[layer]))
     return torch.cat(labels), torch.cat(features)
-
-
-def _tables(folders: list[str]) -> Tensor:
-    """(_LOOKS, 3, D, D, D): test looks, evenly spread."""
-    bank = load_looks(folders, "test", monochrome=False)
-    if bank is None:
-        raise ValueError("expected look_folders=[FILM,CREATIVE]")
-    chosen = torch.linspace(0, len(bank.tables) - 1, _LOOKS).round().long()
-    return bank.tables[chosen]
 
 
 @torch.no_grad()
@@ -144,7 +129,7 @@ def _steady(network: SceneClassifier, pictures: list[Tensor], tables: Tensor) ->
     same = 0
     for batch in tqdm(batches, desc="looks", disable=None):
         plain = network(see(batch)).argmax(1)
-        for table in tables.float():
+        for table in tables:
             looked = apply_trilinear(batch, table.expand(len(batch), -1, -1, -1, -1)).clamp(0, 1)
             same += int((network(see(looked)).argmax(1) == plain).sum())
     return same / (len(pictures) * len(tables))

@@ -18,9 +18,9 @@ import torch.nn.functional as F
 from av.video.frame import VideoFrame
 from torch import Tensor
 
-from codec.image_io import Picture, quantise, read_picture, write_atomically, write_picture
+from codec.image_io import Picture, quantise, read_picture, write_picture
 from codec.photos import embedded_photos
-from codec.study.record import Report, markdown_table, provenance
+from codec.study.record import Report, save_tables
 from defilter.areas.segmenter import load_segmenter
 from defilter.study.demonstration import demonstration_look
 
@@ -87,12 +87,8 @@ def run(photo: str | None, threads: int, runs: int, megapixels: float, out: str)
             for what, work in works.items():
                 measured[what].append(_measured(work, threads))
     rows = [_row(what, entries) for what, entries in measured.items()]
-    text = markdown_table(list(rows[0]), [list(row.values()) for row in rows])
-    text = f"{threads} threads, median of {runs} (lowest to highest)\n\n{text}"
-    record = provenance() | {"threads": threads, "measured": measured}
-    write_atomically(Path(out) / "transfer_speed.json", json.dumps(record, indent=1).encode())
-    write_atomically(Path(out) / "transfer_speed.md", f"# Transfer speed\n\n{text}\n".encode())
-    return Report(f"{text}\n\nsaved in {out}", [])
+    title = f"{threads} threads, median of {runs} (lowest to highest)"
+    return save_tables("transfer_speed", {title: rows}, out, threads=threads, measured=measured)
 
 
 def _enlarged(picture: Tensor, megapixels: float) -> Tensor:

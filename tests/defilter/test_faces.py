@@ -7,20 +7,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from defilter.faces import Face, FaceDetector, Protection
+from defilter.study.faces import TEXTURES
 
 DETECT = FaceDetector()
-TEXTURES = (
-    "brick",
-    "grass",
-    "gravel",
-    "coins",
-    "moon",
-    "page",
-    "text",
-    "clock",
-    "coffee",
-    "rocket",
-)
 
 
 def tensor(array: object) -> Tensor:
