@@ -58,8 +58,9 @@ class AreaMap(NamedTuple):
 
     def shares(self) -> dict[str, float]:
         """Share of the picture that each category has, of those that are large enough to count."""
-        counts = torch.bincount(self.weights.argmax(0).flatten(), minlength=len(self.categories))
-        total = int(counts.sum())
+        weight, category = self.weights.max(0)
+        counts = torch.bincount(category[weight > 0], minlength=len(self.categories))
+        total = weight.numel()
         least = max(LEAST_AREA_SHARE * total, min(LEAST_AREA_PIXELS, total / 4))
         return {
             name: count / total

@@ -167,6 +167,8 @@ def test_few_pixels_are_no_area() -> None:
     weights[0] = 1
     weights[:, :3, :3] = torch.tensor([0.0, 1.0])[:, None, None]
     assert AreaMap(("a", "b"), weights).shares() == {"a": pytest.approx(1, abs=0.01)}
+    weights[:, 25:] = 0  # where nothing is known
+    assert AreaMap(("b", "a"), weights.flip(0)).shares() == {"a": pytest.approx(0.5, abs=0.01)}
 
 
 def halves(side: int) -> AreaMap:
