@@ -23,7 +23,7 @@ LEAST_PIXELS = 64  # of an area in all templates' squashed size
 SURE = 0.95  # weight of a category; other pixels would blur the looks
 # Spread of the network's features over the areas of a template: at or below the first, it has one
 # look all over; from the second on, each area one of its own.
-ONE_LOOK, OWN_LOOKS = 0.096, 0.120
+ONE_LOOK, OWN_LOOKS = 0.103, 0.125
 
 
 def area_looks(

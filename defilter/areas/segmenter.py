@@ -103,9 +103,11 @@ class Segmenter:
         h, w = (max(1, round(n * scale)) for n in (height, width))
         x = F.interpolate(picture[None].float(), (h, w), mode="bilinear", antialias=True)
         x = F.pad((x - self.mean) / self.deviation, (0, -w % STRIDE, 0, -h % STRIDE), "replicate")
+        x = torch.cat((x, x.flip(3)))  # mirrored, too: a little surer
         found = self.network(x.to(next(self.network.parameters(), x).device))
-        logits = (found["out"] if isinstance(found, dict) else found)[0, :, :h, :w].float()
-        chances = (SHARPNESS * logits).softmax(0)
+        logits = (found["out"] if isinstance(found, dict) else found).float()
+        chances = (SHARPNESS * logits).softmax(1)
+        chances = (chances[0] + chances[1].flip(2))[:, :h, :w] / 2
         weights = torch.zeros(len(self.categories), h, w, device=chances.device)
         weights.index_add_(0, torch.tensor(self.rows, device=chances.device), chances)
         return AreaMap(self.categories, weights.cpu())

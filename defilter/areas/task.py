@@ -34,7 +34,9 @@ class SegmentTask(nn.Module):
         self.register_buffer("weights", table, persistent=False)
 
     def forward(self, batch: AreaBatch) -> tuple[Tensor, dict[str, Tensor]]:
-        logits = self.network(batch.pixels).float()
+        # Weights in the loss shift what the network would say by their logarithms; put in here, they
+        # stay out of the network, whose chances are then true to how often categories occur.
+        logits = self.network(batch.pixels).float() + self.weights.log()[:, None, None]
         labels = batch.labels.long()
         known = labels < NOT_THE_MASK
         losses = F.cross_entropy(
