@@ -3,6 +3,7 @@
 import argparse
 import logging
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 from defilter.extract import fit_pair, fit_rough_pair
@@ -21,8 +22,9 @@ from defilter.weights import load_network
 LOOK_EXTENSIONS = (".cube", ".png", ".json")
 _SCENE = "hold back where the scenes of template and photo differ"
 _FACES = "keep the colours of faces"
-_AREAS = "looks of their own for sky, people, ground ..., where the template has them"
-_SALIENCY = "take most samples from what stands out in the template"
+_AREAS = "the template was graded in parts: looks for sky, people, ... (default: if it seems so)"
+_OWN = "own looks for sky, people, ground ..., if the look file has them"
+_SALIENCY = "most samples from what stands out (the default network needs none)"
 _USUAL = "By default scenes, faces and areas count if the look was taken from pictures (.json)."
 
 
@@ -105,7 +107,7 @@ def _knowledge(options: argparse.Namespace, usual: Knowledge | None = None) -> K
         chosen[name] = (
             asked if asked is not None else getattr(usual or everything(), name) is not None
         )
-    return everything(**chosen)
+    return replace(everything(**chosen), graded_in_parts=getattr(options, "areas", None) or None)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -133,7 +135,7 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("look", help=".json, .cube or HALD .png")
     _add_photos(command, "pictures, folders or videos")
     _add_strength(command)
-    _add_knowledge(command, scene=_SCENE, faces=_FACES, areas=_AREAS)
+    _add_knowledge(command, scene=_SCENE, faces=_FACES, areas=_OWN)
     command.set_defaults(command=_apply)
 
     command = commands.add_parser("remove", help="take the filter off photos")

@@ -27,7 +27,9 @@ class Knowledge:
         protection: how far faces are kept.
         literal: degree 1 - level inside face boxes, block by block, as the seed has it.
         areas: finds the parts that have looks of their own.
-        saliency: finds what samples of a template are mostly taken from.
+        saliency: finds what samples of a template are mostly taken from, where the look is fitted
+            to samples (the default network asks for none).
+        graded_in_parts: whether areas of the template have looks of their own; None judges.
     """
 
     scene: SceneJudge | None = None
@@ -36,14 +38,17 @@ class Knowledge:
     literal: bool = False
     areas: Segmenter | None = None
     saliency: Segmenter | None = None
+    graded_in_parts: bool | None = None
 
     def fitting(self, look: Look) -> "Knowledge":
         """The same without what a look has no use for, or what does not know it.
 
-        The first are areas where the look has none of its own; the second is the judge, if the
-        look's scene was seen by another classifier, which the log says.
+        The first are areas where the look has none of its own, and faces where it takes all colour
+        away; the second is the judge, if the look's scene was seen by another classifier, which
+        the log says.
         """
         scene, areas = self.scene, self.areas if look.categories else None
+        faces = None if look.is_monochrome() else self.faces  # no coloured faces on grey people
         if areas and not set(areas.categories) & set(look.categories):
             areas = None
             logger.warning(
@@ -56,7 +61,7 @@ class Knowledge:
                 "the look was taken with another scene classifier: scenes are not compared; "
                 "extract it again to have them"
             )
-        return replace(self, scene=scene, areas=areas)
+        return replace(self, scene=scene, areas=areas, faces=faces)
 
 
 NOTHING = Knowledge()

@@ -19,6 +19,7 @@ from defilter.scene.similarity import SceneView
 SCHEMA, VERSION = "defilter-look", 1
 MAX_JSON_BYTES = 16 * 2**20
 MAX_TABLE_SIZE = 33
+_MONOCHROME = 0.03
 MAX_FEATURES = 4096  # of a scene
 CUBE_SIZES = (17, 33, 65)
 HALD_LEVEL = 8
@@ -53,6 +54,11 @@ class Look:
         if self.table is None:
             return render_mapping(pixels, self.mapping, strength)
         return render_lut(pixels, self.table, strength)
+
+    def is_monochrome(self) -> bool:
+        """Whether it leaves hardly any colour."""
+        table = self.lut(5)
+        return bool((table.amax(0) - table.amin(0)).mean() < _MONOCHROME)
 
     def lut(self, size: int = 33) -> Tensor:
         """(3, size, size, size) float32 table of what `render` does."""
@@ -104,7 +110,14 @@ def load_look(path: Path | str) -> Look:
         raise LookFileError(f"{path}: not a look file (it is not text)") from error
     try:
         return _from_json(json.loads(text))
-    except (ValueError, TypeError, KeyError, AttributeError, RuntimeError) as error:
+    except (
+        ValueError,
+        TypeError,
+        KeyError,
+        AttributeError,
+        RuntimeError,
+        ArithmeticError,
+    ) as error:
         raise LookFileError(f"{path}: not a look file ({error})") from error
 
 

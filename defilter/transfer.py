@@ -125,7 +125,7 @@ def extract(
         scene=None if knowledge.scene is None else pool_views(scenes),
         categories={}
         if knowledge.areas is None
-        else area_looks(network, extraction, squashed, areas),
+        else area_looks(network, extraction, squashed, areas, knowledge.graded_in_parts),
     )
     return extraction._replace(look=look)
 

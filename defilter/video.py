@@ -172,7 +172,10 @@ def _convert(
         pictures.finish()
         for sound in sounds.values():
             sound.finish()
-    return VideoDone(count, smoothed.degrees, packets.note)
+    note = packets.note
+    if not note and stream.frames > count:
+        note = f"the file ends early ({count} of {stream.frames} frames)"
+    return VideoDone(count, smoothed.degrees, note)
 
 
 class _Rising:

@@ -23,32 +23,38 @@ LEAST_PIXELS = 64  # of an area in all templates' squashed size
 SURE = 0.95  # weight of a category; other pixels would blur the looks
 # Spread of the network's features over the areas of a template: at or below the first, it has one
 # look all over; from the second on, each area one of its own.
-ONE_LOOK, OWN_LOOKS = 0.103, 0.125
+ONE_LOOK, OWN_LOOKS = 0.110, 0.130
 
 
 def area_looks(
-    network: nn.Module, extraction: Extraction, templates: Sequence[Tensor], maps: Sequence[AreaMap]
+    network: nn.Module,
+    extraction: Extraction,
+    templates: Sequence[Tensor],
+    maps: Sequence[AreaMap],
+    graded_in_parts: bool | None = None,
 ) -> dict[str, ColourMapping]:
     """Looks by category; several templates are pooled.
 
     A `GlobalLook` network is asked about the pixels of each category alone. Most templates have
-    one look all over, of which a part shows less than the whole; how far the network's features
-    differ among the areas tells them from those that were graded in parts (on validation pairs
-    nothing is lost on the first, and what there is to gain is gained on the others). Any other
-    network only de-filters, and each category's mapping is fitted to its pairs, as the seed does.
+    one look all over, of which a part shows less than the whole: looks of areas would lose a dB.
+    How far the network's features differ among the areas hints at templates that were graded in
+    parts; areas begin to count where nine of ten photos with one look differ less. Any other
+    network only de-filters, and each category's mapping is fitted to its pairs (paragraph 101).
 
     Args:
         network: that the look of the whole was taken with.
         extraction: the look of the whole.
         templates: (3, H, W) pictures in [0, 1].
         maps: of the templates; they have the same categories.
+        graded_in_parts: whether the template was, for sure; None judges.
 
     Returns:
         Categories that are too small, flat or clipped everywhere are left out; none where the
         template has one look all over.
     """
     if isinstance(network, GlobalLook):
-        return _looks_of_palettes(network, extraction.look.mapping, templates, maps)
+        sure = None if graded_in_parts is None else float(graded_in_parts)
+        return _looks_of_palettes(network, extraction.look.mapping, templates, maps, sure)
     return _looks_of_pairs(extraction, templates, maps)
 
 
@@ -57,6 +63,7 @@ def _looks_of_palettes(
     whole: ColourMapping,
     templates: Sequence[Tensor],
     maps: Sequence[AreaMap],
+    trust: float | None,
 ) -> dict[str, ColourMapping]:
     gathered: dict[str, list[Tensor]] = defaultdict(list)
     shares: dict[str, float] = defaultdict(float)
@@ -73,7 +80,7 @@ def _looks_of_palettes(
     for name, palettes in gathered.items():
         looks[name] = look_from_templates(network, palettes).look.mapping
         features[name] = _features(network, palettes)
-    trust = _trust(features, shares)
+    trust = _trust(features, shares) if trust is None else trust
     return {} if trust == 0 else {
         name: ColourMapping(torch.lerp(whole.coefficients, own.coefficients, trust), whole.space)
         for name, own in looks.items()

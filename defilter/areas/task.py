@@ -34,8 +34,8 @@ class SegmentTask(nn.Module):
         self.register_buffer("weights", table, persistent=False)
 
     def forward(self, batch: AreaBatch) -> tuple[Tensor, dict[str, Tensor]]:
-        # Weights in the loss shift what the network would say by their logarithms; put in here, they
-        # stay out of the network, whose chances are then true to how often categories occur.
+        # Weights in the loss shift what a network says by their logarithms. Put in here, they stay
+        # out of the network, whose chances are then true to how often categories occur.
         logits = self.network(batch.pixels).float() + self.weights.log()[:, None, None]
         labels = batch.labels.long()
         known = labels < NOT_THE_MASK

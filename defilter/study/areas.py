@@ -157,6 +157,11 @@ def _render_rows(
         whole = look_from_templates(network, small)
         owns = {
             "by category": (area_looks(network, whole, small, [found]), there),
+            "by category, told so": (area_looks(network, whole, small, [found], True), there),
+            "by category, told so, true areas": (
+                area_looks(network, whole, small, [true], True),
+                truly,
+            ),
             "by category, true areas": (area_looks(network, whole, small, [true]), truly),
             "by category, oracle": (_oracle(template, filtered, segment.categories), truly),
         }
