@@ -17,7 +17,7 @@ from defilter.areas.data import (
     load_street,
     recoloured,
 )
-from defilter.areas.looks import area_looks, palette
+from defilter.areas.looks import _trust, area_looks, palette
 from defilter.areas.network import SegmentNet
 from defilter.areas.segmenter import AreaMap, Segmenter
 from defilter.areas.task import SegmentTask
@@ -186,7 +186,8 @@ def test_areas_of_a_template_that_was_graded_in_parts_get_looks_of_their_own() -
     photo = squash(read_picture(embedded_photos()[1]).floats()[None], 256)[0]
     warm, cold = graded(photo, (1.0, 0.6, 0.15)), graded(photo, (0.15, 0.5, 1.0))
     parts = torch.cat((warm[:, :128], cold[:, 128:]), 1)
-    looks = area_looks(network, look_from_templates(network, [parts]), [parts], [halves(60)])
+    whole = look_from_templates(network, [parts])
+    looks = area_looks(network, whole, [parts], [halves(60)], graded_in_parts=True)
     grey = torch.full((1, 3, 1, 1), 0.5)
     upper, lower = (looks[name](grey)[0, :, 0, 0] for name in ("upper", "lower"))
     warmth = [float(x[0] - x[2]) for x in (upper, lower)]
@@ -194,9 +195,23 @@ def test_areas_of_a_template_that_was_graded_in_parts_get_looks_of_their_own() -
     for one in (photo, warm):
         whole = look_from_templates(network, [one])
         assert area_looks(network, whole, [one], [halves(60)]) == {}
+        told = area_looks(network, whole, [one], [halves(60)], graded_in_parts=False)
+        assert told == {}
     flat = parts.clone()
     flat[:, 128:] = 0.5
-    assert area_looks(network, look_from_templates(network, [flat]), [flat], [halves(60)]) == {}
+    looks = area_looks(network, whole, [flat], [halves(60)], graded_in_parts=True)
+    assert set(looks) == {"upper"}
+
+
+def test_areas_count_the_more_the_more_they_differ() -> None:
+    shares = {"sky": 0.5, "sea": 0.3, "town": 0.2}
+
+    def trust(distance: float) -> float:
+        return _trust({n: torch.full((9,), k * distance) for k, n in enumerate(shares)}, shares)
+
+    found = [trust(distance) for distance in (0, 0.1, 0.15, 0.16, 1)]
+    assert found[0] == found[1] == 0 < found[2] < found[3] < found[4] == 1
+    assert _trust({"sky": torch.ones(9)}, shares) == 0  # nothing to differ from
 
 
 def test_the_seed_fits_pairs_of_each_area() -> None:
