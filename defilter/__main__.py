@@ -25,7 +25,10 @@ _FACES = "keep the colours of faces"
 _AREAS = "the template was graded in parts: looks for sky, people, ... (default: if it seems so)"
 _OWN = "own looks for sky, people, ground ..., if the look file has them"
 _SALIENCY = "most samples from what stands out (the default network needs none)"
-_USUAL = "By default scenes, faces and areas count if the look was taken from pictures (.json)."
+_USUAL = (
+    "By default scenes, faces and areas count if the look is a .json that was taken from pictures "
+    "(without --before); all other looks render everything alike."
+)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -83,6 +86,8 @@ def _check_pair_options(parser: argparse.ArgumentParser, options: argparse.Names
 
 def _apply(options: argparse.Namespace) -> Rendered:
     look = load_look(options.look)
+    if (options.scene and look.scene is None) or (options.areas and not look.categories):
+        raise ValueError(f"{options.look}: knows no {'scene' if options.scene else 'areas'}")
     knowledge = _knowledge(options, suited(look))
     return apply_to_files(look, options.photo, options.output, options.strength, knowledge)
 
@@ -133,7 +138,7 @@ def _parser() -> argparse.ArgumentParser:
         "apply", help="render photos or videos with a look", description=_USUAL
     )
     command.add_argument("look", help=".json, .cube or HALD .png")
-    _add_photos(command, "pictures, folders or videos")
+    _add_photos(command, "pictures, folders of pictures, or videos")
     _add_strength(command)
     _add_knowledge(command, scene=_SCENE, faces=_FACES, areas=_OWN)
     command.set_defaults(command=_apply)

@@ -32,14 +32,14 @@ class Seen(NamedTuple):
         scene: of the photo, or None.
         faces: boxes.
         areas: the map of categories, or None.
-        strength: of the user; 1 where it was left open.
+        strength: of the user, or None.
     """
 
     degree: float
     scene: SceneView | None
     faces: list[Face]
     areas: AreaMap | None
-    strength: float = 1.0
+    strength: float | None = None
 
 
 def look_at(
@@ -60,13 +60,15 @@ def look_at(
             if strength is None and look.scene is not None:
                 degree = knowledge.scene.similarity(look.scene, scene)
     faces = knowledge.faces(pixels) if knowledge.faces is not None else []
-    return Seen(degree, scene, faces, areas, 1.0 if strength is None else strength)
+    return Seen(degree, scene, faces, areas, strength)
 
 
 def describe(seen: Seen, look: Look) -> str:
     """One line for people: the degree and why, faces, areas; empty where nothing was seen."""
     parts = []
-    if seen.scene is not None:
+    if seen.strength is not None:
+        parts.append(f"degree {seen.degree:.2f} (as asked)")
+    elif seen.scene is not None:
         found = f"{seen.scene.name} {seen.scene.confidence:.0%}"
         if look.scene is not None:
             found += f", template: {look.scene.name} {look.scene.confidence:.0%}"
@@ -83,8 +85,9 @@ def degree_map(seen: Seen, knowledge: Knowledge, height: int, width: int) -> Ten
     """(H, W) float32 rendering degree of every pixel."""
     protection = knowledge.protection
     if knowledge.literal:
+        most = 1.0 if seen.strength is None else seen.strength
         level = protection.literal_levels(seen.faces, height, width)
-        return torch.where(level > 0, seen.strength * (1 - level), seen.degree)
+        return torch.where(level > 0, most * (1 - level), seen.degree)
     return seen.degree * (1 - protection.levels(seen.faces, height, width))
 
 

@@ -272,6 +272,9 @@ def transfer(
         strength: rendering degree, 0 to 1; None follows how alike the scenes are.
         knowledge: what to look for; None is everything.
     """
+    for photo in photos:
+        if Path(photo).suffix.lower() in VIDEO_EXTENSIONS:
+            raise ValueError(f"{photo}: for videos, extract the look to a .json and apply that")
     knowledge = everything() if knowledge is None else knowledge
     plan = plan_outputs(photos, out, template)  # clashes show before the work
     look = extract(template, network, knowledge).look
