@@ -225,9 +225,11 @@ def apply_to_files(
     videos = [Path(path) for path in photos if Path(path).suffix.lower() in VIDEO_EXTENSIONS]
     rest = [path for path in photos if Path(path) not in videos]
     targets = [Path(out) / f"{source.stem}.mp4" for source in videos]
+    taken: dict[Path, Path] = {}
     for source, target in zip(videos, targets, strict=True):
-        if targets.count(target) > 1:
-            raise ValueError(f"{source}: two videos would become {target}")
+        if target in taken:
+            raise ValueError(f"{source} and {taken[target]}: two videos would become {target}")
+        taken[target] = source
     knowledge = (suited(look) if knowledge is None else knowledge).fitting(look)
     result = Rendered([], [], [])
     if rest or not videos:

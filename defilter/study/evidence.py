@@ -94,8 +94,10 @@ def without_maps(evidence: Evidence) -> Evidence:
 def write_maps(evidence: Evidence, path: Path) -> None:
     """PATH.degree.png (grey, 255 is degree 1), PATH.areas.png (in colours) and PATH.json."""
     for name, drawn in {"degree": evidence.degree, "areas": evidence.area_map}.items():
-        if drawn is not None:
-            pixels = quantise(drawn.expand(3, -1, -1), torch.uint8)
-            write_pixels(path.with_name(f"{path.name}.{name}.png"), pixels)
+        target = path.with_name(f"{path.name}.{name}.png")
+        if drawn is None:
+            target.unlink(missing_ok=True)  # of an earlier run
+        else:
+            write_pixels(target, quantise(drawn.expand(3, -1, -1), torch.uint8))
     text = json.dumps(evidence.numbers, indent=1, ensure_ascii=False)
     write_atomically(path.with_name(f"{path.name}.json"), f"{text}\n".encode())

@@ -119,8 +119,8 @@ def run(
     )
     degrees = [c.evidence.strength for c in comparisons if c.evidence is not None]
     summary = (
-        f"{len(comparisons)} photos rendered into {target}, at degrees {min(degrees):.2f} to "
-        f"{max(degrees):.2f}: open {target / 'report.html'}"
+        f"{len(comparisons)} of {len(plan)} photos rendered into {target}, at degrees "
+        f"{min(degrees):.2f} to {max(degrees):.2f}: open {target / 'report.html'}"
     )
     return TransferResult(target, extraction, failures, summary)
 
