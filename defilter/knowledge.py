@@ -25,7 +25,7 @@ class Knowledge:
         scene: compares the scenes of template and photo.
         faces: finds what `protection` keeps from the look.
         protection: how far faces are kept.
-        literal: degree 1 - level inside face boxes, block by block, as the seed has it.
+        literal: degree 1 - level inside face boxes, block by block, as US 2025/0252542.
         areas: finds the parts that have looks of their own.
         saliency: finds what samples of a template are mostly taken from, where the look is fitted
             to samples (the default network asks for none).

@@ -19,7 +19,7 @@ from defilter.sampling import DEFAULT_COUNT, UnusableTemplate, sample_areas, usa
 from defilter.unet import squash
 
 SHIPPED_FIG3 = Path(__file__).with_name("fig3.safetensors")
-LEAST_PIXELS = 64  # of an area in all templates' squashed size
+LEAST_PIXELS = 64  # of an area of a squashed template
 SURE = 0.95  # weight of a category; other pixels would blur the looks
 # Spread of the network's features over the areas of a template: at or below the first, it has one
 # look all over; from the second on, each area one of its own.
