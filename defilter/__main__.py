@@ -105,13 +105,12 @@ def _transfer(options: argparse.Namespace) -> Rendered:
 
 
 def _knowledge(options: argparse.Namespace, usual: Knowledge | None = None) -> Knowledge:
-    """What the options ask for; what they leave open is as usual."""
+    """What the options ask for; what they leave open is as usual, or everything."""
     chosen = {}
     for name in ("scene", "faces", "areas", "saliency"):
         asked = getattr(options, name, None)
-        chosen[name] = (
-            asked if asked is not None else getattr(usual or everything(), name) is not None
-        )
+        by_default = usual is None or getattr(usual, name) is not None
+        chosen[name] = by_default if asked is None else asked
     return replace(everything(**chosen), graded_in_parts=getattr(options, "areas", None) or None)
 
 

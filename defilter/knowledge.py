@@ -74,13 +74,13 @@ def everything(
     return Knowledge(
         scene=_judge() if scene else None,
         faces=_detector() if faces else None,
-        areas=_segmenter() if areas else None,
+        areas=default_segmenter() if areas else None,
         saliency=_saliency() if saliency else None,
     )
 
 
 _judge, _detector = cache(load_judge), cache(FaceDetector)
-_segmenter, _saliency = cache(load_segmenter), cache(load_saliency)
+default_segmenter, _saliency = cache(load_segmenter), cache(load_saliency)
 
 
 def suited(look: Look) -> Knowledge:

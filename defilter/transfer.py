@@ -25,14 +25,14 @@ from defilter.extract import (
     look_from_pair,
     look_from_templates,
 )
-from defilter.knowledge import Knowledge, everything, network_view, suited
+from defilter.global_look import GlobalLook
+from defilter.knowledge import Knowledge, default_segmenter, everything, network_view, suited
 from defilter.look import Look
 from defilter.rendering import Seen, describe, look_at, render
 from defilter.sampling import UnusableTemplate, usable_pixels
 from defilter.scene.similarity import SceneView, pool_views
 from defilter.unet import PRESET_SIZE, AreaDefilterUNet, squash
-from defilter.video import EXTENSIONS as VIDEO_EXTENSIONS
-from defilter.video import render_video
+from defilter.video import is_video, render_video
 from defilter.weights import default_network, fingerprint
 
 logger = logging.getLogger(__name__)
@@ -100,6 +100,8 @@ def extract(
     """
     network = network or default_network()
     knowledge = everything() if knowledge is None else knowledge
+    if isinstance(network, GlobalLook):  # takes no samples
+        knowledge = replace(knowledge, saliency=None)
     usable, failures = [], []
     for path, _ in list_pictures(templates):
         try:
@@ -117,7 +119,9 @@ def extract(
         network,
         squashed,
         masks=None if knowledge.saliency is None else salient,
-        labels=None if knowledge.areas is None else [_told(network, x) for x in areas],
+        labels=[_told(network, x) for x in areas]
+        if isinstance(network, AreaDefilterUNet) and knowledge.areas is not None
+        else None,
         provenance={"templates": names, "network": fingerprint(network)},
     )
     look = replace(
@@ -140,22 +144,19 @@ def _look_at_template(picture: Picture, name: str, knowledge: Knowledge) -> _Tem
     if knowledge.areas is not None:
         areas = knowledge.areas(small).compact(PRESET_SIZE)
     if knowledge.saliency is not None:
-        found = knowledge.saliency(small)
-        labels = found.labels(PRESET_SIZE, PRESET_SIZE)
-        salient = labels == found.categories.index("salient")
+        salient = knowledge.saliency(small).inside("salient", PRESET_SIZE, PRESET_SIZE)
     return _Template(name, squashed[0], scene, areas, salient)
 
 
-def _told(network: nn.Module, areas: AreaMap) -> Tensor:
+def _told(network: AreaDefilterUNet, areas: AreaMap) -> Tensor:
     """(FIT_SIZE, FIT_SIZE) categories for a network of Fig. 3.
 
     Raises:
         ValueError: it was trained with other categories.
     """
-    known = network.categories if isinstance(network, AreaDefilterUNet) else len(areas.categories)
-    if known != len(areas.categories):
+    if network.categories != len(areas.categories):
         raise ValueError(
-            f"expected the {known} categories that the network was trained with, got "
+            f"expected the {network.categories} categories that the network was trained with, got "
             f"{', '.join(areas.categories)}"
         )
     return areas.labels(FIT_SIZE, FIT_SIZE)
@@ -199,9 +200,9 @@ def apply(
 
 def remove(picture: Picture, network: nn.Module | None = None) -> Picture:
     """A picture without its look, at full resolution; a network of Fig. 3 is told the areas."""
-    network = network or default_network()
-    segment = everything().areas if isinstance(network, AreaDefilterUNet) else None
-    labels = None if segment is None else _told(network, segment(network_view(picture.pixels)))
+    network, labels = network or default_network(), None
+    if isinstance(network, AreaDefilterUNet):
+        labels = _told(network, default_segmenter()(network_view(picture.pixels)))
     mapping = inverse_mapping(network, picture.floats(), labels=labels)
     return picture.with_pixels(render_mapping(picture.pixels, mapping))
 
@@ -222,7 +223,7 @@ def apply_to_files(
         ValueError: nothing to do, two inputs with one name, or an output would overwrite an input.
         OSError: the folder cannot be written.
     """
-    videos = [Path(path) for path in photos if Path(path).suffix.lower() in VIDEO_EXTENSIONS]
+    videos = [Path(path) for path in photos if is_video(path)]
     rest = [path for path in photos if Path(path) not in videos]
     targets = [Path(out) / f"{source.stem}.mp4" for source in videos]
     taken: dict[Path, Path] = {}
@@ -275,7 +276,7 @@ def transfer(
         knowledge: what to look for; None is everything.
     """
     for photo in photos:
-        if Path(photo).suffix.lower() in VIDEO_EXTENSIONS:
+        if is_video(photo):
             raise ValueError(f"{photo}: for videos, extract the look to a .json and apply that")
     knowledge = everything() if knowledge is None else knowledge
     plan = plan_outputs(photos, out, template)  # clashes show before the work

@@ -24,7 +24,7 @@ from defilter.knowledge import Knowledge
 from defilter.look import Look
 from defilter.rendering import Seen, blend, degree_map, look_at, render
 
-EXTENSIONS = (".mp4", ".mov", ".mkv", ".m4v", ".webm", ".avi")
+_EXTENSIONS = (".mp4", ".mov", ".mkv", ".m4v", ".webm", ".avi")
 _LOOK_EVERY = 6  # frames: what is seen changes slowly
 _REDUCED = 8
 _COARSE, _CUT = 16, 40.0  # every so many pixels; grey levels between frames that make a cut
@@ -33,6 +33,11 @@ _CRF = "18"
 _BT709, _LIMITED = 1, 1  # numbers of ITU-T H.273 and of FFmpeg
 _LAYOUTS = {1: "mono", 2: "stereo", 6: "5.1", 8: "7.1"}
 _COPIED_SOUND = ("aac", "mp3", "mp3float", "ac3", "eac3", "alac", "opus", "libopus", "flac")
+
+
+def is_video(path: Path | str) -> bool:
+    """By its extension."""
+    return Path(path).suffix.lower() in _EXTENSIONS
 
 
 class VideoError(ValueError):

@@ -16,6 +16,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from defilter.data.pairs import Batch
+from defilter.faces import Protection
 from defilter.loop import BEST_WEIGHTS, CHECKPOINT, Plan, Result, fit
 from defilter.runtime import Runtime, seeded_generator
 from defilter.task import GlobalLookTask, PictureToPictureTask, log_mse
@@ -238,6 +239,7 @@ def test_what_a_transfer_knows_is_chosen(choice: str, part: str | None) -> None:
     missing = [n for n in ("scene", "faces", "areas", "saliency") if getattr(knowledge, n) is None]
     assert missing == ([] if part is None else [part])
     assert knowledge.literal == (choice == "faces=literal")
+    assert knowledge.protection == Protection()
 
 
 @pytest.mark.parametrize("name", NETWORKS)

@@ -39,6 +39,10 @@ class AreaMap(NamedTuple):
         weight, category = self.enlarged(height, width, slice(0, height)).max(0)
         return torch.where(weight >= least, category, -1)
 
+    def inside(self, name: str, height: int, width: int, least: float = 0.0) -> Tensor:
+        """(H, W) bool: where the category is; see `labels`."""
+        return self.labels(height, width, least) == self.categories.index(name)
+
     def compact(self, side: int) -> "AreaMap":
         """The same in (K, side, side) float16, to be kept."""
         size = (side, side)

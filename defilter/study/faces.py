@@ -38,7 +38,7 @@ def run(kodak: str, look_folders: list[str], out: str) -> Report:
         out: folder for the results.
     """
     portraits = {name: read_picture(Path(kodak) / f"{name}.png").pixels for name in PORTRAITS}
-    portraits["astronaut"] = _tensor(skimage.data.astronaut())
+    portraits["astronaut"] = as_pixels(skimage.data.astronaut())
     sections = {
         "Detection": _detection(portraits),
         f"Skin under {_LOOKS} looks, mean over {len(portraits)} portraits": _protection(
@@ -48,35 +48,38 @@ def run(kodak: str, look_folders: list[str], out: str) -> Report:
     return save_tables("faces", sections, out)
 
 
-def _tensor(array: object) -> Tensor:
+def as_pixels(array: object) -> Tensor:
+    """(3, H, W) of scikit-image's arrays (H, W) or (H, W, C)."""
     x = torch.as_tensor(array)
     return x[None].expand(3, -1, -1) if x.dim() == 2 else x[..., :3].permute(2, 0, 1)
 
 
 def _detection(portraits: dict[str, Tensor]) -> list[dict[str, str]]:
     detect = FaceDetector()
-    squares = [bool(detect(square)) for square in _lfw()]
-    textures = [name for name in TEXTURES if detect(_tensor(getattr(skimage.data, name)()))]
+    squares = [bool(detect(square)) for square in framed_squares()]
+    textures = [name for name in TEXTURES if detect(as_pixels(getattr(skimage.data, name)()))]
+    large = detect(small_face_in_a_large_photo())
     rows = {
         **{name: f"{len(detect(pixels))} found" for name, pixels in portraits.items()},
         "lfw_subset, faces": f"{sum(squares[:_FACES])} of {_FACES}",
         "lfw_subset, others": f"{sum(squares[_FACES:])} of {len(squares) - _FACES}",
-        "a face of 40 pixels in 12 megapixels": "found" if detect(_large()) else "missed",
+        "a face of 40 pixels in 12 megapixels": "found" if large else "missed",
         f"{len(TEXTURES)} textures and things": ", ".join(textures) or "none",
     }
     return [{"what": what, "faces": figure} for what, figure in rows.items()]
 
 
-def _lfw() -> Iterator[Tensor]:
-    """Squares of 25 pixels, enlarged and framed in grey: a detector wants some surroundings."""
+def framed_squares() -> Iterator[Tensor]:
+    """Those of lfw_subset, enlarged and framed in grey: a detector wants some surroundings."""
     for square in torch.from_numpy(skimage.data.lfw_subset()).float():
         large = F.interpolate(square[None, None], (100, 100), mode="bicubic").clamp(0, 1)
         framed = F.pad(large, (50, 50, 50, 50), value=0.5)[0].expand(3, -1, -1)
         yield (framed * 255).to(torch.uint8)
 
 
-def _large() -> Tensor:
-    astronaut = _tensor(skimage.data.astronaut())[None].float()
+def small_face_in_a_large_photo() -> Tensor:
+    """(3, 3000, 4000) uint8 with a face of 40 pixels."""
+    astronaut = as_pixels(skimage.data.astronaut())[None].float()
     small = F.interpolate(astronaut, scale_factor=40 / 90, mode="area")[0].to(torch.uint8)
     photo = torch.full((3, 3000, 4000), 90, dtype=torch.uint8)
     photo[:, 1500 : 1500 + small.shape[1], 3000 : 3000 + small.shape[2]] = small

@@ -303,8 +303,7 @@ def _salient(
         look = find.get(pair.group, pair.look)
         photo, template = kodak.get(pair.photo), look(kodak.get(pair.templates[0]))
         truth = look(photo)
-        found = see(template / 255)
-        target = found.labels(*template.shape[1:]) == found.categories.index("salient")
+        target = see(template / 255).inside("salient", *template.shape[1:])
         rows.add("do nothing", pair, photo, truth)
         for name, network in (("Fig. 2", literal), ("default", default)):
             for suffix, masks in (("", None), (", salient targets", [target])):

@@ -78,7 +78,7 @@ def write_report(
         coverage=f"{look.coverage or 0:.0%}",
         removed="".join(_slider(c, "without its look, and as it is") for c in templates),
         curves=curves_svg(look),
-        own=own_looks(look),
+        own=_own_looks(look),
         sliders="".join(_slider(c, _note(c)) for c in shown),
         links=f"<h2>More renderings</h2><ul>{links}</ul>" if links else "",
         timings="".join(
@@ -89,7 +89,7 @@ def write_report(
     write_atomically(path, page.encode())
 
 
-def own_looks(look: Look) -> str:
+def _own_looks(look: Look) -> str:
     """One sentence about looks of parts."""
     if not look.categories:
         return ""

@@ -157,9 +157,8 @@ def _compare(
     evidence = None
     if done.seen is not None:
         seen = done.seen
-        if (
-            knowledge.areas is not None and seen.areas is None
-        ):  # to be shown, whether the look has a use for it or not
+        if seen.areas is None and knowledge.areas is not None:
+            # To be shown, though the look has no use for them.
             seen = seen._replace(areas=knowledge.areas(network_view(picture.pixels)))
         evidence = gather(seen, extraction.look, knowledge, *photo.shape[1:])
         write_maps(evidence, out / MAPS / name)

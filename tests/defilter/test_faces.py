@@ -7,19 +7,19 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from defilter.faces import Face, FaceDetector, Protection
-from defilter.study.faces import TEXTURES
+from defilter.study.faces import (
+    TEXTURES,
+    as_pixels,
+    framed_squares,
+    small_face_in_a_large_photo,
+)
 
 DETECT = FaceDetector()
 
 
-def tensor(array: object) -> Tensor:
-    x = torch.as_tensor(array)
-    return x[None].expand(3, -1, -1) if x.dim() == 2 else x[..., :3].permute(2, 0, 1)
-
-
 @pytest.fixture(scope="module")
 def astronaut() -> Tensor:
-    return tensor(skimage.data.astronaut())
+    return as_pixels(skimage.data.astronaut())
 
 
 def test_a_face_is_found_where_it_is(astronaut: Tensor) -> None:
@@ -32,22 +32,16 @@ def test_a_face_is_found_where_it_is(astronaut: Tensor) -> None:
 
 @pytest.mark.parametrize("name", TEXTURES)
 def test_textures_and_things_are_no_faces(name: str) -> None:
-    assert DETECT(tensor(getattr(skimage.data, name)())) == []
+    assert DETECT(as_pixels(getattr(skimage.data, name)())) == []
 
 
 def test_most_of_a_hundred_small_faces_are_found_and_few_others() -> None:
-    squares = torch.from_numpy(skimage.data.lfw_subset()).float()[:, None]
-    large = F.interpolate(squares, (100, 100), mode="bicubic").clamp(0, 1)
-    framed = F.pad(large, (50, 50, 50, 50), value=0.5).expand(-1, 3, -1, -1)
-    found = [bool(DETECT((x * 255).to(torch.uint8))) for x in framed]
+    found = [bool(DETECT(square)) for square in framed_squares()]
     assert sum(found[:100]) >= 85 and sum(found[100:]) <= 2
 
 
-def test_a_small_face_in_a_large_photo(astronaut: Tensor) -> None:
-    small = F.interpolate(astronaut[None].float(), scale_factor=40 / 90, mode="area")[0]
-    photo = torch.full((3, 3000, 4000), 90, dtype=torch.uint8)
-    photo[:, 1500 : 1500 + small.shape[1], 3000 : 3000 + small.shape[2]] = small.to(torch.uint8)
-    (face,) = DETECT(photo)
+def test_a_small_face_in_a_large_photo() -> None:
+    (face,) = DETECT(small_face_in_a_large_photo())
     assert 30 < face.width < 50 and 3060 < face.left < 3100
 
 
