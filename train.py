@@ -10,8 +10,8 @@ import torch
 from hydra.errors import InstantiationException
 from omegaconf import DictConfig, OmegaConf
 
-from defilter.loop import fit
-from defilter.runtime import start_runtime, stop_runtime
+from defilter.learn.loop import fit
+from defilter.learn.runtime import start_runtime, stop_runtime
 
 
 @hydra.main(version_base="1.3", config_path="configs", config_name="train")

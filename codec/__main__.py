@@ -18,7 +18,7 @@ from codec.files import (
     encode_files,
     optimise_files,
 )
-from codec.image_io import list_pictures
+from codec.pictures.folders import list_pictures
 from codec.search.encoders import NAMES, OwnEncoder, encoder
 from codec.search.scores import SCORES
 from codec.settings import EFFORTS, FILTERS, MODES, QUALITIES, Settings

@@ -11,17 +11,12 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from codec import still
+from codec import picture as picture_codec
 from codec.container import FormatError, Header
-from codec.devices import check_device
-from codec.image_io import (
-    Picture,
-    PictureError,
-    list_pictures,
-    read_picture,
-    write_atomically,
-    write_picture,
-)
+from codec.pictures.devices import check_device
+from codec.pictures.folders import list_pictures
+from codec.pictures.picture_files import Picture, PictureError, read_picture, write_picture
+from codec.pictures.storage import write_atomically
 from codec.search import Found, TargetUnreachable, find
 from codec.search.encoders import Encoder, EncodingError, OwnEncoder
 from codec.search.scores import Score
@@ -92,11 +87,11 @@ def encode_files(
         pixels = _eight_bits(picture, source)
         note = ""
         if target is None:
-            (data,) = still.encode([pixels], **settings._asdict(), device=device)
+            (data,) = picture_codec.encode([pixels], **settings._asdict(), device=device)
         else:
             found = find(pixels, encoder, target.score, target.value)
             data, note = found.data, _describe(found, target)
-        data = still.with_metadata(data, picture.exif, picture.profile)
+        data = picture_codec.with_metadata(data, picture.exif, picture.profile)
         write_atomically(path, data)
         return Line(source, path, source.stat().st_size, len(data), note)
 
@@ -116,8 +111,8 @@ def decode_files(
         if path.exists() and path.resolve().parent == source.resolve().parent:
             raise ValueError(f"{path} lies beside it, perhaps the original; choose another folder")
         data = read_stream(source)
-        _, exif, profile = still.metadata(data)
-        (pixels,) = still.decode([data], device=device)
+        _, exif, profile = picture_codec.metadata(data)
+        (pixels,) = picture_codec.decode([data], device=device)
         # The pixels lie as EXIF says they do, so nothing is turned here.
         write_picture(Picture(pixels, exif=exif, profile=profile), path)
         return Line(source, path, len(data), path.stat().st_size)
@@ -177,7 +172,7 @@ def describe_stream(path: Path | str) -> str:
     """One line about a codestream."""
     data = read_stream(path)
     try:
-        header, exif, icc = still.metadata(data)
+        header, exif, icc = picture_codec.metadata(data)
     except FormatError as error:
         raise FormatError(f"{path}: {error}") from error
     return f"{path}: {_header_text(header, len(data))}" + "".join(

@@ -5,6 +5,7 @@ defilter.apply_to_files(look, ["photos/"], "out/")
 defilter.save_look(look, "holiday.cube")
 """
 
+from defilter.analysis import NO_ANALYSERS, Analysers, default_analysers
 from defilter.extract import (
     Extraction,
     fit_pair,
@@ -12,7 +13,6 @@ from defilter.extract import (
     look_from_pair,
     look_from_templates,
 )
-from defilter.knowledge import NOTHING, Knowledge, everything
 from defilter.look import Look, load_look, save_look
 from defilter.sampling import UnusableTemplate
 from defilter.transfer import (
@@ -28,16 +28,16 @@ from defilter.transfer import (
 from defilter.weights import default_network, load_network
 
 __all__ = [
-    "NOTHING",
+    "NO_ANALYSERS",
+    "Analysers",
     "Extraction",
-    "Knowledge",
     "Look",
     "Rendered",
     "UnusableTemplate",
     "apply",
     "apply_to_files",
+    "default_analysers",
     "default_network",
-    "everything",
     "extract",
     "extract_pair",
     "fit_pair",

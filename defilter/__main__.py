@@ -6,8 +6,8 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+from defilter.analysis import Analysers, analysers_for, default_analysers
 from defilter.extract import fit_pair, fit_rough_pair
-from defilter.knowledge import Knowledge, everything, suited
 from defilter.look import CUBE_SIZES, load_look, save_look
 from defilter.transfer import (
     Rendered,
@@ -68,7 +68,7 @@ def _extract(options: argparse.Namespace) -> None:
         fit = fit_rough_pair if options.robust else fit_pair
         look = extract_pair(options.before, options.template[0], fit).look
     else:
-        look = extract(options.template, load_network(options.weights), _knowledge(options)).look
+        look = extract(options.template, load_network(options.weights), _analysers(options)).look
     save_look(look, options.output, options.size, options.bits)
     print(f"{options.output}: covers {look.coverage:.0%} of the colours that photos have")
     if look.categories and options.output.suffix.lower() == ".json":
@@ -88,8 +88,8 @@ def _apply(options: argparse.Namespace) -> Rendered:
     look = load_look(options.look)
     if (options.scene and look.scene is None) or (options.areas and not look.categories):
         raise ValueError(f"{options.look}: knows no {'scene' if options.scene else 'areas'}")
-    knowledge = _knowledge(options, suited(look))
-    return apply_to_files(look, options.photo, options.output, options.strength, knowledge)
+    analysers = _analysers(options, analysers_for(look))
+    return apply_to_files(look, options.photo, options.output, options.strength, analysers)
 
 
 def _remove(options: argparse.Namespace) -> Rendered:
@@ -100,18 +100,20 @@ def _transfer(options: argparse.Namespace) -> Rendered:
     network = load_network(options.weights)
     return transfer(
         options.template, options.photo, options.output, options.strength, network,
-        _knowledge(options),
+        _analysers(options),
     )  # fmt: skip
 
 
-def _knowledge(options: argparse.Namespace, usual: Knowledge | None = None) -> Knowledge:
+def _analysers(options: argparse.Namespace, usual: Analysers | None = None) -> Analysers:
     """What the options ask for; what they leave open is as usual, or everything."""
     chosen = {}
     for name in ("scene", "faces", "areas", "saliency"):
         asked = getattr(options, name, None)
         by_default = usual is None or getattr(usual, name) is not None
         chosen[name] = by_default if asked is None else asked
-    return replace(everything(**chosen), graded_in_parts=getattr(options, "areas", None) or None)
+    return replace(
+        default_analysers(**chosen), graded_in_parts=getattr(options, "areas", None) or None
+    )
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -129,7 +131,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     command.add_argument("--size", type=int, default=33, choices=CUBE_SIZES, help="of a .cube")
     command.add_argument("--bits", type=int, default=8, choices=(8, 16), help="of a .png (HALD)")
-    _add_knowledge(command, scene=_SCENE, areas=_AREAS, saliency=_SALIENCY)
+    _add_analysers(command, scene=_SCENE, areas=_AREAS, saliency=_SALIENCY)
     _add_weights(command)
     command.set_defaults(command=_extract)
 
@@ -139,7 +141,7 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("look", help=".json, .cube or HALD .png")
     _add_photos(command, "pictures, folders of pictures, or videos")
     _add_strength(command)
-    _add_knowledge(command, scene=_SCENE, faces=_FACES, areas=_OWN)
+    _add_analysers(command, scene=_SCENE, faces=_FACES, areas=_OWN)
     command.set_defaults(command=_apply)
 
     command = commands.add_parser("remove", help="take the filter off photos")
@@ -153,7 +155,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     _add_photos(command)
     _add_strength(command)
-    _add_knowledge(command, scene=_SCENE, faces=_FACES, areas=_AREAS, saliency=_SALIENCY)
+    _add_analysers(command, scene=_SCENE, faces=_FACES, areas=_AREAS, saliency=_SALIENCY)
     _add_weights(command)
     command.set_defaults(command=_transfer)
     return parser
@@ -171,7 +173,7 @@ def _add_strength(command: argparse.ArgumentParser) -> None:
     )  # fmt: skip
 
 
-def _add_knowledge(command: argparse.ArgumentParser, **options: str) -> None:
+def _add_analysers(command: argparse.ArgumentParser, **options: str) -> None:
     for name, text in options.items():
         command.add_argument(f"--{name}", action=argparse.BooleanOptionalAction, help=text)
 

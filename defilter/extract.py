@@ -10,14 +10,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from codec.lut import fit_residual_lut
-from codec.mapping import (
+from codec.pictures.fit import (
     RIDGE_ESTIMATES,
     RIDGE_FORWARD,
-    ColourMapping,
     fit_lbfgs,
     fit_least_squares,
+    fit_residual_lut,
 )
+from codec.pictures.mapping import ColourMapping
+from codec.pictures.resize import squash
 from defilter.coverage import look_coverage
 from defilter.global_look import GlobalLook, LookEstimate
 from defilter.look import Look
@@ -29,7 +30,7 @@ from defilter.sampling import (
     sample_masked,
     usable_pixels,
 )
-from defilter.unet import remove_look, squash
+from defilter.unet import remove_look
 
 FIT_SIZE = 64
 PAIR_MODE_SIDE = 512

@@ -16,8 +16,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from codec.lut import apply_trilinear, identity_lut
-from defilter.unet import DefilterUNet, squash
+from codec.pictures.lut import apply_trilinear, identity_lut
+from codec.pictures.resize import squash
+from defilter.unet import DefilterUNet
 
 QUANTILES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
 TABLE_SIZE = 9
@@ -25,7 +26,7 @@ TABLE_SIZE = 9
 
 class LookEstimate(NamedTuple):
     """What the network says of L looks: two colour maps as tables (L, 3, D, D, D), laid out as in
-    `codec.lut`, and the features (L, F) behind them."""
+    `codec.pictures.lut`, and the features (L, F) behind them."""
 
     inverse: Tensor
     forward: Tensor

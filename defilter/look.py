@@ -8,13 +8,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from codec.image_io import write_atomically
-from codec.interchange import load_lut, save_cube, save_hald
-from codec.lut import resample
-from codec.mapping import ColourMapping, fit_least_squares
-from codec.render import render_lut, render_mapping
+from codec.pictures.apply import render_lut, render_mapping
+from codec.pictures.fit import fit_least_squares
+from codec.pictures.lut import resample
+from codec.pictures.lut_files import load_lut, save_cube, save_hald
+from codec.pictures.mapping import ColourMapping
+from codec.pictures.storage import write_atomically
 from defilter.natural_colours import natural_pairs
-from defilter.scene.similarity import SceneView
+from defilter.scene.similarity import SceneDescriptor
 
 SCHEMA, VERSION = "defilter-look", 1
 MAX_JSON_BYTES = 16 * 2**20
@@ -47,10 +48,10 @@ class Look:
     coverage: float | None = None
     provenance: dict[str, Any] = field(default_factory=dict)
     categories: dict[str, ColourMapping] = field(default_factory=dict)
-    scene: SceneView | None = None
+    scene: SceneDescriptor | None = None
 
     def render(self, pixels: Tensor, strength: float | Tensor = 1.0) -> Tensor:
-        """(3, H, W) uint8 or uint16 -> the same with the look; see `codec.render`."""
+        """(3, H, W) uint8 or uint16 -> the same with the look; see `codec.pictures.apply`."""
         if self.table is None:
             return render_mapping(pixels, self.mapping, strength)
         return render_lut(pixels, self.table, strength)
@@ -174,14 +175,14 @@ def _from_json(content: dict[str, Any]) -> Look:
     )
 
 
-def _scene_from_json(content: dict[str, Any]) -> SceneView:
+def _scene_from_json(content: dict[str, Any]) -> SceneDescriptor:
     features = [float(x) for x in content["features"]]
     confidence = float(content["confidence"])
     if not 0 < len(features) <= MAX_FEATURES or not all(abs(x) <= 1 for x in features):
         raise ValueError(f"expected 1 to {MAX_FEATURES} scene features from -1 to 1")
     if not 0 <= confidence <= 1:
         raise ValueError(f"expected a confidence from 0 to 1, got {confidence}")
-    return SceneView(str(content["name"]), confidence, features, str(content["network"]))
+    return SceneDescriptor(str(content["name"]), confidence, features, str(content["network"]))
 
 
 def _mapping_to_json(mapping: ColourMapping) -> dict[str, Any]:

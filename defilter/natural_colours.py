@@ -14,8 +14,8 @@ import torch
 from safetensors.torch import load_file, save
 from torch import Tensor
 
-from codec.image_io import write_atomically
-from codec.lut import apply_trilinear
+from codec.pictures.lut import apply_trilinear
+from codec.pictures.storage import write_atomically
 
 FILE = Path(__file__).with_suffix(".safetensors")
 CELLS = 16  # an axis of the colour cube
@@ -43,7 +43,7 @@ def natural_pairs(tables: Tensor) -> tuple[Tensor, Tensor]:
     """What looks do to the colours that photographs have.
 
     Args:
-        tables: (L, 3, D, D, D), as `codec.lut` lays them out.
+        tables: (L, 3, D, D, D), as `codec.pictures.lut` lays them out.
 
     Returns:
         (L, 2048, 3) colours before, and after, clamped to [0, 1].
@@ -70,7 +70,7 @@ def measure(pixels: Tensor, seed: int = 0) -> dict[str, Tensor]:
 
 
 if __name__ == "__main__":
-    from defilter.data.photos import load_photos
+    from defilter.learn.photos import load_photos
 
     photos = load_photos(sys.argv[1], "train", size=64, crops=1)
     pixels = photos.movedim(1, -1).reshape(-1, 3)

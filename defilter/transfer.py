@@ -12,8 +12,17 @@ from typing import NamedTuple
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from codec.image_io import Picture, PictureError, list_pictures, read_picture, write_picture
-from codec.render import render_mapping
+from codec.pictures.apply import render_mapping
+from codec.pictures.folders import list_pictures
+from codec.pictures.picture_files import Picture, PictureError, read_picture, write_picture
+from codec.pictures.resize import PRESET_SIZE, squash
+from defilter.analysis import (
+    Analysers,
+    analysers_for,
+    default_analysers,
+    default_segmenter,
+    reduced_for_networks,
+)
 from defilter.areas.looks import area_looks
 from defilter.areas.segmenter import AreaMap
 from defilter.extract import (
@@ -26,12 +35,11 @@ from defilter.extract import (
     look_from_templates,
 )
 from defilter.global_look import GlobalLook
-from defilter.knowledge import Knowledge, default_segmenter, everything, network_view, suited
 from defilter.look import Look
-from defilter.rendering import Seen, describe, look_at, render
+from defilter.render import Analysis, analyse, describe, render
 from defilter.sampling import UnusableTemplate, usable_pixels
-from defilter.scene.similarity import SceneView, pool_views
-from defilter.unet import PRESET_SIZE, AreaDefilterUNet, squash
+from defilter.scene.similarity import SceneDescriptor, pool_descriptors
+from defilter.unet import AreaDefilterUNet
 from defilter.video import is_video, render_video
 from defilter.weights import default_network, fingerprint
 
@@ -58,7 +66,7 @@ class Converted(NamedTuple):
     """A picture, and what was seen in the one that it was made of."""
 
     picture: Picture
-    seen: Seen | None = None
+    analysis: Analysis | None = None
 
 
 class Done(NamedTuple):
@@ -66,7 +74,7 @@ class Done(NamedTuple):
 
     source: Path
     target: Path
-    seen: Seen | None
+    analysis: Analysis | None
     failure: str
 
 
@@ -75,7 +83,7 @@ class _Template(NamedTuple):
 
     name: str
     squashed: Tensor
-    scene: SceneView | None
+    scene: SceneDescriptor | None
     areas: AreaMap | None
     salient: Tensor | None
 
@@ -83,7 +91,7 @@ class _Template(NamedTuple):
 def extract(
     templates: Sequence[PathLike],
     network: nn.Module | None = None,
-    knowledge: Knowledge | None = None,
+    analysers: Analysers | None = None,
 ) -> Extraction:
     """Take the look of one or several pictures.
 
@@ -92,20 +100,20 @@ def extract(
     Args:
         templates: files or folders, all with one look; several make the look more certain.
         network: None is the one that ships.
-        knowledge: what to look for in the templates: their scene, areas with looks of their own,
+        analysers: what to look for in the templates: their scene, areas with looks of their own,
             salient targets; None is everything.
 
     Raises:
         ValueError: no template is left; the message says why.
     """
     network = network or default_network()
-    knowledge = everything() if knowledge is None else knowledge
+    analysers = default_analysers() if analysers is None else analysers
     if isinstance(network, GlobalLook):  # takes no samples
-        knowledge = replace(knowledge, saliency=None)
+        analysers = replace(analysers, saliency=None)
     usable, failures = [], []
     for path, _ in list_pictures(templates):
         try:
-            usable.append(_look_at_template(read_picture(path), path.name, knowledge))
+            usable.append(_analyse_template(read_picture(path), path.name, analysers))
         except UnusableTemplate as error:
             failures.append(f"{path}: {error}")
         except PictureError as error:
@@ -118,33 +126,33 @@ def extract(
     extraction = look_from_templates(
         network,
         squashed,
-        masks=None if knowledge.saliency is None else salient,
+        masks=None if analysers.saliency is None else salient,
         labels=[_told(network, x) for x in areas]
-        if isinstance(network, AreaDefilterUNet) and knowledge.areas is not None
+        if isinstance(network, AreaDefilterUNet) and analysers.areas is not None
         else None,
         provenance={"templates": names, "network": fingerprint(network)},
     )
     look = replace(
         extraction.look,
-        scene=None if knowledge.scene is None else pool_views(scenes),
+        scene=None if analysers.scene is None else pool_descriptors(scenes),
         categories={}
-        if knowledge.areas is None
-        else area_looks(network, extraction, squashed, areas, knowledge.graded_in_parts),
+        if analysers.areas is None
+        else area_looks(network, extraction, squashed, areas, analysers.graded_in_parts),
     )
     return extraction._replace(look=look)
 
 
-def _look_at_template(picture: Picture, name: str, knowledge: Knowledge) -> _Template:
+def _analyse_template(picture: Picture, name: str, analysers: Analysers) -> _Template:
     squashed = squash(picture.floats()[None], PRESET_SIZE)
     usable_pixels(squash(squashed, FIT_SIZE)[0])
-    small = network_view(picture.pixels)
+    small = reduced_for_networks(picture.pixels)
     scene, areas, salient = None, None, None
-    if knowledge.scene is not None:
-        (scene,) = knowledge.scene.look_at(small[None])
-    if knowledge.areas is not None:
-        areas = knowledge.areas(small).compact(PRESET_SIZE)
-    if knowledge.saliency is not None:
-        salient = knowledge.saliency(small).inside("salient", PRESET_SIZE, PRESET_SIZE)
+    if analysers.scene is not None:
+        (scene,) = analysers.scene.descriptors(small[None])
+    if analysers.areas is not None:
+        areas = analysers.areas(small).compact(PRESET_SIZE)
+    if analysers.saliency is not None:
+        salient = analysers.saliency(small).inside("salient", PRESET_SIZE, PRESET_SIZE)
     return _Template(name, squashed[0], scene, areas, salient)
 
 
@@ -185,24 +193,24 @@ def apply(
     look: Look,
     picture: Picture,
     strength: float | None = None,
-    knowledge: Knowledge | None = None,
+    analysers: Analysers | None = None,
 ) -> Picture:
     """A picture with a look; it keeps its bit depth, alpha, EXIF and orientation.
 
     Args:
         strength: rendering degree, 0 (as it was) to 1; None follows the scenes where they are
             known, else 1.
-        knowledge: what to look for in the picture, such as faces to protect; None is what the
-            look can use, see `suited`.
+        analysers: what to look for in the picture, such as faces to protect; None is what the
+            look can use, see `analysers_for`.
     """
-    return apply_look(look, strength, knowledge)(picture).picture
+    return apply_look(look, strength, analysers)(picture).picture
 
 
 def remove(picture: Picture, network: nn.Module | None = None) -> Picture:
     """A picture without its look, at full resolution; a network of Fig. 3 is told the areas."""
     network, labels = network or default_network(), None
     if isinstance(network, AreaDefilterUNet):
-        labels = _told(network, default_segmenter()(network_view(picture.pixels)))
+        labels = _told(network, default_segmenter()(reduced_for_networks(picture.pixels)))
     mapping = inverse_mapping(network, picture.floats(), labels=labels)
     return picture.with_pixels(render_mapping(picture.pixels, mapping))
 
@@ -212,7 +220,7 @@ def apply_to_files(
     photos: Sequence[PathLike],
     out: PathLike,
     strength: float | None = None,
-    knowledge: Knowledge | None = None,
+    analysers: Analysers | None = None,
 ) -> Rendered:
     """Render files and folders into a folder; names and paths below given folders are kept.
 
@@ -231,14 +239,14 @@ def apply_to_files(
         if target in taken:
             raise ValueError(f"{source} and {taken[target]}: two videos would become {target}")
         taken[target] = source
-    knowledge = (suited(look) if knowledge is None else knowledge).fitting(look)
+    analysers = (analysers_for(look) if analysers is None else analysers).fitting(look)
     result = Rendered([], [], [])
     if rest or not videos:
         plan = plan_outputs(rest, out)
-        result = convert_planned(plan, apply_look(look, strength, knowledge), look)
+        result = convert_planned(plan, apply_look(look, strength, analysers), look)
     for source, target in zip(videos, targets, strict=True):
         try:
-            done = render_video(look, source, target, knowledge, strength)
+            done = render_video(look, source, target, analysers, strength)
         except Exception as error:  # whatever one file does, the others are still done
             result.failures.append(_sentence(source, error))
             continue
@@ -246,7 +254,7 @@ def apply_to_files(
             result.failures.append(f"{source}: {done.note}; {done.frames} frames are in {target}")
             continue
         result.written.append((source, target))
-        if knowledge.scene is not None:
+        if analysers.scene is not None:
             low, high = done.degrees
             result.notes.append(f"{target}: degrees {low:.2f} to {high:.2f}")
     return result
@@ -267,32 +275,34 @@ def transfer(
     out: PathLike,
     strength: float | None = None,
     network: nn.Module | None = None,
-    knowledge: Knowledge | None = None,
+    analysers: Analysers | None = None,
 ) -> Rendered:
     """Take the look of the templates and render the photos with it.
 
     Args:
         strength: rendering degree, 0 to 1; None follows how alike the scenes are.
-        knowledge: what to look for; None is everything.
+        analysers: what to look for; None is everything.
     """
     for photo in photos:
         if is_video(photo):
             raise ValueError(f"{photo}: for videos, extract the look to a .json and apply that")
-    knowledge = everything() if knowledge is None else knowledge
+    analysers = default_analysers() if analysers is None else analysers
     plan = plan_outputs(photos, out, template)  # clashes show before the work
-    look = extract(template, network, knowledge).look
-    return convert_planned(plan, apply_look(look, strength, knowledge), look)
+    look = extract(template, network, analysers).look
+    return convert_planned(plan, apply_look(look, strength, analysers), look)
 
 
 def apply_look(
-    look: Look, strength: float | None = None, knowledge: Knowledge | None = None
+    look: Look, strength: float | None = None, analysers: Analysers | None = None
 ) -> Callable[[Picture], Converted]:
     """`apply` with its look, as a function of the picture alone."""
-    fitting = (suited(look) if knowledge is None else knowledge).fitting(look)
+    fitting = (analysers_for(look) if analysers is None else analysers).fitting(look)
 
     def convert(picture: Picture) -> Converted:
-        seen = look_at(look, picture.pixels, fitting, strength)
-        return Converted(picture.with_pixels(render(look, picture.pixels, seen, fitting)), seen)
+        analysis = analyse(look, picture.pixels, fitting, strength)
+        return Converted(
+            picture.with_pixels(render(look, picture.pixels, analysis, fitting)), analysis
+        )
 
     return convert
 
@@ -344,7 +354,9 @@ def convert_planned(
             result.failures.append(done.failure)
             continue
         result.written.append((done.source, done.target))
-        note = describe(done.seen, look) if done.seen is not None and look is not None else ""
+        note = (
+            describe(done.analysis, look) if done.analysis is not None and look is not None else ""
+        )
         if note:
             result.notes.append(f"{done.target}: {note}")
     return result
@@ -356,12 +368,12 @@ def convert_each(
     """Convert each (photo, rendering) of a plan, one after the other, behind a progress bar."""
     for source, target in tqdm(list(plan), unit="picture", disable=None):
         try:
-            picture, seen = convert(read_picture(source))
+            picture, analysis = convert(read_picture(source))
             write_picture(picture, target)
         except Exception as error:  # whatever one file does, the others are still done
             yield Done(source, target, None, _sentence(source, error))
         else:
-            yield Done(source, target, seen, "")
+            yield Done(source, target, analysis, "")
 
 
 def _sentence(source: Path, error: Exception) -> str:

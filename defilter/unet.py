@@ -167,19 +167,3 @@ def _convolution(in_channels: int, out_channels: int, kernel: int) -> nn.Conv2d:
     return nn.Conv2d(
         in_channels, out_channels, kernel, padding=kernel // 2, padding_mode="replicate"
     )
-
-
-PRESET_SIZE = 256
-
-
-def squash(x: Tensor, size: int) -> Tensor:
-    """The pre-processing layer (paragraph 71): (N, 3, H, W) -> (N, 3, size, size), antialiased.
-
-    Raises:
-        ValueError: the size is not a positive multiple of 4.
-    """
-    if size < 4 or size % 4:
-        raise ValueError(f"expected a size that is a multiple of 4, got {size}")
-    if x.shape[-2:] == (size, size):
-        return x
-    return F.interpolate(x, (size, size), mode="bilinear", antialias=True, align_corners=False)

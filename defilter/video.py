@@ -19,10 +19,10 @@ from av.video.stream import VideoStream
 from torch import Tensor
 from tqdm import tqdm
 
+from defilter.analysis import Analysers
 from defilter.areas.segmenter import AreaMap
-from defilter.knowledge import Knowledge
 from defilter.look import Look
-from defilter.rendering import Seen, blend, degree_map, look_at, render
+from defilter.render import Analysis, analyse, blend, degree_map, render
 
 _EXTENSIONS = (".mp4", ".mov", ".mkv", ".m4v", ".webm", ".avi")
 _LOOK_EVERY = 6  # frames: what is seen changes slowly
@@ -52,11 +52,11 @@ class VideoDone(NamedTuple):
     note: str
 
 
-class _Smoothed:
+class _TemporalSmoother:
     """What is seen in frames, followed with a delay so that nothing flickers."""
 
-    def __init__(self, look: Look, knowledge: Knowledge, strength: float | None):
-        self.look, self.knowledge, self.strength = look, knowledge, strength
+    def __init__(self, look: Look, analysers: Analysers, strength: float | None):
+        self.look, self.analysers, self.strength = look, analysers, strength
         self.count = 0
         self.before: Tensor | None = None  # the last frame, coarsely
         self.shape: torch.Size | None = None
@@ -78,29 +78,29 @@ class _Smoothed:
         self.count += 1
 
     def _look(self, pixels: Tensor) -> tuple[Tensor, AreaMap | None]:
-        found = look_at(self.look, pixels, self.knowledge, self.strength)
+        found = analyse(self.look, pixels, self.analysers, self.strength)
         low, high = self.degrees
         self.degrees = min(low, found.degree), max(high, found.degree)
-        full = degree_map(found, self.knowledge, *pixels.shape[1:])
+        full = degree_map(found, self.analysers, *pixels.shape[1:])
         return F.avg_pool2d(full[None, None], _REDUCED, ceil_mode=True)[0, 0], found.areas
 
     def render(self, pixels: Tensor) -> Tensor:
         assert self.used is not None
         degree, areas = self.used
-        everywhere = Seen(1.0, None, [], areas)
+        everywhere = Analysis(1.0, None, [], areas)
         low, high = (float(x) for x in degree.aminmax())
         if high - low < 1 / 512:
-            return render(self.look, pixels, everywhere._replace(degree=high), self.knowledge)
-        looked = render(self.look, pixels, everywhere, self.knowledge)
+            return render(self.look, pixels, everywhere._replace(degree=high), self.analysers)
+        rendered = render(self.look, pixels, everywhere, self.analysers)
         size = [_REDUCED * n for n in degree.shape]
         enlarged = F.interpolate(degree[None, None], size, mode="bilinear")[0, 0]
-        return blend(pixels, looked, enlarged[: pixels.shape[1], : pixels.shape[2]])
+        return blend(pixels, rendered, enlarged[: pixels.shape[1], : pixels.shape[2]])
 
 
 def _between(
     used: tuple[Tensor, AreaMap | None], seen: tuple[Tensor, AreaMap | None]
 ) -> tuple[Tensor, AreaMap | None]:
-    """One frame's way from what is used to what was seen."""
+    """One frame on the way from what is used to what was found last."""
     (degree, areas), (target, found) = used, seen
     if areas is not None and found is not None:
         found = AreaMap(areas.categories, torch.lerp(areas.weights, found.weights, _FOLLOW))
@@ -111,7 +111,7 @@ def render_video(
     look: Look,
     source: Path | str,
     target: Path | str,
-    knowledge: Knowledge,
+    analysers: Analysers,
     strength: float | None = None,
 ) -> VideoDone:
     """Write an .mp4 (H.264, BT.709) of every frame with the look; times and sound are kept.
@@ -130,7 +130,9 @@ def render_video(
     try:
         size = _upright_size(source)
         with av.open(str(source)) as given, av.open(str(unfinished), "w", format="mp4") as made:
-            done = _convert(given, made, _Smoothed(look, knowledge, strength), size, source.name)
+            done = _convert(
+                given, made, _TemporalSmoother(look, analysers, strength), size, source.name
+            )
         unfinished.replace(target)
     except FFmpegError as error:
         raise VideoError(f"{source}: could not be converted ({error.strerror})") from error
@@ -152,7 +154,7 @@ def _upright_size(source: Path) -> tuple[int, int]:
 def _convert(
     given: av.container.InputContainer,
     made: av.container.OutputContainer,
-    smoothed: _Smoothed,
+    smoothed: _TemporalSmoother,
     size: tuple[int, int],
     name: str,
 ) -> VideoDone:
@@ -183,7 +185,7 @@ def _convert(
     return VideoDone(count, smoothed.degrees, note)
 
 
-class _Rising:
+class _MonotonicTimes:
     """Times that rise: where a file starts anew in its middle, what follows is moved."""
 
     def __init__(self) -> None:
@@ -219,7 +221,7 @@ class _Pictures:
     def __init__(
         self, made: av.container.OutputContainer, like: VideoStream, size: tuple[int, int]
     ):
-        self.made, self.times = made, _Rising()
+        self.made, self.times = made, _MonotonicTimes()
         self.stream = made.add_stream("libx264", rate=like.average_rate or 25)
         self.stream.options = {"crf": _CRF}
         self.height, self.width = (n + n % 2 for n in size)
@@ -251,7 +253,7 @@ class _Sound:
     """A sound track of an output: copied, or encoded anew where .mp4 has no place for it."""
 
     def __init__(self, made: av.container.OutputContainer, track: AudioStream):
-        self.times = _Rising()
+        self.times = _MonotonicTimes()
         self.made, self.copied = made, track.codec_context.name in _COPIED_SOUND
         if self.copied:
             self.stream = made.add_stream_from_template(track)

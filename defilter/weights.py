@@ -14,7 +14,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from codec.image_io import write_atomically
+from codec.pictures.storage import write_atomically
 from defilter.areas.network import SegmentNet
 from defilter.global_look import GlobalLook, LookEncoder
 from defilter.scene.network import SceneClassifier

@@ -11,8 +11,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from codec.image_io import Picture, write_picture
-from codec.photos import embedded_photos
+from codec.pictures.picture_files import Picture, write_picture
+from codec.pictures.sample_photos import embedded_photos
 from defilter.global_look import GlobalLook, LookEncoder
 from defilter.unet import DefilterUNet
 

@@ -15,15 +15,15 @@ from omegaconf import OmegaConf
 from safetensors.torch import load_file
 from torch import Tensor
 
-from defilter.data.pairs import Batch
 from defilter.faces import Protection
-from defilter.loop import BEST_WEIGHTS, CHECKPOINT, Plan, Result, fit
-from defilter.runtime import Runtime, seeded_generator
-from defilter.task import GlobalLookTask, PictureToPictureTask, log_mse
+from defilter.learn.look_tasks import GlobalLookTask, PictureToPictureTask, log_mse
+from defilter.learn.loop import BEST_WEIGHTS, CHECKPOINT, Plan, Result, fit
+from defilter.learn.pairs import Batch
+from defilter.learn.runtime import Runtime, seeded_generator
 from defilter.unet import DefilterUNet
 from defilter.weights import load_network, save_weights
 from tests.conftest import small_network
-from tests.defilter.test_data import write_pair_folders
+from tests.defilter.learn.test_data import write_pair_folders
 
 ROOT = Path(__file__).parents[1]
 CONFIGS = str(ROOT / "configs")
@@ -235,11 +235,11 @@ def test_every_study_composes(study: str) -> None:
 def test_what_a_transfer_knows_is_chosen(choice: str, part: str | None) -> None:
     with initialize_config_dir(CONFIGS, version_base="1.3"):
         config = compose("evaluate", [choice])
-    knowledge = hydra.utils.instantiate(config.run).keywords["knowledge"]
-    missing = [n for n in ("scene", "faces", "areas", "saliency") if getattr(knowledge, n) is None]
+    analysers = hydra.utils.instantiate(config.run).keywords["analysers"]
+    missing = [n for n in ("scene", "faces", "areas", "saliency") if getattr(analysers, n) is None]
     assert missing == ([] if part is None else [part])
-    assert knowledge.literal == (choice == "faces=literal")
-    assert knowledge.protection == Protection()
+    assert analysers.literal == (choice == "faces=literal")
+    assert analysers.protection == Protection()
 
 
 @pytest.mark.parametrize("name", NETWORKS)

@@ -11,13 +11,13 @@ from torch import Tensor, nn
 
 from codec.learn.networks import ContextNetworks, load_trained
 from codec.learn.symbols import Tiles, tile_symbols
-from codec.residual.adaptive import code_adaptive
+from codec.residual.adaptive_quantisation import code_adaptive
 from codec.residual.alphabet import LOGIT_STEPS
 from codec.residual.context import picture_features
-from codec.residual.passes import CHROMA, LUMA, Before, code_cells
+from codec.residual.passes import CHROMA, LUMA, DecodedLuma, code_cells
 from codec.residual.pyramid import COARSEST, Guess, code_plane, shape_of
-from codec.residual.quantise import AQ_LARGEST, MATRICES
-from codec.residual.sizes import code_sizes, split_flags
+from codec.residual.quantise import AQ_LARGEST, WEIGHTINGS
+from codec.residual.transform_sizes import code_sizes, split_flags
 
 BITS = 1.4427  # a natural unit in bits
 
@@ -121,13 +121,13 @@ class ContextTask(nn.Module):
             code_plane(networks["means"], plane, shape_of(means[0]), means[:number][::-1], single)
         splits = [_Known(flags) for flags in split_flags(symbols.sizes)]
         code_sizes(networks, splits[0], splits[1], means[0], symbols.step, matrix)
-        perceptual = matrix == MATRICES["perceptual"].number
+        perceptual = matrix == WEIGHTINGS["perceptual"].number
         adaptive = _Known(batch.adaptive[perceptual].int() + AQ_LARGEST)
         if perceptual.any():
             code_adaptive(networks, adaptive, means[0][perceptual], symbols.step[perceptual])
         luma = _Known(symbols.classes[0], symbols.values[0])
         code_cells(LUMA, networks, luma, cells, means[:1])
-        before = Before(symbols.classes[0], symbols.values[0][..., 0, :], means[0])
+        before = DecodedLuma(symbols.classes[0], symbols.values[0][..., 0, :], means[0])
         chroma = _Known(symbols.classes[1], symbols.values[1])
         code_cells(CHROMA, networks, chroma, cells, means[1:], before)
         exact = batch.exact[:: max(1, len(batch.exact) // 2)]

@@ -7,14 +7,14 @@ from safetensors import safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from codec.image_io import write_atomically
 from codec.learn.context_task import ContextTask
 from codec.learn.networks import load_trained
 from codec.learn.symbols import TileSets
-from codec.residual import models, postfilter
+from codec.pictures.storage import write_atomically
+from codec.report import Report
+from codec.residual import context_sets, postfilter
 from codec.residual.alphabet import LOGIT_STEPS
-from codec.residual.network import IntegerNetwork, RowNetwork, to_integers
-from codec.study.record import Report
+from codec.residual.row_network import IntegerNetwork, RowNetwork, to_integers
 
 _BATCHES = 16
 _ROWS = 20_000  # typical rows to set the ranges by
@@ -60,8 +60,8 @@ def export_contexts(weights: dict[str, str], tiles: TileSets, out: str | None) -
         task = ContextTask(networks, None, 0.5).eval()
         recorders = {name: _Recorder(networks[name]) for name in networks}
         networks.every = nn.ModuleDict(recorders)
-        chance = torch.Generator().manual_seed(0)
-        batches = [tiles.batch(8, chance) for _ in range(_BATCHES)]
+        rng = torch.Generator().manual_seed(0)
+        batches = [tiles.batch(8, rng) for _ in range(_BATCHES)]
         before = [float(task.evaluate(batch)["score"]) for batch in batches]
         rounded = {
             name: to_integers(recorder.network, torch.cat(recorder.rows))
@@ -72,8 +72,8 @@ def export_contexts(weights: dict[str, str], tiles: TileSets, out: str | None) -
         cost = 100 * (sum(after) / sum(before) - 1)
         lines.append(f"{set_name}: {-sum(before) / len(before):.4f} bits, integers {cost:+.2f} %")
         sets[set_name] = rounded
-    target = models.SHIPPED if out is None else Path(out)
-    models.save_contexts(target, sets)
+    target = context_sets.SHIPPED if out is None else Path(out)
+    context_sets.save_contexts(target, sets)
     return Report("\n".join([*lines, str(target)]), [])
 
 

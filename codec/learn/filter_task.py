@@ -9,16 +9,16 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from codec.colour import luma, ycbcr_to_rgb
 from codec.learn.networks import load_answers
 from codec.learn.symbols import Tiles, TileSets, held_out_tiles, make_tiles, tile_symbols
-from codec.metrics import psnr
-from codec.residual.adaptive import spread_over_cells
+from codec.pictures.colour import luma, ycbcr_to_rgb
+from codec.pictures.metrics import psnr
+from codec.pictures.ssimulacra2 import distance, ssimulacra2
+from codec.residual.adaptive_quantisation import spread_over_cells
 from codec.residual.analyse import reconstruct
 from codec.residual.edge_filter import smooth
 from codec.residual.postfilter import GREY, PostFilter
-from codec.residual.quantise import FRACTION, MATRICES, plane_steps
-from codec.ssimulacra2 import distance, ssimulacra2
+from codec.residual.quantise import FRACTION, WEIGHTINGS, plane_steps
 
 
 class Decoded(NamedTuple):
@@ -72,8 +72,8 @@ def _decode(tiles: Tiles) -> Decoded:
     for start in range(0, tiles.pictures, 16):
         batch = Tiles(*(x[start : start + 16] for x in tiles))
         symbols, _ = tile_symbols(batch)
-        name = next(n for n, m in MATRICES.items() if m.number == int(batch.matrix[0]))
-        matrix = MATRICES[name]
+        name = next(n for n, m in WEIGHTINGS.items() if m.number == int(batch.matrix[0]))
+        matrix = WEIGHTINGS[name]
         planes = reconstruct(symbols, matrix)
         cells = spread_over_cells(batch.adaptive.int())
         steps = plane_steps(batch.step, matrix, 3, symbols.sizes, cells)

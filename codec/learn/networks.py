@@ -9,11 +9,11 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
-from codec.residual import pyramid, sizes
+from codec.residual import pyramid, transform_sizes
 from codec.residual.alphabet import LOGIT_STEPS
-from codec.residual.network import RowNetwork
 from codec.residual.passes import network_shapes
 from codec.residual.quantise import AQ_LARGEST
+from codec.residual.row_network import RowNetwork
 
 
 class ContextNetworks(nn.Module):
@@ -31,8 +31,8 @@ class ContextNetworks(nn.Module):
         for name in ("means", "lossless"):
             every[name] = RowNetwork(pyramid.INPUTS, pyramid.OUTPUTS, tuple(small))
         for name in ("region_split", "quarter_split"):
-            every[name] = RowNetwork(sizes.INPUTS, 1, tuple(small))
-        every["adaptive"] = RowNetwork(sizes.INPUTS, 2 * AQ_LARGEST, tuple(small))
+            every[name] = RowNetwork(transform_sizes.INPUTS, 1, tuple(small))
+        every["adaptive"] = RowNetwork(transform_sizes.INPUTS, 2 * AQ_LARGEST, tuple(small))
         self.every = nn.ModuleDict(every)
 
     def __getitem__(self, name: str) -> RowNetwork:

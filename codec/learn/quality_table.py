@@ -13,14 +13,14 @@ import numpy as np
 from torch import Tensor
 from tqdm import tqdm
 
-from codec import still
-from codec.image_io import write_atomically
-from codec.photos import load_pictures
+from codec import picture as picture_codec
+from codec.pictures.sample_photos import load_pictures
+from codec.pictures.storage import write_atomically
+from codec.report import Report
 from codec.residual.quantise import STEP_COUNT
 from codec.search.encoders import encoder
 from codec.search.scores import SCORES, Score
 from codec.settings import QUALITIES, QUALITY_TABLE, Settings
-from codec.study.record import Report
 
 MATCHED_BY = {"mse": "psnr", "perceptual": "ssimulacra2"}
 
@@ -57,7 +57,9 @@ def run(photos: str | None, out: str | None, most: int, steps: list[int]) -> Rep
 
 def _scores(pictures: list[Tensor], step: int, mode: str, score: Score) -> list[float]:
     return [
-        score.measure(picture, still.preview_steps([picture], [step], Settings(mode=mode))[0])
+        score.measure(
+            picture, picture_codec.preview_steps([picture], [step], Settings(mode=mode))[0]
+        )
         for picture in pictures
     ]
 

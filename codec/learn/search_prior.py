@@ -8,15 +8,15 @@ import numpy as np
 import torch.nn.functional as F
 from torch import Tensor
 
-from codec.image_io import write_atomically
-from codec.photos import load_pictures
+from codec.pictures.sample_photos import load_pictures
+from codec.pictures.storage import write_atomically
+from codec.report import Report
 from codec.search.detail import detail
 from codec.search.encoders import encoder
-from codec.search.methods import depth
+from codec.search.methods import log_gap
 from codec.search.prior import SHIPPED, fit
 from codec.search.scores import SCORES
 from codec.search.sweep import sweep_pictures
-from codec.study.record import Report
 
 _LARGEST = (448, 640)  # of a crop
 _SCALES = (1.0, 0.75, 0.6, 0.85, 0.7, 0.5)
@@ -36,9 +36,9 @@ def run(
         every: measure every so many-th quality; those between are interpolated.
     """
     whole, failures = load_pictures(photos)
-    chance = random.Random(0)
+    rng = random.Random(0)
     pictures = {
-        f"{name} {number}": _piece(picture, _SCALES[number % len(_SCALES)], chance)
+        f"{name} {number}": _piece(picture, _SCALES[number % len(_SCALES)], rng)
         for name, picture in whole.items()
         for number in range(crops)
     }
@@ -52,7 +52,9 @@ def run(
             to_unit = SCORES[score_name].to_unit
             known = sorted(next(iter(found.values())).entries)
             curves = [
-                np.interp(one.qualities, known, [depth(to_unit(s.entries[q].score)) for q in known])
+                np.interp(
+                    one.qualities, known, [log_gap(to_unit(s.entries[q].score)) for q in known]
+                )
                 for s in found.values()
             ]
             row = fit(np.stack(curves), details)._asdict()
@@ -62,13 +64,13 @@ def run(
     return Report(f"{len(pictures)} pictures, {len(table)} rows in {path}", failures)
 
 
-def _piece(picture: Tensor, scale: float, chance: random.Random) -> Tensor:
+def _piece(picture: Tensor, scale: float, rng: random.Random) -> Tensor:
     """A random crop of a picture (3, H, W) uint8, after reducing it."""
     if scale < 1:
         size = [max(1, round(n * scale)) for n in picture.shape[1:]]
         x = F.interpolate(picture[None].float(), size, mode="bicubic", antialias=True)
         picture = x[0].round().clamp(0, 255).to(picture.dtype)
     height, width = (min(n, m) for n, m in zip(picture.shape[1:], _LARGEST, strict=True))
-    top = chance.randint(0, picture.shape[1] - height)
-    left = chance.randint(0, picture.shape[2] - width)
+    top = rng.randint(0, picture.shape[1] - height)
+    left = rng.randint(0, picture.shape[2] - width)
     return picture[:, top : top + height, left : left + width].contiguous()

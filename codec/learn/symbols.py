@@ -14,14 +14,14 @@ import torch.nn.functional as F
 from torch import Tensor
 from tqdm import tqdm
 
-from codec.colour import rgb_to_fixed_ycbcr, rgb_to_ycocg
-from codec.image_io import read_picture
 from codec.learn.networks import load_answers
-from codec.photos import list_photos
+from codec.pictures.picture_files import read_picture
+from codec.pictures.sample_photos import list_photos
 from codec.residual.analyse import Symbols, analyse, cells_of, hints_of, reconstruct, uniform_sizes
+from codec.residual.colour import rgb_to_fixed_ycbcr, rgb_to_ycocg
 from codec.residual.context import HINTS, Cells
 from codec.residual.passes import Networks
-from codec.residual.quantise import MATRICES
+from codec.residual.quantise import WEIGHTINGS
 
 TILE = 256
 _AT_ONCE = 16  # tiles analysed together
@@ -75,7 +75,7 @@ def tile_symbols(batch: Tiles) -> tuple[Symbols, Cells]:
         [batch.luma_classes.int(), batch.chroma_classes.int()],
         [batch.luma_values.int(), batch.chroma_values.int()],
     )
-    cells = cells_of(batch.step, symbols.adaptive, symbols.sizes, MATRICES["mse"], batch.hints)
+    cells = cells_of(batch.step, symbols.adaptive, symbols.sizes, WEIGHTINGS["mse"], batch.hints)
     return symbols, cells._replace(matrix=batch.matrix.int())
 
 
@@ -129,7 +129,7 @@ def symbol_tiles(
     coder = None if networks is None else load_answers(networks)
 
     def made(split: str, count: int) -> Tiles:
-        names = tuple(MATRICES)
+        names = tuple(WEIGHTINGS)
         return make_tiles(clean, photos, split, count, coder, names, share_predicted, seed, uniform)
 
     return TileSets(made("train", tiles), made("val", held_out_tiles(tiles)))
@@ -152,15 +152,15 @@ def make_tiles(
     uniform: bool = False,
 ) -> Tiles:
     """Analysed tiles of one split; the matrices take turns, a share are residuals."""
-    chance = random.Random(f"{seed} {split}")
-    pixels = torch.stack(list(_crops(clean, photos, split, tiles, chance)))
+    rng = random.Random(f"{seed} {split}")
+    pixels = torch.stack(list(_crops(clean, photos, split, tiles, rng)))
     parts = []
     for start in tqdm(range(0, tiles, _AT_ONCE), desc=f"{split} symbols", disable=None):
         name = matrices[start // _AT_ONCE % len(matrices)]
         turn = start // _AT_ONCE // len(matrices)  # so that every matrix gets its residuals
         residual = share_predicted > 0 and turn % round(1 / share_predicted) == 0
         part = pixels[start : start + _AT_ONCE]
-        parts.append(_symbols(part, name, networks, residual, uniform, chance))
+        parts.append(_symbols(part, name, networks, residual, uniform, rng))
     return Tiles(*(torch.cat(group) for group in zip(*parts, strict=True)))
 
 
@@ -170,14 +170,14 @@ def _symbols(
     networks: Networks | None,
     residual: bool,
     uniform: bool,
-    chance: random.Random,
+    rng: random.Random,
 ) -> Tiles:
-    ranges = chance.choices(_STEPS, [share for share, _, _ in _STEPS], k=len(pixels))
-    step = torch.tensor([chance.randint(low, high) for _, low, high in ranges])
-    matrix = MATRICES[name]
+    ranges = rng.choices(_STEPS, [share for share, _, _ in _STEPS], k=len(pixels))
+    step = torch.tensor([rng.randint(low, high) for _, low, high in ranges])
+    matrix = WEIGHTINGS[name]
     planes, hints = rgb_to_fixed_ycbcr(pixels), None
     if residual:
-        guess = _base(planes, chance)
+        guess = _base(planes, rng)
         planes, hints = planes - guess, hints_of(guess[:, 0], step)
     sizes = uniform_sizes(planes) if uniform else None
     found = analyse(planes, step, matrix, networks, sizes, hints)
@@ -202,17 +202,17 @@ def _symbols(
     )
 
 
-def _base(planes: Tensor, chance: random.Random) -> Tensor:
+def _base(planes: Tensor, rng: random.Random) -> Tensor:
     """A prediction as layered coding has it: half the size, coarsely coded, enlarged."""
     half = F.interpolate(planes.float(), scale_factor=0.5, mode="bicubic", antialias=True)
-    step = torch.full((len(planes),), chance.randint(100, 180))
-    matrix = MATRICES["mse"]
+    step = torch.full((len(planes),), rng.randint(100, 180))
+    matrix = WEIGHTINGS["mse"]
     decoded = reconstruct(analyse(half.round().int(), step, matrix, None), matrix)
     return F.interpolate(decoded.float(), scale_factor=2, mode="bicubic").round().int()
 
 
 def _crops(
-    clean: str | None, photos: str | None, split: str, tiles: int, chance: random.Random
+    clean: str | None, photos: str | None, split: str, tiles: int, rng: random.Random
 ) -> Iterator[Tensor]:
     """uint8 (3, TILE, TILE) crops, from clean photos and from mosaics of reduced ones in turn."""
     whole = list_photos(clean, split) if clean or not photos else []
@@ -221,26 +221,26 @@ def _crops(
     for number in range(tiles):
         from_clean = bool(whole) and (not reduced or number % 5 < 3)
         if from_clean:
-            yield _clean_crop(opened[chance.choice(whole)], chance)
+            yield _clean_crop(opened[rng.choice(whole)], rng)
         else:
-            yield _mosaic([read_picture(chance.choice(reduced)).pixels for _ in range(4)], chance)
+            yield _mosaic([read_picture(rng.choice(reduced)).pixels for _ in range(4)], rng)
 
 
-def _clean_crop(picture: Tensor, chance: random.Random) -> Tensor:
+def _clean_crop(picture: Tensor, rng: random.Random) -> Tensor:
     shortest = min(picture.shape[1:])
     lowest = min(1.0, (TILE + 8) / shortest)
-    scale = chance.choice([1.0, 1.0, chance.uniform(lowest, 1.0)])
-    return _turned(_crop(_resized(picture, scale), TILE, chance), chance)
+    scale = rng.choice([1.0, 1.0, rng.uniform(lowest, 1.0)])
+    return _turned(_crop(_resized(picture, scale), TILE, rng), rng)
 
 
-def _mosaic(pictures: list[Tensor], chance: random.Random) -> Tensor:
+def _mosaic(pictures: list[Tensor], rng: random.Random) -> Tensor:
     """Four photos beside each other, on seams between regions."""
     half = TILE // 2
     parts = []
     for picture in pictures:
         least = (half + 1) / min(picture.shape[1:])
-        scale = max(least, chance.uniform(0.5, 0.72))
-        parts.append(_turned(_crop(_resized(picture, scale), half, chance), chance))
+        scale = max(least, rng.uniform(0.5, 0.72))
+        parts.append(_turned(_crop(_resized(picture, scale), half, rng), rng))
     rows = [torch.cat(parts[:2], 2), torch.cat(parts[2:], 2)]
     return torch.cat(rows, 1)
 
@@ -254,7 +254,7 @@ def _resized(picture: Tensor, scale: float) -> Tensor:
     return x[0].round().clamp(0, 255).to(torch.uint8)
 
 
-def _crop(picture: Tensor, side: int, chance: random.Random) -> Tensor:
+def _crop(picture: Tensor, side: int, rng: random.Random) -> Tensor:
     height, width = picture.shape[1:]
     if min(height, width) < side:
         picture = F.pad(
@@ -263,11 +263,11 @@ def _crop(picture: Tensor, side: int, chance: random.Random) -> Tensor:
             mode="replicate",
         )[0].to(torch.uint8)
         height, width = picture.shape[1:]
-    top, left = chance.randint(0, height - side), chance.randint(0, width - side)
+    top, left = rng.randint(0, height - side), rng.randint(0, width - side)
     return picture[:, top : top + side, left : left + side]
 
 
-def _turned(tile: Tensor, chance: random.Random) -> Tensor:
-    if chance.random() < 0.5:
+def _turned(tile: Tensor, rng: random.Random) -> Tensor:
+    if rng.random() < 0.5:
         tile = tile.flip(2)
-    return tile.mT if chance.random() < 0.5 else tile
+    return tile.mT if rng.random() < 0.5 else tile

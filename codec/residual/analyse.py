@@ -8,23 +8,23 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from codec.residual.adaptive import choose_adaptive, spread_over_cells
+from codec.residual.adaptive_quantisation import choose_adaptive, spread_over_cells
 from codec.residual.alphabet import COST_UNIT
-from codec.residual.choose import COST_WEIGHT, Chooser, classes_of
 from codec.residual.chroma import predict, slopes
 from codec.residual.context import ONE, Cells, log_size, octave_steps
-from codec.residual.passes import CHROMA, LUMA, Before, Kind, Networks, code_cells
+from codec.residual.passes import CHROMA, LUMA, DecodedLuma, Kind, Networks, code_cells
 from codec.residual.quantise import (
     AQ_PER_OCTAVE,
-    MATRICES,
     STEP_COUNT,
-    Matrix,
+    WEIGHTINGS,
+    Weighting,
     dequantise,
     quantise,
     step_map,
 )
-from codec.residual.sizes import choose_sizes
+from codec.residual.rdoq import COST_WEIGHT, RdoQuantiser, classes_of
 from codec.residual.transform import CELL, REGION, SIZES, forward, inverse
+from codec.residual.transform_sizes import choose_sizes
 
 LARGEST_SAMPLE = 1 << 19  # in 1/16: 16 bits with their sign
 _ROUND = 16  # of 32: means are rounded to the nearest
@@ -54,7 +54,7 @@ def cells_of(
     step: Tensor,
     adaptive: Tensor | None,
     sizes: Tensor,
-    matrix: Matrix,
+    matrix: Weighting,
     hints: Tensor | None = None,
 ) -> Cells:
     """What the contexts know of the cells."""
@@ -67,7 +67,7 @@ def cells_of(
 def analyse(
     planes: Tensor,
     step: Tensor,
-    matrix: Matrix,
+    matrix: Weighting,
     networks: Networks | None,
     sizes: Tensor | None = None,
     hints: Tensor | None = None,
@@ -77,7 +77,7 @@ def analyse(
     Args:
         planes: (N, C, H, W) integers in 1/16 grey level, at most LARGEST_SAMPLE in size, C 1 or 3.
         step: (N,) int64 step index.
-        matrix: see `quantise.MATRICES`.
+        matrix: see `quantise.WEIGHTINGS`.
         networks: the context networks; None quantises plainly, for their first training.
         sizes: (N, I, J) if they are given; None chooses them by the cost of luma.
         hints: (N, I, J, HINTS) int8 of a prediction, see `hints_of`, or None.
@@ -109,7 +109,7 @@ def analyse(
         colour_means = [quantise(c[..., 0], chroma_step[..., 0], _ROUND) for c in colour]
         guesses = _follow_luma(mean, colour_means, values, luma_step, chroma_step, sizes)
         rest = torch.stack([c - g for c, g in zip(colour, guesses, strict=True)], -2)
-        before = Before(classes, values[..., 0, :], mean)
+        before = DecodedLuma(classes, values[..., 0, :], mean)
         chroma = _choose(
             CHROMA, networks, rest, chroma_step[..., None, :], cells, colour_means, before
         )
@@ -154,13 +154,13 @@ def hints_of(prediction: Tensor, step: Tensor) -> Tensor:
     """
     frequencies = forward(prediction, CELL)
     sizes = torch.zeros(frequencies.shape[:3], dtype=torch.int32, device=step.device)
-    stepped = step_map(step, MATRICES["mse"], False, sizes, None)
+    stepped = step_map(step, WEIGHTINGS["mse"], False, sizes, None)
     values = quantise(frequencies, stepped, _ROUND).abs()
     found = [log_size(values[..., a:b].sum(-1)) for a, b in LUMA.spans]
     return torch.stack((torch.full_like(found[0], ONE), *found), -1)
 
 
-def reconstruct(symbols: Symbols, matrix: Matrix) -> Tensor:
+def reconstruct(symbols: Symbols, matrix: Weighting) -> Tensor:
     """(N, C, H, W) int32 planes in 1/16 grey level."""
     spread = None if symbols.adaptive is None else spread_over_cells(symbols.adaptive)
     sizes = symbols.sizes
@@ -182,7 +182,7 @@ def reconstruct(symbols: Symbols, matrix: Matrix) -> Tensor:
 
 
 def _weight(
-    coefficients: Tensor, index: int, step: Tensor, matrix: Matrix, adaptive: Tensor | None,
+    coefficients: Tensor, index: int, step: Tensor, matrix: Weighting, adaptive: Tensor | None,
     spread: Tensor | None, networks: Networks | None, hints: Tensor | None,
 ) -> Tensor:  # fmt: skip
     """J (N, I, J) of luma if every block has this size."""
@@ -193,7 +193,7 @@ def _weight(
         return (1 + ratio.square()).log2().sum(-1) * (COST_UNIT * COST_WEIGHT)
     mean = quantise(coefficients[..., 0], stepped[..., 0], _ROUND)
     cells = cells_of(step, adaptive, sizes, matrix, hints)
-    chooser = Chooser(LUMA, coefficients[..., None, :], stepped[..., None, :], optimise=False)
+    chooser = RdoQuantiser(LUMA, coefficients[..., None, :], stepped[..., None, :], optimise=False)
     classes, values = code_cells(LUMA, networks, chooser, cells, [mean])
     return chooser.trim(classes, values)[2]
 
@@ -205,14 +205,14 @@ def _choose(
     step: Tensor,
     cells: Cells,
     means: list[Tensor],
-    before: Before | None,
+    before: DecodedLuma | None,
 ) -> tuple[Tensor, Tensor]:
     """Classes and values: quantised plainly, or as the networks' costs suggest."""
     if networks is None:
         values = quantise(coefficients, step)
         values[..., 0] = 0
         return classes_of(values, kind), values
-    chooser = Chooser(kind, coefficients, step, optimise=True)
+    chooser = RdoQuantiser(kind, coefficients, step, optimise=True)
     classes, values = code_cells(kind, networks, chooser, cells, means, before)
     classes, values, _ = chooser.trim(classes, values)
     return classes, values

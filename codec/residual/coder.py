@@ -14,16 +14,16 @@ import torch
 from torch import Tensor
 
 from codec.residual import pyramid
-from codec.residual.adaptive import code_adaptive
+from codec.residual.adaptive_quantisation import code_adaptive
 from codec.residual.analyse import Symbols, cells_of
 from codec.residual.context import picture_features
-from codec.residual.passes import CHROMA, LUMA, Before, Networks, code_cells
+from codec.residual.passes import CHROMA, LUMA, DecodedLuma, Networks, code_cells
 from codec.residual.pyramid import code_plane, shape_of
-from codec.residual.quantise import AQ_LARGEST, FRACTION, Matrix, steps
+from codec.residual.quantise import AQ_LARGEST, FRACTION, Weighting, steps
 from codec.residual.rans import BYTES_PER_LANE, RansReader, RansWriter
-from codec.residual.sizes import code_sizes, split_flags
-from codec.residual.streams import CellReader, CellWriter, PlaneReader, PlaneWriter
+from codec.residual.sources import CellReader, CellWriter, PlaneReader, PlaneWriter
 from codec.residual.transform import CELL, REGION
+from codec.residual.transform_sizes import code_sizes, split_flags
 
 Stream = tuple[int, bytes]  # lanes and words
 
@@ -36,7 +36,7 @@ class Coded(NamedTuple):
 
 
 def write(
-    symbols: Symbols, matrix: Matrix, networks: Networks, bits: int, hints: Tensor | None = None,
+    symbols: Symbols, matrix: Weighting, networks: Networks, bits: int, hints: Tensor | None = None,
     bytes_per_lane: int = BYTES_PER_LANE,
 ) -> list[Coded]:  # fmt: skip
     """Entropy-code symbols.
@@ -54,14 +54,14 @@ def write(
     return [Coded(*streams) for streams in zip(*finished, strict=True)]
 
 
-def entropy(symbols: Symbols, matrix: Matrix, networks: Networks, bits: int) -> Tensor:
+def entropy(symbols: Symbols, matrix: Weighting, networks: Networks, bits: int) -> Tensor:
     """(N,) float64: bits that the symbols take in theory."""
     means, cells = _fill(symbols, matrix, networks, bits, None, BYTES_PER_LANE)
     return means.bits() + cells.bits()
 
 
 def _fill(
-    symbols: Symbols, matrix: Matrix, networks: Networks, bits: int, hints: Tensor | None,
+    symbols: Symbols, matrix: Weighting, networks: Networks, bits: int, hints: Tensor | None,
     bytes_per_lane: int,
 ) -> tuple[RansWriter, RansWriter]:  # fmt: skip
     """Writers that hold all symbols of the means and of the cells."""
@@ -85,7 +85,7 @@ def _fill(
     luma = CellWriter(writer, symbols.classes[0], symbols.values[0])
     code_cells(LUMA, networks, luma, cells, symbols.means[:1])
     if len(symbols.means) > 1:
-        before = Before(symbols.classes[0], symbols.values[0][..., 0, :], mean)
+        before = DecodedLuma(symbols.classes[0], symbols.values[0][..., 0, :], mean)
         chroma = CellWriter(writer, symbols.classes[1], symbols.values[1])
         code_cells(CHROMA, networks, chroma, cells, symbols.means[1:], before)
     return means_writer, writer
@@ -99,7 +99,7 @@ def _check_values(symbols: Symbols, largest: list[int], bits: int) -> None:
 
 
 def read_means(
-    streams: list[Stream], shape: tuple[int, int, int], step: Tensor, matrix: Matrix,
+    streams: list[Stream], shape: tuple[int, int, int], step: Tensor, matrix: Weighting,
     networks: Networks, bits: int,
 ) -> list[Tensor]:  # fmt: skip
     """The quantised means of the cells: C of (N, I, J) int32, from their streams alone.
@@ -125,7 +125,7 @@ def read_means(
 
 
 def read(
-    streams: list[Coded], shape: tuple[int, int, int], step: Tensor, matrix: Matrix,
+    streams: list[Coded], shape: tuple[int, int, int], step: Tensor, matrix: Weighting,
     networks: Networks, bits: int, hints: Tensor | None = None,
 ) -> Symbols:  # fmt: skip
     """Inverse of `write`; arguments and errors as for `read_means`."""
@@ -141,7 +141,7 @@ def read(
     classes, values = code_cells(LUMA, networks, source, cells, means[:1])
     all_classes, all_values = [classes], [values]
     if shape[0] > 1:
-        before = Before(classes, values[..., 0, :], means[0])
+        before = DecodedLuma(classes, values[..., 0, :], means[0])
         chroma = code_cells(CHROMA, networks, source, cells, means[1:], before)
         all_classes.append(chroma[0])
         all_values.append(chroma[1])
@@ -154,7 +154,7 @@ def _means(
     number: int,
     means: list[Tensor],
     step: Tensor,
-    matrix: Matrix,
+    matrix: Weighting,
     networks: Networks,
     shape: tuple[int, int, int] | None = None,
 ) -> Tensor:
@@ -171,7 +171,7 @@ def _largest(step: Tensor, bits: int) -> list[int]:
     return [(REGION << bits + FRACTION) // least + 1 for least in smallest]
 
 
-def write_exact(planes: Tensor, networks: Networks, bits: int) -> list[Stream]:
+def write_lossless(planes: Tensor, networks: Networks, bits: int) -> list[Stream]:
     """Code planes (N, C, H, W) int32 without loss.
 
     Raises:
@@ -192,11 +192,11 @@ def write_exact(planes: Tensor, networks: Networks, bits: int) -> list[Stream]:
     return writer.finish()
 
 
-def read_exact(
+def read_lossless(
     streams: list[Stream], shape: tuple[int, int, int], networks: Networks, bits: int,
     device: torch.device,
 ) -> Tensor:  # fmt: skip
-    """Inverse of `write_exact`: (N, C, H, W) int32 for a shape of C, H, W."""
+    """Inverse of `write_lossless`: (N, C, H, W) int32 for a shape of C, H, W."""
     reader = RansReader(streams, device, math.prod(shape))
     none = torch.zeros(len(streams), 2, dtype=torch.int8, device=device)
     parts: list[Tensor] = []

@@ -121,7 +121,7 @@ def value_features(values: Tensor) -> Tensor:
     return torch.stack((log_size(x), signed_log(x)), -1).flatten(-3)
 
 
-class Board:
+class FeatureGrid:
     """The features of all cells with a frame around them, and rows of 3 x 3 cells from it.
 
     Args:

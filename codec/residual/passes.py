@@ -19,8 +19,8 @@ from codec.residual.context import (
     CHROMA_GROUPS,
     HINTS,
     LUMA_GROUPS,
-    Board,
     Cells,
+    FeatureGrid,
     fixed_features,
     luma_features,
 )
@@ -59,7 +59,7 @@ class Source(Protocol):
         """(P, planes, k) int32 values of the chosen cells, from (P, planes, k, LOGITS) logits."""
 
 
-class Before(NamedTuple):
+class DecodedLuma(NamedTuple):
     """What chroma knows of luma: its classes (N, I, J), values (N, I, J, K) and means (N, I, J)."""
 
     classes: Tensor
@@ -73,7 +73,7 @@ def code_cells(
     source: Source,
     cells: Cells,
     means: list[Tensor],
-    before: Before | None = None,
+    before: DecodedLuma | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Run through the frequencies of one kind of planes.
 
@@ -97,7 +97,7 @@ def code_cells(
     if before:
         fixed = torch.cat((fixed, luma_features(before.values)), -1)
     last = kind.groups[-1]
-    board = Board(fixed, kind.planes, last - kind.groups[0])
+    board = FeatureGrid(fixed, kind.planes, last - kind.groups[0])
     values = torch.zeros(
         *classes.shape, kind.planes, last, dtype=torch.int32, device=classes.device
     )
@@ -120,7 +120,7 @@ def _code_classes(
     above: Tensor,
     means: list[Tensor],
 ) -> Tensor:
-    board = Board(fixed_features(cells, above, means), 1, 1)
+    board = FeatureGrid(fixed_features(cells, above, means), 1, 1)
     classes = torch.zeros(cells.sizes.shape, dtype=torch.int32, device=cells.sizes.device)
     for phase in (0, 1):
         chosen = (board.black == (phase == 0)).expand_as(classes)

@@ -21,7 +21,7 @@ AQ_PER_OCTAVE = 4
 AQ_LARGEST = 8
 
 
-class Matrix(NamedTuple):
+class Weighting(NamedTuple):
     """How the step of a frequency grows.
 
     Attributes:
@@ -37,7 +37,7 @@ class Matrix(NamedTuple):
     chroma: float
 
 
-MATRICES = {"mse": Matrix(0, 0.0, 1.0, 1.0), "perceptual": Matrix(1, 2.0, 0.7, 2.0)}
+WEIGHTINGS = {"mse": Weighting(0, 0.0, 1.0, 1.0), "perceptual": Weighting(1, 2.0, 0.7, 2.0)}
 
 
 @lru_cache
@@ -48,7 +48,7 @@ def steps() -> list[int]:
 
 
 @lru_cache
-def _weights(matrix: Matrix, chroma: bool, device: torch.device) -> Tensor:
+def _weights(matrix: Weighting, chroma: bool, device: torch.device) -> Tensor:
     """(sizes, 4, 4, K) float64: weight of the step in 1/WEIGHT_ONE, by size and place."""
     table = torch.empty(len(SIZES), 4, 4, CELL * CELL, dtype=torch.float64)
     scale = WEIGHT_ONE * (matrix.chroma if chroma else 1.0)
@@ -73,13 +73,13 @@ def _aq_scale(device: torch.device) -> Tensor:
 
 
 def step_map(
-    index: Tensor, matrix: Matrix, chroma: bool, sizes: Tensor, adaptive: Tensor | None
+    index: Tensor, matrix: Weighting, chroma: bool, sizes: Tensor, adaptive: Tensor | None
 ) -> Tensor:
     """The step of every coefficient, float64 integers in 1/64 pixel.
 
     Args:
         index: (N,) step index.
-        matrix: see `Matrix`.
+        matrix: see `Weighting`.
         chroma: whether it is a chroma plane.
         sizes: (N, I, J) size index of every cell.
         adaptive: (N, I, J) in -AQ_LARGEST .. AQ_LARGEST, or None for zeros.
@@ -101,10 +101,10 @@ def step_map(
 
 
 def plane_steps(
-    index: Tensor, matrix: Matrix, planes: int, sizes: Tensor, adaptive: Tensor | None
+    index: Tensor, matrix: Weighting, planes: int, sizes: Tensor, adaptive: Tensor | None
 ) -> Tensor:
     """(N, planes, I, J) or (N, planes, 1, 1) float64: the step of a cell before any weight."""
-    flat = Matrix(matrix.number, 0.0, 1.0, matrix.chroma)
+    flat = Weighting(matrix.number, 0.0, 1.0, matrix.chroma)
     maps = [step_map(index, flat, plane > 0, sizes, adaptive) for plane in range(planes)]
     return torch.stack([m[..., -1] for m in maps], 1)
 

@@ -11,8 +11,8 @@ from codec.search.methods import (
     TargetUnreachable,
     bisection,
     certified,
-    seed_corrected,
-    seed_literal,
+    gaussian_corrected,
+    gaussian_literal,
     stepping,
 )
 from codec.search.scores import SCORES, Score
@@ -29,7 +29,7 @@ __all__ = [
     "encoder",
     "find",
     "find_batch",
-    "seed_corrected",
-    "seed_literal",
+    "gaussian_corrected",
+    "gaussian_literal",
     "stepping",
 ]

@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from codec.colour import luma
+from codec.pictures.colour import luma
 
 _WINDOW = 8
 _STABILISER = 0.03**2  # C2 of SSIM

@@ -13,8 +13,8 @@ import torch
 from PIL import Image, features
 from torch import Tensor
 
-from codec import still
-from codec.image_io import Picture
+from codec import picture as picture_codec
+from codec.pictures.picture_files import Picture
 from codec.settings import QUALITIES, Settings
 
 
@@ -129,7 +129,7 @@ class JpegXlEncoder:
 
 @dataclass(frozen=True)
 class OwnEncoder:
-    """This project's codec, see `codec.still`."""
+    """This project's codec, see `codec.picture`."""
 
     name: str = "dfc"
     suffix: str = ".dfc"
@@ -144,22 +144,22 @@ class OwnEncoder:
         return Settings(quality, self.mode, False, self.filter, self.effort)
 
     def encode(self, picture: Tensor, quality: int) -> bytes:
-        (data,) = still.encode(
+        (data,) = picture_codec.encode(
             [picture], quality, mode=self.mode, filter=self.filter, effort=self.effort,
             device=self.device,
         )  # fmt: skip
         return data
 
     def with_metadata(self, data: bytes, quality: int, picture: Tensor, of: Picture) -> bytes:
-        return still.with_metadata(data, of.exif, of.profile)
+        return picture_codec.with_metadata(data, of.exif, of.profile)
 
     def decode(self, data: bytes) -> Tensor:
-        return still.decode([data], device=self.device)[0]
+        return picture_codec.decode([data], device=self.device)[0]
 
     def preview(self, pictures: list[Tensor], qualities: list[int]) -> list[Tensor]:
         """What would be decoded, without coding a bit: pictures of any sizes, one quality each."""
         settings = [self.settings(quality) for quality in qualities]
-        return still.preview(pictures, settings, device=self.device)
+        return picture_codec.preview(pictures, settings, device=self.device)
 
 
 _AVIF: tuple[tuple[str, object], ...] = (

@@ -11,9 +11,9 @@ from codec.search.methods import (
     Prober,
     TargetUnreachable,
     certified,
-    depth,
-    unreachable,
-    where,
+    log_gap,
+    position_of,
+    unreachable_error,
 )
 from codec.search.prior import prior_of
 from codec.search.scores import Score
@@ -138,10 +138,10 @@ class _Bracket:
         if self.rounds > 1:
             return [self.low + round((i + 1) * (inside + 1) / (width + 1)) for i in range(width)]
         first = self.encoder.qualities[0]
-        known = {p.quality - first: depth(self.score.to_unit(p.score)) for p in self.probes}
-        goal = depth(self.score.to_unit(self.target))
+        known = {p.quality - first: log_gap(self.score.to_unit(p.score)) for p in self.probes}
+        goal = log_gap(self.score.to_unit(self.target))
         apart = 1 if self.rounds else _FIRST_APART
-        guess = first + round(where(self.prior.expected(known), goal))
+        guess = first + round(position_of(self.prior.expected(known), goal))
         spread = [guess + apart * (i - width // 2) for i in range(width)]
         return sorted({min(max(q, self.low + 1), self.high - 1) for q in spread})
 
@@ -154,7 +154,7 @@ class _Bracket:
 
     def finish(self, picture: Tensor) -> Found | TargetUnreachable:
         if self.high > self.encoder.qualities[-1]:
-            return unreachable(self.probes, self.target)
+            return unreachable_error(self.probes, self.target)
         reached = next(p.score for p in self.probes if p.quality == self.high)
         data = self.encoder.encode(picture, self.high)
         return Found(self.high, reached, True, data, tuple(self.probes), self.rounds)

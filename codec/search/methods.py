@@ -70,7 +70,7 @@ class Prober:
         return min(max(round(quality), self.qualities[0]), self.qualities[-1])
 
 
-def unreachable(probes: Sequence[Probe], target: float) -> TargetUnreachable:
+def unreachable_error(probes: Sequence[Probe], target: float) -> TargetUnreachable:
     """The error that says what the best probe reached."""
     best = max(probes, key=lambda probe: probe.score)
     return TargetUnreachable(
@@ -78,7 +78,7 @@ def unreachable(probes: Sequence[Probe], target: float) -> TargetUnreachable:
     )
 
 
-def seed_literal(
+def gaussian_literal(
     prober: Prober,
     target: float,
     step: int = 1,
@@ -107,7 +107,7 @@ def seed_literal(
     return _step_up(prober, target, quality, step)
 
 
-def seed_corrected(
+def gaussian_corrected(
     prober: Prober,
     target: float,
     step: int = 1,
@@ -141,7 +141,7 @@ def _start(prober: Prober, target: float, s0: float, below: int | float, fit: Fi
 def _step_up(prober: Prober, target: float, quality: int, step: int) -> int:
     while prober(quality) < target:
         if quality == prober.qualities[-1]:
-            raise unreachable(prober.probes, target)
+            raise unreachable_error(prober.probes, target)
         quality = prober.clamp(quality + step)
     return quality
 
@@ -176,7 +176,7 @@ def certified(prober: Prober, target: float) -> int:
     interpolate the depths -log(1 - s); see `prior.Prior.expected`. It ends when a quality passes
     and the one below fails, both probed.
     """
-    goal = depth(prober.to_unit(target))
+    goal = log_gap(prober.to_unit(target))
     first = prober.qualities[0]
     widths: list[int] = []
 
@@ -184,8 +184,8 @@ def certified(prober: Prober, target: float) -> int:
         widths.append(high - low)
         if len(widths) > 4 and widths[-1] * 2 > widths[-3]:
             return (low + high) // 2  # what is expected does not help here
-        known = {p.quality - first: depth(prober.to_unit(p.score)) for p in prober.probes}
-        return first + round(where(prober.prior.expected(known), goal))
+        known = {p.quality - first: log_gap(prober.to_unit(p.score)) for p in prober.probes}
+        return first + round(position_of(prober.prior.expected(known), goal))
 
     return _narrow(prober, target, propose)
 
@@ -200,16 +200,16 @@ def _narrow(prober: Prober, target: float, propose: Callable[[int, int], int]) -
         else:
             low = quality
     if high > prober.qualities[-1]:
-        raise unreachable(prober.probes, target)
+        raise unreachable_error(prober.probes, target)
     return high
 
 
-def depth(unit: float) -> float:
+def log_gap(unit: float) -> float:
     """-log(1 - s), in which scores are nearly linear in each other."""
     return -math.log(max(1 - unit, 1e-12))
 
 
-def where(curve: np.ndarray, wanted: float) -> float:
+def position_of(curve: np.ndarray, wanted: float) -> float:
     """The position, counted from 0, at which a rising curve has a value; its ends outside."""
     upper = int(np.searchsorted(curve, wanted))
     if upper == 0:

@@ -14,8 +14,9 @@ from typing import Any
 
 from torch import Tensor
 
-from codec.image_io import write_atomically
-from codec.photos import load_pictures
+from codec.pictures.sample_photos import load_pictures
+from codec.pictures.storage import write_atomically
+from codec.report import Report, markdown_table, provenance
 from codec.search.encoders import Encoder, OwnEncoder, encoder
 from codec.search.find import find_batch
 from codec.search.methods import (
@@ -24,23 +25,22 @@ from codec.search.methods import (
     TargetUnreachable,
     bisection,
     certified,
-    seed_corrected,
-    seed_literal,
+    gaussian_corrected,
+    gaussian_literal,
     stepping,
 )
 from codec.search.prior import Prior, prior_of
 from codec.search.scores import SCORES, Score
 from codec.search.sweep import Sweep, sweep_pictures
-from codec.study.record import Report, markdown_table, provenance
 
 METHODS: dict[str, Callable[[Prober, float], int]] = {
     "certified (default)": certified,
     "bisection": bisection,
-    "seed, literal, d=1": seed_literal,
-    "seed, literal, d=2": partial(seed_literal, step=2),
-    "seed, literal, second point 50 % below": partial(seed_literal, below=0.5),
-    "seed, measured and corrected, d=1": seed_corrected,
-    "seed, measured and corrected, d=2": partial(seed_corrected, step=2),
+    "seed, literal, d=1": gaussian_literal,
+    "seed, literal, d=2": partial(gaussian_literal, step=2),
+    "seed, literal, second point 50 % below": partial(gaussian_literal, below=0.5),
+    "seed, measured and corrected, d=1": gaussian_corrected,
+    "seed, measured and corrected, d=2": partial(gaussian_corrected, step=2),
     "stepping from 80 (prior art)": stepping,
 }
 

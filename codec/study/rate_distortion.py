@@ -20,18 +20,18 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from codec import still
-from codec.colour import luma
-from codec.image_io import write_atomically
-from codec.metrics import ms_ssim, psnr
-from codec.photos import load_pictures
-from codec.residual.models import fingerprints
+from codec import picture as picture_codec
+from codec.pictures.colour import luma
+from codec.pictures.metrics import ms_ssim, psnr
+from codec.pictures.sample_photos import load_pictures
+from codec.pictures.ssimulacra2 import ssimulacra2
+from codec.pictures.storage import write_atomically
+from codec.report import Report, markdown_table, provenance
+from codec.residual.context_sets import fingerprints
 from codec.search.encoders import Encoder, OwnEncoder, encoder
 from codec.settings import Settings
-from codec.ssimulacra2 import ssimulacra2
 from codec.study.bjontegaard import log_rate_difference, percent
 from codec.study.rate_report import write_report
-from codec.study.record import Report, markdown_table, provenance
 
 OWN = {
     "dfc mse, no filter": OwnEncoder(mode="mse", filter="none"),
@@ -53,8 +53,12 @@ ANCHORS = ("JPEG 4:2:0", "WebP m6", "AVIF s6 4:2:0", "AVIF s6 4:4:4", "JPEG XL e
 _NO_ERROR = 100.0  # dB, of equal pictures
 # What the points of other codecs depend on.
 _MEASURING = (
-    "colour.py", "metrics.py", "ssimulacra2.py", "search/encoders.py", "study/rate_distortion.py",
-)  # fmt: skip
+    "pictures/colour.py",
+    "pictures/metrics.py",
+    "pictures/ssimulacra2.py",
+    "search/encoders.py",
+    "study/rate_distortion.py",
+)
 METRICS = ("psnr_rgb", "psnr_y", "ms_ssim", "ssimulacra2")
 
 
@@ -282,9 +286,9 @@ def _one_by_one(one: Encoder, pictures: list[Tensor], quality: int) -> _Work:
 def _batched(one: OwnEncoder, pictures: list[Tensor], quality: int, device: str) -> _Work:
     def encode() -> list[bytes]:
         settings = one.settings(quality)
-        return still.encode(pictures, **settings._asdict(), device=device)
+        return picture_codec.encode(pictures, **settings._asdict(), device=device)
 
-    return encode, lambda streams: still.decode(streams, device=device)
+    return encode, lambda streams: picture_codec.decode(streams, device=device)
 
 
 def _lossless_table(pictures: list[Tensor], device: str) -> list[dict[str, Any]]:
@@ -294,8 +298,10 @@ def _lossless_table(pictures: list[Tensor], device: str) -> list[dict[str, Any]]
     totals: dict[str, int] = {}
     for name in ("PNG", "WebP lossless", "JPEG XL lossless"):
         totals[name] = sum(len(encode_lossless(name, p)) for p in pictures)
-    streams = still.encode(pictures, lossless=True, device=device)
-    exact = all(torch.equal(a, b) for a, b in zip(still.decode(streams), pictures, strict=True))
+    streams = picture_codec.encode(pictures, lossless=True, device=device)
+    exact = all(
+        torch.equal(a, b) for a, b in zip(picture_codec.decode(streams), pictures, strict=True)
+    )
     totals["dfc lossless" if exact else "dfc lossless (BROKEN)"] = sum(map(len, streams))
     return [
         {"codec": name, "bytes": f"{total:,}", "of PNG": f"{total / totals['PNG']:.3f}"}
@@ -308,8 +314,8 @@ def _overhead_table(pictures: list[Tensor], device: str) -> list[dict[str, Any]]
     rows = []
     for quality in (30, 50, 70, 90):
         settings = Settings(quality, "mse")
-        streams = still.encode(pictures, **settings._asdict(), device=device)
-        bits = still.entropy(pictures, settings, device=device)
+        streams = picture_codec.encode(pictures, **settings._asdict(), device=device)
+        bits = picture_codec.entropy(pictures, settings, device=device)
         more = [8 * len(s) / b - 1 for s, b in zip(streams, bits, strict=True)]
         rate = [8 * len(s) / p[0].numel() for s, p in zip(streams, pictures, strict=True)]
         rows.append({

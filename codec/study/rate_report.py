@@ -12,7 +12,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter
 from torch import Tensor
 
-from codec.image_io import encode_png, write_atomically
+from codec.pictures.picture_files import encode_png
+from codec.pictures.storage import write_atomically
 from codec.search.encoders import Encoder
 
 _CROP = 192

@@ -11,12 +11,13 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from codec.mapping import RIDGE_ESTIMATES, ColourMapping, fit_least_squares
+from codec.pictures.fit import RIDGE_ESTIMATES, fit_least_squares
+from codec.pictures.mapping import ColourMapping
+from codec.pictures.resize import squash
 from defilter.areas.segmenter import AreaMap
 from defilter.extract import FIT_SIZE, Extraction, look_from_templates
 from defilter.global_look import GlobalLook
 from defilter.sampling import DEFAULT_COUNT, UnusableTemplate, sample_areas, usable_pixels
-from defilter.unet import squash
 
 SHIPPED_FIG3 = Path(__file__).with_name("fig3.safetensors")
 LEAST_PIXELS = 64  # of an area of a squashed template
@@ -54,11 +55,11 @@ def area_looks(
     """
     if isinstance(network, GlobalLook):
         sure = None if graded_in_parts is None else float(graded_in_parts)
-        return _looks_of_palettes(network, extraction.look.mapping, templates, maps, sure)
+        return _looks_of_sorted_pixels(network, extraction.look.mapping, templates, maps, sure)
     return _looks_of_pairs(extraction, templates, maps)
 
 
-def _looks_of_palettes(
+def _looks_of_sorted_pixels(
     network: GlobalLook,
     whole: ColourMapping,
     templates: Sequence[Tensor],
@@ -73,7 +74,7 @@ def _looks_of_palettes(
         for name, share in found.shares().items():
             inside = labels == found.categories.index(name)
             with contextlib.suppress(UnusableTemplate):
-                own = palette(template, inside)
+                own = sorted_pixels(template, inside)
                 gathered[name].append(own)
                 shares[name] += share
     looks, features = {}, {}
@@ -105,7 +106,7 @@ def _trust(features: dict[str, Tensor], shares: dict[str, float]) -> float:
     return min(1.0, max(0.0, (spread - ONE_LOOK) / (OWN_LOOKS - ONE_LOOK)))
 
 
-def palette(picture: Tensor, inside: Tensor) -> Tensor:
+def sorted_pixels(picture: Tensor, inside: Tensor) -> Tensor:
     """A picture (3, S, S) of an area's pixels alone, from dark to light.
 
     Where a pixel lies says nothing about the look; in order of brightness the network does better

@@ -110,10 +110,10 @@ class Segmenter:
         x = torch.cat((x, x.flip(3)))  # mirrored, too: a little surer
         found = self.network(x.to(next(self.network.parameters(), x).device))
         logits = (found["out"] if isinstance(found, dict) else found).float()
-        chances = (SHARPNESS * logits).softmax(1)
-        chances = (chances[0] + chances[1].flip(2))[:, :h, :w] / 2
-        weights = torch.zeros(len(self.categories), h, w, device=chances.device)
-        weights.index_add_(0, torch.tensor(self.rows, device=chances.device), chances)
+        probabilities = (SHARPNESS * logits).softmax(1)
+        probabilities = (probabilities[0] + probabilities[1].flip(2))[:, :h, :w] / 2
+        weights = torch.zeros(len(self.categories), h, w, device=probabilities.device)
+        weights.index_add_(0, torch.tensor(self.rows, device=probabilities.device), probabilities)
         return AreaMap(self.categories, weights.cpu())
 
 

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from codec.colour import luma
+from codec.pictures.colour import luma
 
 SIDE = 128
 _LEAST_SHARE = 1 / 512

@@ -17,7 +17,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from codec.image_io import write_atomically
+from codec.pictures.storage import write_atomically
 from defilter.scene.network import SceneClassifier, pooled, see
 from defilter.weights import WeightsError, fingerprint, load_network
 
@@ -28,7 +28,7 @@ _PAIRS = 200_000
 _LEAST, _MOST = 0.05, 0.95  # similarity of the least and the most alike of different scenes
 
 
-class SceneView(NamedTuple):
+class SceneDescriptor(NamedTuple):
     """What is kept of a picture.
 
     Attributes:
@@ -44,7 +44,7 @@ class SceneView(NamedTuple):
     network: str = ""
 
 
-def pool_views(views: Sequence[SceneView]) -> SceneView:
+def pool_descriptors(views: Sequence[SceneDescriptor]) -> SceneDescriptor:
     """One view of several templates: the class with most confidence, the mean features.
 
     Args:
@@ -56,7 +56,7 @@ def pool_views(views: Sequence[SceneView]) -> SceneView:
     name = max(votes, key=lambda name: votes[name])
     features = torch.tensor([view.features for view in views], dtype=torch.float64).mean(0)
     features /= torch.linalg.vector_norm(features).clamp(min=1e-12)
-    return SceneView(name, votes[name] / len(views), features.tolist(), views[0].network)
+    return SceneDescriptor(name, votes[name] / len(views), features.tolist(), views[0].network)
 
 
 class SceneSpace(NamedTuple):
@@ -112,7 +112,7 @@ def fit_space(
     return space._replace(knots=torch.quantile(distances, torch.linspace(0, 1, KNOTS)))
 
 
-class SceneJudge:
+class SceneComparer:
     """Looks at pictures and compares them.
 
     Args:
@@ -127,20 +127,20 @@ class SceneJudge:
         self.fingerprint = fingerprint(network)
 
     @torch.no_grad()
-    def look_at(self, pictures: Tensor) -> list[SceneView]:
+    def descriptors(self, pictures: Tensor) -> list[SceneDescriptor]:
         """Views of (N, 3, H, W) pictures in [0, 1]."""
         found = self.network.layers(see(pictures))
-        chances = self.network.classify(found["fc7"]).softmax(1)
+        probabilities = self.network.classify(found["fc7"]).softmax(1)
         features = pooled(found[self.space.layer])
-        best = chances.max(1)
+        best = probabilities.max(1)
         return [
-            SceneView(
-                self.network.classes[int(label)], float(chance), row.tolist(), self.fingerprint
+            SceneDescriptor(
+                self.network.classes[int(label)], float(probability), row.tolist(), self.fingerprint
             )
-            for label, chance, row in zip(best.indices, best.values, features, strict=True)
+            for label, probability, row in zip(best.indices, best.values, features, strict=True)
         ]
 
-    def similarity(self, one: SceneView, other: SceneView) -> float:
+    def similarity(self, one: SceneDescriptor, other: SceneDescriptor) -> float:
         """In [0, 1]; 1 for two pictures that surely show one class.
 
         Raises:
@@ -170,17 +170,17 @@ def save_space(space: SceneSpace, network: SceneClassifier, path: Path) -> None:
     write_atomically(path, save(tensors, notes))
 
 
-def load_judge(
+def load_scene_comparer(
     weights: Path | str | None = None,
     space: Path | str | None = None,
     least_confidence: float = 0.6,
-) -> SceneJudge:
+) -> SceneComparer:
     """The judge that ships, or one of your own.
 
     Args:
         weights: a classifier, from `train.py experiment=scene`.
         space: what `study=scene_export` made of it.
-        least_confidence: see `SceneJudge`.
+        least_confidence: see `SceneComparer`.
 
     Raises:
         WeightsError: not such files, or two that do not belong together.
@@ -199,4 +199,4 @@ def load_judge(
         raise WeightsError(f"{path}: expected a file that study=scene_export wrote") from error
     if notes.get("network") != fingerprint(network):
         raise WeightsError(f"{path}: belongs to another classifier; run study=scene_export for it")
-    return SceneJudge(network, found, least_confidence)
+    return SceneComparer(network, found, least_confidence)

@@ -12,20 +12,21 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from codec.image_io import quantise
-from codec.mapping import RIDGE_ESTIMATES, fit_least_squares
-from codec.metrics import psnr
-from codec.study.record import Report, save_tables
-from defilter.areas.data import NOT_THE_MASK, Labelled, load_people, load_street, resize
+from codec.pictures.fit import RIDGE_ESTIMATES, fit_least_squares
+from codec.pictures.metrics import psnr
+from codec.pictures.picture_files import to_dtype
+from codec.pictures.resize import PRESET_SIZE, squash
+from codec.report import Report, save_tables
+from defilter.analysis import NO_ANALYSERS
 from defilter.areas.looks import SHIPPED_FIG3, area_looks
-from defilter.areas.pairs import grade_areas
 from defilter.areas.segmenter import AreaMap, Segmenter, load_segmenter
-from defilter.data.look_bank import load_looks
 from defilter.extract import FIT_SIZE, look_from_templates
-from defilter.knowledge import NOTHING
+from defilter.learn.area_pairs import grade_areas
+from defilter.learn.area_pictures import NOT_THE_MASK, Labelled, load_people, load_street, resize
+from defilter.learn.look_bank import load_looks
 from defilter.look import Look
-from defilter.rendering import Seen, render
-from defilter.unet import PRESET_SIZE, remove_look, squash
+from defilter.render import Analysis, render
+from defilter.unet import remove_look
 from defilter.weights import default_network, load_network
 
 _ORACLE_SAMPLES = 2000
@@ -54,7 +55,7 @@ def run(
     with one look all over; Fig. 3 against Fig. 2.
 
     Args:
-        street, people: folders, see `defilter.areas.data`.
+        street, people: folders, see `defilter.learn.area_pictures`.
         look_folders: HALD looks, of which those of the split are used.
         split: `test`, or `val` to try things.
         pairs: of street pictures, for the looks.
@@ -124,11 +125,11 @@ def _draw(
     streets: Sequence[Labelled], tables: Tensor, categories: int, looks: int, count: int
 ) -> list[AreaPair]:
     """Pairs of pictures; `looks` different looks take turns among the categories."""
-    chance = random.Random(0)
+    rng = random.Random(0)
     drawn = []
     for _ in range(count):
-        template, photo = chance.sample(list(streets), 2)
-        chosen = chance.sample(range(len(tables)), looks)
+        template, photo = rng.sample(list(streets), 2)
+        chosen = rng.sample(range(len(tables)), looks)
         index = [chosen[number % looks] for number in range(categories)]
         drawn.append(AreaPair(template, photo, tables[index].float()))
     return drawn
@@ -138,7 +139,7 @@ def _graded(one: Labelled, tables: Tensor) -> Tensor:
     """(3, H, W) uint8: each category through its table; what has no category stays."""
     labels = one.labels.long()[None]
     graded = grade_areas(one.pixels[None] / 255, labels, tables[None])
-    return quantise(graded[0], torch.uint8)
+    return to_dtype(graded[0], torch.uint8)
 
 
 def _render_rows(
@@ -170,9 +171,9 @@ def _render_rows(
         owns["Fig. 3, pairs of each category"] = area_looks(told, seed, small, [found]), there
         results = {"photo": photo.pixels, "whole look": whole.look.render(photo.pixels)}
         for name, (own, areas) in owns.items():
-            seen = Seen(1.0, None, [], areas)
+            analysis = Analysis(1.0, None, [], areas)
             look = Look(whole.look.mapping, categories=own)
-            results[name] = render(look, photo.pixels, seen, NOTHING)
+            results[name] = render(look, photo.pixels, analysis, NO_ANALYSERS)
         for name, result in results.items():
             error = (result[:, known].double() - truth[:, known].double()) / 255
             rows[name].append(float(-10 * error.square().mean().clamp(min=1e-6).log10()))

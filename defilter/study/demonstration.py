@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from codec.colour import luma
+from codec.pictures.colour import luma
 
 
 def demonstration_look(x: Tensor) -> Tensor:

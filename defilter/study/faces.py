@@ -13,14 +13,14 @@ import torch.nn.functional as F
 from torch import Tensor
 from tqdm import tqdm
 
-from codec.image_io import read_picture
-from codec.metrics import delta_e2000
-from codec.study.record import Report, save_tables
-from defilter.data.look_bank import spread_looks
+from codec.pictures.metrics import delta_e2000
+from codec.pictures.picture_files import read_picture
+from codec.report import Report, save_tables
+from defilter.analysis import Analysers
 from defilter.faces import Face, FaceDetector
-from defilter.knowledge import Knowledge
+from defilter.learn.look_bank import spread_looks
 from defilter.look import look_from_table
-from defilter.rendering import Seen, degree_map, render
+from defilter.render import Analysis, degree_map, render
 
 PORTRAITS = ("kodim04", "kodim15", "kodim18")
 TEXTURES = ("brick", "grass", "gravel", "coins", "moon", "page", "text", "clock", "coffee",
@@ -89,24 +89,24 @@ def small_face_in_a_large_photo() -> Tensor:
 def _protection(portraits: dict[str, Tensor], tables: Tensor) -> list[dict[str, str]]:
     """Change in face boxes, degree in the extended boxes, and the degree map's largest step."""
     looks = [look_from_table(table, {}) for table in tables]
-    knowledge = Knowledge(faces=FaceDetector())
+    analysers = Analysers(faces=FaceDetector())
     figures: dict[str, list[tuple[float, float, float]]] = {}
     for pixels in tqdm(portraits.values(), desc="portraits", disable=None):
-        assert knowledge.faces is not None
-        found = knowledge.faces(pixels)
+        assert analysers.faces is not None
+        found = analysers.faces(pixels)
         for name, faces, how in (
-            ("not protected", [], knowledge),
-            ("protected", found, knowledge),
-            ("protected, the seed literally", found, replace(knowledge, literal=True)),
+            ("not protected", [], analysers),
+            ("protected", found, analysers),
+            ("protected, the seed literally", found, replace(analysers, literal=True)),
         ):
-            seen = Seen(1.0, None, faces, None)
-            degree = degree_map(seen, how, *pixels.shape[1:])
+            analysis = Analysis(1.0, None, faces, None)
+            degree = degree_map(analysis, how, *pixels.shape[1:])
             step = max(float(degree.diff(dim=d).abs().max()) for d in (0, 1))
             inside = _inside(found, how.protection.extension, degree.shape)
             kept = float(degree[inside].mean())
             skin = _inside(found, 1.0, degree.shape)
             for look in looks:
-                change = _change(pixels, render(look, pixels, seen, how), skin)
+                change = _change(pixels, render(look, pixels, analysis, how), skin)
                 figures.setdefault(name, []).append((change, kept, step))
     rows = []
     base = [change for change, _, _ in figures["not protected"]]

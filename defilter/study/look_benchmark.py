@@ -20,22 +20,23 @@ from matplotlib.figure import Figure
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from codec.image_io import quantise, read_picture, write_atomically
-from codec.interchange import load_lut
-from codec.lut import apply_tetrahedral, apply_trilinear
-from codec.mapping import RIDGE_PAIRS, fit_least_squares
-from codec.render import render_lut, render_mapping
-from codec.study.record import provenance
+from codec.pictures.apply import render_lut, render_mapping
+from codec.pictures.fit import RIDGE_PAIRS, fit_least_squares
+from codec.pictures.lut import apply_tetrahedral, apply_trilinear
+from codec.pictures.lut_files import load_lut
+from codec.pictures.picture_files import read_picture, to_dtype
+from codec.pictures.resize import squash
+from codec.pictures.storage import write_atomically
+from codec.report import provenance
 from defilter.areas.segmenter import load_saliency
-from defilter.data.effects import add_vignettes, round_to_eight_bits
-from defilter.data.instagram import CLOSED_SET, instafilter_look, pilgram_look, require
-from defilter.data.look_bank import load_looks
 from defilter.extract import fit_pair, look_from_templates, sample_pair
 from defilter.global_look import GlobalLook
+from defilter.learn.effects import add_vignettes, round_to_eight_bits
+from defilter.learn.instagram import CLOSED_SET, instafilter_look, pilgram_look, require
+from defilter.learn.look_bank import load_looks
 from defilter.study.classic import monge_kantorovich, reinhard
 from defilter.study.look_pairs import PAIRS_A_LOOK, PHOTOS, LookPair, load_pairs
-from defilter.study.rows import Rows, rows_table
-from defilter.unet import squash
+from defilter.study.look_scores import ScoreTable, score_table
 from defilter.weights import fingerprint, load_network
 
 PRESET, TRAINED = 256, 32  # sides of the squashed pictures
@@ -83,7 +84,7 @@ def run(
     record = provenance()  # of the code that starts, whatever is committed meanwhile
     require("instafilter", "pilgram2")
     photos = Photos(Path(kodak))
-    find = LookFinder([Path(folder) for folder in look_folders])
+    find = FindLook([Path(folder) for folder in look_folders])
     listed = load_pairs()[:: pairs or 1]
     for pair in listed:
         find.get(pair.group, pair.look)
@@ -124,7 +125,7 @@ class Photos:
         return read_picture(self.folder / f"{name}.png").pixels.contiguous()
 
 
-class LookFinder:
+class FindLook:
     """Looks by group and name, as functions (3, H, W) uint8 -> uint8."""
 
     def __init__(self, folders: list[Path]):
@@ -139,21 +140,21 @@ class LookFinder:
         if name not in self.files:
             raise ValueError(f"expected a HALD picture {name}.png in the look folders")
         table = load_lut(self.files[name])
-        return lambda pixels: quantise(
+        return lambda pixels: to_dtype(
             apply_tetrahedral(pixels[None].float() / 255, table)[0], torch.uint8
         )
 
 
 def _unseen(
     kodak: Photos,
-    find: LookFinder,
+    find: FindLook,
     pairs: list[LookPair],
     default: nn.Module,
     literal: nn.Module,
     blind: Tensor,
-) -> dict[str, Rows]:
+) -> dict[str, ScoreTable]:
     """Track B."""
-    removed, rendered = Rows(), Rows()
+    removed, rendered = ScoreTable(), ScoreTable()
     for pair in tqdm(pairs, desc="unseen looks", disable=None):
         look = find.get(pair.group, pair.look)
         clean = kodak.get(pair.templates[0])
@@ -212,16 +213,16 @@ def _matching_colours(clean: Tensor, filtered: Tensor) -> tuple[Tensor, Tensor]:
     return sample_pair(clean.float() / 255, filtered.float() / 255)
 
 
-def _closed(kodak: Photos, network: nn.Module, pairs: int | None) -> dict[str, Rows]:
+def _closed(kodak: Photos, network: nn.Module, pairs: int | None) -> dict[str, ScoreTable]:
     """Track A: known looks, unseen photos, everything at 256 x 256."""
-    removed, rendered = Rows(), Rows()
+    removed, rendered = ScoreTable(), ScoreTable()
     for name in tqdm(CLOSED_SET, desc="closed set", disable=None):
         look = instafilter_look(name)
         for number in range(0, len(PHOTOS), pairs or 1):
             template, photo = PHOTOS[number], PHOTOS[(number + 7) % len(PHOTOS)]
             pair = LookPair("instafilter", name, [template], photo)
             small = [squash(kodak.get(n)[None].float() / 255, PRESET) for n in (template, photo)]
-            clean, other = (quantise(x[0], torch.uint8) for x in small)
+            clean, other = (to_dtype(x[0], torch.uint8) for x in small)
             filtered, truth = look(clean), look(other)
             x = filtered[None].float() / 255
             removed.add("do nothing", pair, filtered, clean)
@@ -236,9 +237,9 @@ def _closed(kodak: Photos, network: nn.Module, pairs: int | None) -> dict[str, R
     return {"A de-filter": removed, "A render": rendered}
 
 
-def _pair_mode(kodak: Photos, find: LookFinder, pairs: list[LookPair]) -> Rows:
+def _pair_mode(kodak: Photos, find: FindLook, pairs: list[LookPair]) -> ScoreTable:
     """Track C: before and after are known; how well does a colour model carry to another photo?"""
-    rows = Rows()
+    rows = ScoreTable()
     for pair in tqdm(pairs, desc="pair mode", disable=None):
         look = find.get(pair.group, pair.look)
         clean, photo = kodak.get(pair.templates[0]), kodak.get(pair.photo)
@@ -255,13 +256,13 @@ def _pair_mode(kodak: Photos, find: LookFinder, pairs: list[LookPair]) -> Rows:
         mapping, table = fit_pair(before, after)
         rows.add("27 numbers", pair, render_mapping(photo, mapping), truth)
         exact = apply_trilinear(photo[None].float() / 255, table)[0]
-        rows.add("9^3 LUT", pair, quantise(exact, torch.uint8), truth)
+        rows.add("9^3 LUT", pair, to_dtype(exact, torch.uint8), truth)
     return rows
 
 
-def _clean(kodak: Photos, networks: dict[str, nn.Module]) -> dict[str, Rows]:
+def _clean(kodak: Photos, networks: dict[str, nn.Module]) -> dict[str, ScoreTable]:
     """Photos without any filter: they should stay as they are."""
-    rows = Rows()
+    rows = ScoreTable()
     for name in PHOTOS:
         small = squash(kodak.get(name)[None].float() / 255, PRESET)
         for row, network in networks.items():
@@ -270,12 +271,12 @@ def _clean(kodak: Photos, networks: dict[str, nn.Module]) -> dict[str, Rows]:
 
 
 def _vignettes(
-    kodak: Photos, find: LookFinder, pairs: list[LookPair], network: GlobalLook
-) -> dict[str, Rows]:
+    kodak: Photos, find: FindLook, pairs: list[LookPair], network: GlobalLook
+) -> dict[str, ScoreTable]:
     """What the U-Net adds to the global heads, on looks with a vignette and without."""
     tables = {}
     for title, share in (("with vignettes", 1.0), ("without", 0.0)):
-        rows = Rows()
+        rows = ScoreTable()
         generator = torch.Generator().manual_seed(0)
         for pair in pairs:
             pixels = kodak.get(pair.templates[0])
@@ -294,10 +295,10 @@ def _vignettes(
 
 
 def _salient(
-    kodak: Photos, find: LookFinder, pairs: list[LookPair], default: nn.Module, literal: nn.Module
-) -> dict[str, Rows]:
+    kodak: Photos, find: FindLook, pairs: list[LookPair], default: nn.Module, literal: nn.Module
+) -> dict[str, ScoreTable]:
     """What the sampling weight T changes: samples of the whole template or mostly of the target."""
-    rows = Rows()
+    rows = ScoreTable()
     see = load_saliency()
     for pair in tqdm(pairs, desc="salient targets", disable=None):
         look = find.get(pair.group, pair.look)
@@ -313,14 +314,14 @@ def _salient(
     return {"samples of salient targets": rows}
 
 
-def _save(out: Path, tracks: dict[str, Rows], record: dict[str, Any]) -> BenchmarkResult:
+def _save(out: Path, tracks: dict[str, ScoreTable], record: dict[str, Any]) -> BenchmarkResult:
     tables = {title: rows.summary() for title, rows in tracks.items()}
     for title in sorted({"B de-filter", "B render", "C pair mode"} & tracks.keys()):
         for group in PAIRS_A_LOOK:
             part = tracks[title].of_group(group).summary()
             if part:
                 tables[f"{title}, {group}"] = part
-    text = "\n\n".join(f"## {title}\n\n{rows_table(table)}" for title, table in tables.items())
+    text = "\n\n".join(f"## {title}\n\n{score_table(table)}" for title, table in tables.items())
     text += "\n\nGain: over the first row, pair by pair. ±: standard error over looks."
     per_pair = {title: rows.per_pair() for title, rows in tracks.items()}
     content = json.dumps(record | {"tables": tables, "pairs": per_pair}, indent=1)

@@ -10,8 +10,8 @@ import random
 from pathlib import Path
 from typing import NamedTuple
 
-from defilter.data.instagram import INSTAFILTER_COLOUR, PILGRAM
-from defilter.data.look_split import FILM_MAKER, split_table
+from defilter.learn.instagram import INSTAFILTER_COLOUR, PILGRAM
+from defilter.learn.look_split import FILM_MAKER, split_table
 
 FILE = Path(__file__).with_name("look_pairs.json")
 PHOTOS = tuple(f"kodim{number:02d}" for number in range(1, 25))
@@ -40,7 +40,7 @@ def load_pairs() -> list[LookPair]:
 
 
 def write_pairs() -> None:
-    chance = random.Random(0)
+    rng = random.Random(0)
     test = split_table()["test"]
     looks = {
         "film": [name for name in test if FILM_MAKER.match(name)],
@@ -52,7 +52,7 @@ def write_pairs() -> None:
     for group, names in looks.items():
         for name in names:
             for _ in range(PAIRS_A_LOOK[group]):
-                *templates, photo = chance.sample(PHOTOS, TEMPLATES + 1)
+                *templates, photo = rng.sample(PHOTOS, TEMPLATES + 1)
                 rows.append(LookPair(group, name, templates, photo)._asdict())
     text = ",\n".join(json.dumps(row, ensure_ascii=False) for row in rows)
     FILE.write_text(f"[\n{text}\n]\n", encoding="utf-8")

@@ -17,13 +17,14 @@ import torch
 from PIL import Image, ImageFilter
 from torch import Tensor, nn
 
-from codec.devices import gpu_name, synchronise
-from codec.image_io import quantise, write_atomically
-from codec.mapping import ColourMapping, identity_coefficients
-from codec.render import render_lut, render_mapping
-from codec.study.record import markdown_table, provenance
-from defilter.data.instagram import MissingPackage
+from codec.pictures.apply import render_lut, render_mapping
+from codec.pictures.devices import gpu_name, synchronise
+from codec.pictures.mapping import ColourMapping, identity_coefficients
+from codec.pictures.picture_files import to_dtype
+from codec.pictures.storage import write_atomically
+from codec.report import markdown_table, provenance
 from defilter.extract import look_from_templates
+from defilter.learn.instagram import MissingPackage
 from defilter.unet import DefilterUNet
 from defilter.weights import load_network
 
@@ -171,7 +172,7 @@ def _rendering(megapixels: float, runs: int) -> dict[str, dict[str, dict[str, An
     }
     unit = height * width / 1e6
     seconds = time_in_turn(contenders, runs, torch.device("cpu"))
-    exact = quantise(mapping(pixels[None].double() / 255)[0], torch.uint8)
+    exact = to_dtype(mapping(pixels[None].double() / 255)[0], torch.uint8)
     difference = (render_mapping(pixels, mapping).int() - exact.int()).abs()
     return {
         "rendering, ms per MP, 8 bit, 1 thread": _table(seconds, unit, next(iter(contenders))),
@@ -193,7 +194,7 @@ def _picture(height: int, width: int) -> Tensor:
         torch.rand(1, 3, 20, 30, generator=generator), (height, width), mode="bicubic"
     )
     noise = 0.02 * torch.randn(1, 3, height, width, generator=generator)
-    return quantise((smooth + noise)[0], torch.uint8).permute(1, 2, 0).contiguous().permute(2, 0, 1)
+    return to_dtype((smooth + noise)[0], torch.uint8).permute(1, 2, 0).contiguous().permute(2, 0, 1)
 
 
 def _opencolorio(pixels: Tensor, table: Tensor) -> Callable[[], object]:

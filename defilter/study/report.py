@@ -18,9 +18,10 @@ import torch.nn.functional as F
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from codec.image_io import encode_jpeg, quantise, write_atomically
+from codec.pictures.picture_files import encode_jpeg, to_dtype
+from codec.pictures.storage import write_atomically
 from defilter.look import Look
-from defilter.study.evidence import Evidence
+from defilter.study.maps import PhotoMaps
 
 MOST_SLIDERS = 24
 SLIDER_SIDE = 1024
@@ -37,7 +38,7 @@ class Comparison(NamedTuple):
         name: path of the rendering relative to the page.
         before, after: (3, H, W) in [0, 1], `reduced`, or None where the page only links to the
             file.
-        coverage: share of the photo's pixels whose colours the look has seen.
+        coverage: share of the photo's pixels whose colours the look has analysis.
         evidence: what was seen in the photo, or None.
     """
 
@@ -45,7 +46,7 @@ class Comparison(NamedTuple):
     before: Tensor | None
     after: Tensor | None
     coverage: float
-    evidence: Evidence | None = None
+    evidence: PhotoMaps | None = None
 
 
 def write_report(
@@ -117,7 +118,7 @@ def _slider(comparison: Comparison, note: str) -> str:
     )
 
 
-def _boxes(evidence: Evidence | None) -> str:
+def _boxes(evidence: PhotoMaps | None) -> str:
     """Faces, drawn over the slider."""
     if evidence is None or not evidence.faces:
         return ""
@@ -128,7 +129,7 @@ def _boxes(evidence: Evidence | None) -> str:
     return f'<svg viewBox="0 0 100 100" preserveAspectRatio="none" aria-hidden="true">{drawn}</svg>'
 
 
-def _maps(evidence: Evidence | None) -> str:
+def _maps(evidence: PhotoMaps | None) -> str:
     """Degree and areas beside the slider, small."""
     if evidence is None or evidence.degree is None:
         return ""
@@ -155,7 +156,7 @@ def _rgb(colour: Tensor) -> str:
 
 
 def _data_url(picture: Tensor) -> str:
-    jpeg = base64.b64encode(encode_jpeg(quantise(picture, torch.uint8), 85)).decode()
+    jpeg = base64.b64encode(encode_jpeg(to_dtype(picture, torch.uint8), 85)).decode()
     return f"data:image/jpeg;base64,{jpeg}"
 
 

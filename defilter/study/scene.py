@@ -9,18 +9,20 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from codec.image_io import list_pictures, read_picture, write_atomically
-from codec.lut import apply_trilinear
-from codec.study.record import Report, save_tables
-from defilter.data.look_bank import spread_looks
-from defilter.scene.data import Scenes, load_scenes, split
+from codec.pictures.folders import list_pictures
+from codec.pictures.lut import apply_trilinear
+from codec.pictures.picture_files import read_picture
+from codec.pictures.storage import write_atomically
+from codec.report import Report, save_tables
+from defilter.learn.look_bank import spread_looks
+from defilter.learn.scene_pictures import Scenes, load_scenes, split
 from defilter.scene.network import SceneClassifier, normal_scores, pooled, see
 from defilter.scene.similarity import (
     SHIPPED,
     SHIPPED_SPACE,
-    SceneJudge,
+    SceneComparer,
     fit_space,
-    load_judge,
+    load_scene_comparer,
     save_space,
 )
 from defilter.weights import WeightsError, load_network
@@ -70,10 +72,10 @@ def benchmark(
         scenes: folder with a folder of test pictures for each class.
         look_folders: HALD looks, of which the test split is used.
         photos: folder of colour photos; those that begin with `bsds-`.
-        weights, space: see `load_judge`.
+        weights, space: see `load_scene_comparer`.
         out: folder for the results.
     """
-    judge = load_judge(weights, space)
+    judge = load_scene_comparer(weights, space)
     network = judge.network
     test = load_scenes(scenes, network.classes)
     label, features = _seen(network, test, judge.space.layer)
@@ -136,7 +138,7 @@ def _steady(network: SceneClassifier, pictures: list[Tensor], tables: Tensor) ->
 
 
 def _similarity(
-    judge: SceneJudge, features: Tensor, labels: Tensor
+    judge: SceneComparer, features: Tensor, labels: Tensor
 ) -> tuple[float, tuple[float, float]]:
     """AUC of same against different classes over random pairs, and how the latter spread."""
     generator = torch.Generator().manual_seed(0)

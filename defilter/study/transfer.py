@@ -8,20 +8,15 @@ from typing import NamedTuple
 
 from torch import nn
 
-from codec.image_io import (
-    Picture,
-    list_pictures,
-    quantise,
-    read_picture,
-    write_picture,
-)
-from codec.photos import embedded_photos
+from codec.pictures.folders import list_pictures
+from codec.pictures.picture_files import Picture, read_picture, to_dtype, write_picture
+from codec.pictures.sample_photos import embedded_photos
+from defilter.analysis import Analysers, default_analysers, reduced_for_networks
 from defilter.coverage import photo_coverage
 from defilter.extract import Extraction
-from defilter.knowledge import Knowledge, everything, network_view
 from defilter.look import save_look
 from defilter.study.demonstration import demonstration_look
-from defilter.study.evidence import gather, without_maps, write_maps
+from defilter.study.maps import gather, without_maps, write_maps
 from defilter.study.report import (
     MOST_SLIDERS,
     Comparison,
@@ -54,7 +49,7 @@ def run(
     out: str,
     strength: float | None,
     weights: str | None,
-    knowledge: Knowledge | None = None,
+    analysers: Analysers | None = None,
 ) -> TransferResult:
     """Extract, render, report.
 
@@ -66,7 +61,7 @@ def run(
             the renderings, which keep the photos' names.
         strength: rendering degree, 0 to 1; None follows how alike the scenes are.
         weights: a network from train.py; None is the one that ships.
-        knowledge: what to look for in template and photos; None is everything.
+        analysers: what to look for in template and photos; None is everything.
 
     Raises:
         ValueError: unusable input; the message names it.
@@ -79,11 +74,11 @@ def run(
     plan = plan_outputs(chosen, target, given, OWN_NAMES)
     started = time.perf_counter()
     network = load_network(weights)
-    knowledge = everything() if knowledge is None else knowledge
+    analysers = default_analysers() if analysers is None else analysers
     loaded = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
         sources = given or [str(_graded_template(Path(folder)))]
-        extraction = extract(sources, network, knowledge)
+        extraction = extract(sources, network, analysers)
         extracted = time.perf_counter()
         used = extraction.look.provenance["templates"]
         shown = [path for path, _ in list_pictures(sources) if path.name in used]
@@ -96,12 +91,12 @@ def run(
     comparisons: list[Comparison] = []
     failures: list[str] = []
     rendering, mark = 0.0, time.perf_counter()
-    for done in convert_each(plan, apply_look(extraction.look, strength, knowledge)):
+    for done in convert_each(plan, apply_look(extraction.look, strength, analysers)):
         rendering += time.perf_counter() - mark
         if done.failure:
             failures.append(done.failure)
         else:
-            comparisons.append(_compare(done, target, extraction, knowledge, len(comparisons)))
+            comparisons.append(_compare(done, target, extraction, analysers, len(comparisons)))
         mark = time.perf_counter()
     if not comparisons:
         raise ValueError("no photo could be rendered: " + "; ".join(failures))
@@ -136,7 +131,7 @@ def _graded_template(folder: Path) -> Path:
     """The demonstration's template as a JPEG file, as users have one."""
     source = next(p for p in embedded_photos() if p.name == DEMONSTRATION_TEMPLATE)
     photo = read_picture(source)
-    graded = quantise(demonstration_look(photo.floats()[None])[0], photo.pixels.dtype)
+    graded = to_dtype(demonstration_look(photo.floats()[None])[0], photo.pixels.dtype)
     path = folder / f"{source.stem}_graded.jpg"
     write_picture(Picture(graded, file_format="JPEG"), path)
     return path
@@ -148,19 +143,21 @@ def _compare_template(template: Picture, name: str, network: nn.Module) -> Compa
 
 
 def _compare(
-    done: Done, out: Path, extraction: Extraction, knowledge: Knowledge, number: int
+    done: Done, out: Path, extraction: Extraction, analysers: Analysers, number: int
 ) -> Comparison:
     """A rendering beside its photo; its maps are written."""
     picture = read_picture(done.source)
     photo = picture.floats()
     name = done.target.relative_to(out)
     evidence = None
-    if done.seen is not None:
-        seen = done.seen
-        if seen.areas is None and knowledge.areas is not None:
+    if done.analysis is not None:
+        analysis = done.analysis
+        if analysis.areas is None and analysers.areas is not None:
             # To be shown, though the look has no use for them.
-            seen = seen._replace(areas=knowledge.areas(network_view(picture.pixels)))
-        evidence = gather(seen, extraction.look, knowledge, *photo.shape[1:])
+            analysis = analysis._replace(
+                areas=analysers.areas(reduced_for_networks(picture.pixels))
+            )
+        evidence = gather(analysis, extraction.look, analysers, *photo.shape[1:])
         write_maps(evidence, out / MAPS / name)
     with_picture = number < MOST_SLIDERS
     if evidence is not None and not with_picture:

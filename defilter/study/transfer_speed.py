@@ -18,9 +18,9 @@ import torch.nn.functional as F
 from av.video.frame import VideoFrame
 from torch import Tensor
 
-from codec.image_io import Picture, quantise, read_picture, write_picture
-from codec.photos import embedded_photos
-from codec.study.record import Report, save_tables
+from codec.pictures.picture_files import Picture, read_picture, to_dtype, write_picture
+from codec.pictures.sample_photos import embedded_photos
+from codec.report import Report, save_tables
 from defilter.areas.segmenter import load_segmenter
 from defilter.study.demonstration import demonstration_look
 
@@ -61,14 +61,14 @@ def run(photo: str | None, threads: int, runs: int, megapixels: float, out: str)
         graded = demonstration_look(large[None])[0]
         parts = _graded_in_parts(large, graded)
         for stem, picture in (("photo", large), ("template", graded), ("parts", parts)):
-            jpeg = Picture(quantise(picture, torch.uint8), file_format="JPEG")
+            jpeg = Picture(to_dtype(picture, torch.uint8), file_format="JPEG")
             write_picture(jpeg, folder / f"{stem}.jpg")
         _write_video(large, folder / "clip.mp4")
         one, parted, photo_file, clip, target = (
             repr(str(folder / n))
             for n in ("template.jpg", "parts.jpg", "photo.jpg", "clip.mp4", "out")
         )
-        bare = ", knowledge=defilter.NOTHING"
+        bare = ", analysers=defilter.NO_ANALYSERS"
         works = {}
         for kind, template, how in (
             ("with everything", one, ""),
@@ -115,7 +115,7 @@ def _write_video(picture: Tensor, path: Path) -> None:
         scale = max((height + 2 * _FRAMES) / picture.shape[1], width / picture.shape[2])
         panned = F.interpolate(picture[None], scale_factor=scale, mode="bilinear")[0]
         for number in range(_FRAMES):
-            part = quantise(panned[:, 2 * number : 2 * number + height, :width], torch.uint8)
+            part = to_dtype(panned[:, 2 * number : 2 * number + height, :width], torch.uint8)
             array = part.permute(1, 2, 0).contiguous().numpy()
             container.mux(stream.encode(VideoFrame.from_ndarray(array, format="rgb24")))
         container.mux(stream.encode(None))

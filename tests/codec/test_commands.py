@@ -8,11 +8,11 @@ import pytest
 import torch
 from PIL import Image
 
-from codec import still
+from codec import picture as picture_codec
 from codec.__main__ import main
-from codec.image_io import Picture, read_picture, write_picture
-from codec.metrics import ssim
-from tests.codec.test_still import decibel, photo
+from codec.pictures.metrics import ssim
+from codec.pictures.picture_files import Picture, read_picture, write_picture
+from tests.codec.test_picture import decibel, photo
 from tests.conftest import colourful
 
 
@@ -196,7 +196,7 @@ def test_an_interrupt_is_one_line(
 ) -> None:
     for name in ("a.png", "b.png"):
         write_picture(Picture(photo()), tmp_path / name)
-    encode, calls = still.encode, []
+    encode, calls = picture_codec.encode, []
 
     def stop_at_the_second(*arguments: object, **options: object) -> list[bytes]:
         calls.append(1)
@@ -204,7 +204,7 @@ def test_an_interrupt_is_one_line(
             raise KeyboardInterrupt
         return encode(*arguments, **options)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(still, "encode", stop_at_the_second)
+    monkeypatch.setattr(picture_codec, "encode", stop_at_the_second)
     assert run("encode", tmp_path, "-o", tmp_path / "out") == 130
     shown = capsys.readouterr()
     assert "a.dfc" in shown.out and "interrupted" in shown.err

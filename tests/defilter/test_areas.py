@@ -4,9 +4,14 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from codec.image_io import Picture, read_picture, write_picture
-from codec.photos import embedded_photos
-from defilter.areas.data import (
+from codec.pictures.picture_files import Picture, read_picture, write_picture
+from codec.pictures.resize import squash
+from codec.pictures.sample_photos import embedded_photos
+from defilter.areas.looks import _trust, area_looks, sorted_pixels
+from defilter.areas.network import SegmentNet
+from defilter.areas.segmenter import AreaMap, Segmenter
+from defilter.extract import look_from_templates
+from defilter.learn.area_pictures import (
     IGNORED,
     NOT_THE_MASK,
     AreaBatch,
@@ -17,12 +22,7 @@ from defilter.areas.data import (
     load_street,
     recoloured,
 )
-from defilter.areas.looks import _trust, area_looks, palette
-from defilter.areas.network import SegmentNet
-from defilter.areas.segmenter import AreaMap, Segmenter
-from defilter.areas.task import SegmentTask
-from defilter.extract import look_from_templates
-from defilter.unet import squash
+from defilter.learn.area_tasks import SegmentTask
 from defilter.weights import default_network
 from tests.conftest import colourful
 
@@ -238,6 +238,6 @@ def test_a_palette_is_in_order_and_of_the_area_alone() -> None:
     picture[:, 10:20] = torch.rand(3, 10, 30) * 0.5 + 0.5
     inside = torch.zeros(30, 30, dtype=torch.bool)
     inside[10:20] = True
-    found = palette(picture, inside)
+    found = sorted_pixels(picture, inside)
     assert found.min() >= 0.5 and found.shape == (3, 64, 64)
     assert (found.mean(0).flatten().diff() >= 0).all()

@@ -10,8 +10,8 @@ import torch
 from PIL import Image
 
 import defilter
-from codec.image_io import Picture, read_picture, write_picture
-from codec.mapping import ColourMapping, identity_coefficients
+from codec.pictures.mapping import ColourMapping, identity_coefficients
+from codec.pictures.picture_files import Picture, read_picture, write_picture
 from defilter.__main__ import main
 from defilter.look import Look, load_look, save_look
 from tests.conftest import colourful

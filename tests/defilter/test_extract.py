@@ -4,11 +4,11 @@ import pytest
 import torch
 from torch import nn
 
-from codec.image_io import read_picture
-from codec.lut import apply_trilinear
-from codec.mapping import ColourMapping, identity_coefficients
-from codec.metrics import psnr
-from codec.photos import embedded_photos
+from codec.pictures.lut import apply_trilinear
+from codec.pictures.mapping import ColourMapping, identity_coefficients
+from codec.pictures.metrics import psnr
+from codec.pictures.picture_files import read_picture
+from codec.pictures.sample_photos import embedded_photos
 from defilter.extract import (
     fit_pair,
     fit_rough_pair,

@@ -4,11 +4,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from codec.interchange import LutFileError, load_lut
-from codec.mapping import ColourMapping, identity_coefficients
+from codec.pictures.lut_files import LutFileError, load_lut
+from codec.pictures.mapping import ColourMapping, identity_coefficients
 from defilter.look import Look, LookFileError, load_look, save_look
-from defilter.scene.similarity import SceneView
-from tests.codec.test_mapping import TABLE_1
+from defilter.scene.similarity import SceneDescriptor
+from tests.codec.pictures.test_mapping import TABLE_1
 from tests.conftest import colourful
 
 MAPPING = ColourMapping(torch.tensor(TABLE_1, dtype=torch.float64))
@@ -17,7 +17,7 @@ LOOK = Look(
     coverage=0.5,
     provenance={"templates": ["ä.jpg"]},
     categories={"sky": ColourMapping(identity_coefficients(2), "ycbcr")},
-    scene=SceneView("coast", 0.75, [0.1, 0.2], "0123456789ab"),
+    scene=SceneDescriptor("coast", 0.75, [0.1, 0.2], "0123456789ab"),
 )
 
 

@@ -3,9 +3,10 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from codec.lut import identity_lut
+from codec.pictures.lut import identity_lut
+from codec.pictures.resize import squash
 from defilter.global_look import LookHead, colour_statistics, soft_histogram
-from defilter.unet import AreaDefilterUNet, DefilterUNet, ResidualUnit, squash
+from defilter.unet import AreaDefilterUNet, DefilterUNet, ResidualUnit
 from tests.conftest import small_network
 
 

@@ -5,8 +5,8 @@ import torch
 import torchvision
 from scipy.stats import norm, rankdata
 
-from codec.image_io import Picture, write_picture
-from defilter.scene.data import (
+from codec.pictures.picture_files import Picture, write_picture
+from defilter.learn.scene_pictures import (
     AugmentedScenes,
     Scenes,
     dataset_scenes,
@@ -16,11 +16,11 @@ from defilter.scene.data import (
 )
 from defilter.scene.network import SceneClassifier, normal_scores, pooled, see
 from defilter.scene.similarity import (
-    SceneJudge,
-    SceneView,
+    SceneComparer,
+    SceneDescriptor,
     fit_space,
-    load_judge,
-    pool_views,
+    load_scene_comparer,
+    pool_descriptors,
     save_space,
 )
 from defilter.weights import WeightsError, save_weights
@@ -32,7 +32,7 @@ def small(classes: list[str] | int = 3) -> SceneClassifier:
     return SceneClassifier(classes, [4, 4, 8, 8, 8], [16, 8], 0.1).eval()
 
 
-def judge(confidence: float = 0.6) -> SceneJudge:
+def judge(confidence: float = 0.6) -> SceneComparer:
     network = small(["sea", "wood", "town"])
     generator = torch.Generator().manual_seed(1)
     labels = torch.arange(60) % 3
@@ -41,7 +41,7 @@ def judge(confidence: float = 0.6) -> SceneJudge:
         centres[labels] + 0.2 * torch.randn(60, 8, generator=generator), dim=1
     )
     space = fit_space("conv5", features, labels, features, labels, 0.1)
-    return SceneJudge(network, space, confidence)
+    return SceneComparer(network, space, confidence)
 
 
 def test_the_network_is_the_figure_and_small_enough() -> None:
@@ -80,7 +80,7 @@ def test_one_class_is_one_unless_it_is_doubtful() -> None:
     near, far = [1.0, *[0.0] * 7], [0.0, 1.0, *[0.0] * 6]
 
     def alike(one: tuple[str, float, list[float]], other: tuple[str, float, list[float]]) -> float:
-        views = (SceneView(*view, judging.fingerprint) for view in (one, other))
+        views = (SceneDescriptor(*view, judging.fingerprint) for view in (one, other))
         return judging.similarity(*views)
 
     assert alike(("sea", 0.9, near), ("sea", 0.9, far)) == 1
@@ -91,17 +91,22 @@ def test_one_class_is_one_unless_it_is_doubtful() -> None:
     with pytest.raises(ValueError, match="expected 8 scene features"):
         alike(("sea", 0.9, near), ("wood", 0.9, [1.0]))
     with pytest.raises(ValueError, match="expected scenes seen by the classifier"):
-        judging.similarity(SceneView("sea", 0.1, near), SceneView("sea", 0.1, near, "another"))
+        judging.similarity(
+            SceneDescriptor("sea", 0.1, near), SceneDescriptor("sea", 0.1, near, "another")
+        )
 
 
 def test_views_of_several_templates_are_pooled() -> None:
-    views = [SceneView("sea", 0.9, [1.0, 0.0], "a"), SceneView("wood", 0.5, [0.0, 1.0], "a"),
-             SceneView("wood", 0.5, [0.0, 1.0], "a")]  # fmt: skip
-    pooled = pool_views(views)
+    sea, wood = (
+        SceneDescriptor("sea", 0.9, [1.0, 0.0], "a"),
+        SceneDescriptor("wood", 0.5, [0.0, 1.0], "a"),
+    )
+    views = [sea, wood, wood]
+    pooled = pool_descriptors(views)
     assert (pooled.name, pooled.network) == ("wood", "a")
     assert pooled.confidence == pytest.approx(1 / 3)
     assert pooled.features == pytest.approx([1 / 5**0.5, 2 / 5**0.5])
-    assert pool_views(views[:1]).confidence == pytest.approx(0.9)
+    assert pool_descriptors(views[:1]).confidence == pytest.approx(0.9)
 
 
 def test_similarity_falls_with_distance_and_spreads_over_different_scenes() -> None:
@@ -135,14 +140,14 @@ def test_a_judge_in_files(tmp_path: Path) -> None:
     weights, space = tmp_path / "scene.safetensors", tmp_path / "space.safetensors"
     save_weights(before.network.state_dict(), architecture, weights)
     save_space(before.space, before.network, space)
-    after = load_judge(weights, space)
+    after = load_scene_comparer(weights, space)
     picture = torch.rand(1, 3, 100, 80)
-    assert after.look_at(picture) == before.look_at(picture)
+    assert after.descriptors(picture) == before.descriptors(picture)
     save_space(before.space, small(4), space)
     with pytest.raises(WeightsError, match="belongs to another classifier"):
-        load_judge(weights, space)
+        load_scene_comparer(weights, space)
     with pytest.raises(WeightsError, match="study=scene_export"):
-        load_judge(weights, tmp_path / "none.safetensors")
+        load_scene_comparer(weights, tmp_path / "none.safetensors")
 
 
 def test_folders_of_classes(tmp_path: Path) -> None:

@@ -8,11 +8,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from codec.mapping import ColourMapping
+from codec.pictures.mapping import ColourMapping
+from defilter.analysis import NO_ANALYSERS, Analysers
 from defilter.faces import Face
-from defilter.knowledge import NOTHING, Knowledge
 from defilter.look import Look
-from defilter.video import VideoError, _Rising, _Smoothed, render_video
+from defilter.video import VideoError, _MonotonicTimes, _TemporalSmoother, render_video
 
 
 def darker() -> Look:
@@ -61,7 +61,7 @@ def sound_of(path: Path) -> np.ndarray:
 )
 def test_every_frame_is_rendered_and_sound_is_kept(tmp_path: Path, name: str, sound: str) -> None:
     clip(tmp_path / name, sound=sound)
-    done = render_video(darker(), tmp_path / name, tmp_path / "out/clip.mp4", NOTHING)
+    done = render_video(darker(), tmp_path / name, tmp_path / "out/clip.mp4", NO_ANALYSERS)
     assert done.frames == 12 and done.note == ""
     _, before = frames(tmp_path / name)
     _, after = frames(tmp_path / "out/clip.mp4")
@@ -86,7 +86,7 @@ def test_a_clip_lying_on_its_side_is_turned(tmp_path: Path) -> None:
     quarter = [0, 0x10000, 0, -0x10000, 0, 0, 0, 0, 0x40000000]
     matrix = b"".join(n.to_bytes(4, "big", signed=True) for n in quarter)
     (tmp_path / "turned.mp4").write_bytes(data[:at] + matrix + data[at + 36 :])
-    render_video(darker(), tmp_path / "turned.mp4", tmp_path / "out.mp4", NOTHING)
+    render_video(darker(), tmp_path / "turned.mp4", tmp_path / "out.mp4", NO_ANALYSERS)
     _, pictures = frames(tmp_path / "out.mp4")
     assert pictures[0].shape == (64, 48, 3)
 
@@ -95,13 +95,13 @@ def test_a_video_is_not_written_over_itself(tmp_path: Path) -> None:
     clip(tmp_path / "in.mp4")
     before = (tmp_path / "in.mp4").read_bytes()
     with pytest.raises(VideoError, match="would overwrite"):
-        render_video(darker(), tmp_path / "in.mp4", tmp_path / "in.mp4", NOTHING)
+        render_video(darker(), tmp_path / "in.mp4", tmp_path / "in.mp4", NO_ANALYSERS)
     assert (tmp_path / "in.mp4").read_bytes() == before
 
 
 def test_odd_sides_and_uneven_times(tmp_path: Path) -> None:
     times = clip(tmp_path / "in.mkv", 63, 47, times=[0, 40, 200, 210, 700])
-    render_video(darker(), tmp_path / "in.mkv", tmp_path / "out.mp4", NOTHING)
+    render_video(darker(), tmp_path / "in.mkv", tmp_path / "out.mp4", NO_ANALYSERS)
     found, pictures = frames(tmp_path / "out.mp4")
     assert pictures[0].shape == (48, 64, 3)
     assert [t - found[0] for t in found] == pytest.approx([t / 1000 for t in times], abs=0.002)
@@ -111,7 +111,7 @@ def test_a_file_that_breaks_off_is_rendered_as_far_as_it_goes(tmp_path: Path) ->
     clip(tmp_path / "whole.mkv", count=40)
     data = (tmp_path / "whole.mkv").read_bytes()
     (tmp_path / "cut.mkv").write_bytes(data[: len(data) * 2 // 3])
-    done = render_video(darker(), tmp_path / "cut.mkv", tmp_path / "out.mp4", NOTHING)
+    done = render_video(darker(), tmp_path / "cut.mkv", tmp_path / "out.mp4", NO_ANALYSERS)
     assert 5 < done.frames < 40
     assert len(frames(tmp_path / "out.mp4")[0]) == done.frames
 
@@ -119,13 +119,13 @@ def test_a_file_that_breaks_off_is_rendered_as_far_as_it_goes(tmp_path: Path) ->
 def test_what_is_no_video_leaves_nothing(tmp_path: Path) -> None:
     (tmp_path / "text.mp4").write_text("no")
     with pytest.raises(VideoError, match=r"text\.mp4: expected a video"):
-        render_video(darker(), tmp_path / "text.mp4", tmp_path / "out/a.mp4", NOTHING)
+        render_video(darker(), tmp_path / "text.mp4", tmp_path / "out/a.mp4", NO_ANALYSERS)
     assert list((tmp_path / "out").iterdir()) == []
 
 
 def test_degrees_follow_slowly_but_jump_at_cuts() -> None:
     """A face moves away, then the picture is cut to one without a face."""
-    follow = _Smoothed(darker(), Knowledge(faces=_FaceAt()), None)  # type: ignore[arg-type]
+    follow = _TemporalSmoother(darker(), Analysers(faces=_FaceAt()), None)  # type: ignore[arg-type]
     still = torch.full((3, 96, 96), 100, dtype=torch.uint8)
     kept = []
     for number in range(80):
@@ -144,7 +144,7 @@ def test_degrees_follow_slowly_but_jump_at_cuts() -> None:
     assert follow.render(face[:, :90, :90]).shape == (3, 90, 90)
 
 
-def used(follow: _Smoothed) -> float:
+def used(follow: _TemporalSmoother) -> float:
     assert follow.used is not None
     return float(follow.used[0][2:10, 2:10].mean())
 
@@ -157,9 +157,9 @@ class _FaceAt:
 
 
 def test_times_that_start_anew_are_moved(tmp_path: Path) -> None:
-    rising = _Rising()
+    rising = _MonotonicTimes()
     assert [rising(t) for t in (10, 20, 30, 0, 10, None, 40)] == [10, 20, 30, 40, 50, 60, 80]
-    sound = _Rising()
+    sound = _MonotonicTimes()
     assert [sound(t, 8) for t in (0, 8, 0, 8)] == [0, 8, 16, 24]
     streams = (tmp_path / "a.ts", tmp_path / "b.ts")
     for stream in streams:
@@ -173,6 +173,6 @@ def test_times_that_start_anew_are_moved(tmp_path: Path) -> None:
                 made.mux(out.encode(frame))
             made.mux(out.encode(None))
     (tmp_path / "joined.ts").write_bytes(b"".join(stream.read_bytes() for stream in streams))
-    done = render_video(darker(), tmp_path / "joined.ts", tmp_path / "out.mp4", NOTHING)
+    done = render_video(darker(), tmp_path / "joined.ts", tmp_path / "out.mp4", NO_ANALYSERS)
     at, _ = frames(tmp_path / "out.mp4")
     assert done.frames == len(at) and done.frames >= 11 and at == sorted(set(at))

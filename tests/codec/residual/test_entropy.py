@@ -10,7 +10,7 @@ from torch import Tensor
 
 from codec.residual import alphabet, rans
 from codec.residual.rans import CorruptStream, RansReader, RansWriter, lanes_for
-from codec.residual.streams import get_values, put_values
+from codec.residual.sources import get_values, put_values
 
 CPU = torch.device("cpu")
 

@@ -10,20 +10,19 @@ import scipy.fft
 import torch
 from torch import Tensor
 
-from codec.residual import network as network_module
 from codec.residual import quantise as q
-from codec.residual.adaptive import choose_adaptive
+from codec.residual import row_network as network_module
+from codec.residual.adaptive_quantisation import choose_adaptive
 from codec.residual.chroma import SLOPE_ONE, predict, slopes
-from codec.residual.context import Board, checkerboard, log_size, signed_log
+from codec.residual.context import FeatureGrid, checkerboard, log_size, signed_log
 from codec.residual.edge_filter import smooth
-from codec.residual.network import (
+from codec.residual.row_network import (
     IntegerLayer,
     IntegerNetwork,
     RowNetwork,
     exact_product,
     to_integers,
 )
-from codec.residual.sizes import choose_sizes, split_flags
 from codec.residual.transform import (
     FRACTION,
     SAMPLE_BITS,
@@ -36,6 +35,7 @@ from codec.residual.transform import (
     to_blocks,
     zigzag,
 )
+from codec.residual.transform_sizes import choose_sizes, split_flags
 
 
 def noise(*shape: int, low: int = -2048, high: int = 2048) -> Tensor:
@@ -114,9 +114,9 @@ def test_steps_are_a_geometric_series() -> None:
 
 def test_the_perceptual_matrix_grows_with_frequency() -> None:
     sizes = torch.tensor([[[0, 0, 2, 2]]]).repeat(1, 4, 1)
-    matrix = q.MATRICES["perceptual"]
+    matrix = q.WEIGHTINGS["perceptual"]
     index = torch.tensor([96])
-    plain = q.step_map(index, q.MATRICES["mse"], False, sizes, None)
+    plain = q.step_map(index, q.WEIGHTINGS["mse"], False, sizes, None)
     assert plain.shape == (1, 1, 1, 1) and plain.item() == q.steps()[96]
     weighted = q.step_map(index, matrix, False, sizes, None) / plain
     assert torch.allclose(weighted[..., 0], torch.tensor(0.7, dtype=torch.float64), atol=0.02)
@@ -182,7 +182,7 @@ def test_logarithms_of_features() -> None:
 
 def test_a_row_is_the_nine_cells_around() -> None:
     fixed = torch.arange(12, dtype=torch.int8).reshape(1, 3, 4, 1) + 1
-    board = Board(fixed, 1, 2)
+    board = FeatureGrid(fixed, 1, 2)
     chosen = torch.zeros(1, 3, 4, dtype=torch.bool)
     chosen[0, 0, 1] = chosen[0, 1, 2] = True
     rows = board.rows(chosen, 0, 0).reshape(2, 9, -1)[..., 0]

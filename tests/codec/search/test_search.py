@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from codec.pictures.smallfry import SMALLFRY_MOST, smallfry
 from codec.search import (
     SCORES,
     TargetUnreachable,
@@ -17,8 +18,8 @@ from codec.search import (
     encoder,
     find,
     find_batch,
-    seed_corrected,
-    seed_literal,
+    gaussian_corrected,
+    gaussian_literal,
     stepping,
 )
 from codec.search.curve import FlatScore, Gaussian
@@ -26,10 +27,9 @@ from codec.search.detail import detail
 from codec.search.encoders import NAMES, OwnEncoder, PillowEncoder
 from codec.search.methods import Prober
 from codec.search.prior import Photos, Prior, fit, prior_of
-from codec.search.scores import SMALLFRY_MOST, smallfry
-from tests.codec.test_still import photo
+from tests.codec.test_picture import photo
 
-METHODS = [certified, bisection, stepping, seed_corrected]
+METHODS = [certified, bisection, stepping, gaussian_corrected]
 SCALE = range(1, 101)
 
 
@@ -74,7 +74,7 @@ def test_the_seed_steps_down_one_too_far() -> None:
     target = scores[49] - 1e-6  # 50 passes, 49 does not
     start = Gaussian.through(80, 1.0, 60, scores[59]).quality(target)
     probes = prober(scores)
-    found = seed_literal(probes, target)
+    found = gaussian_literal(probes, target)
     qualities = [p.quality for p in probes.probes]
     assert qualities[:2] == [60, round(start)]
     if start > 50:
@@ -82,23 +82,23 @@ def test_the_seed_steps_down_one_too_far() -> None:
         assert qualities[1:] == list(range(round(start), 48, -1))
     else:
         assert found == 50
-    assert seed_corrected(prober(scores), target) == 50
+    assert gaussian_corrected(prober(scores), target) == 50
 
 
 def test_the_seed_s_three_branches() -> None:
     down, up = [q / 100 for q in SCALE], [q**3 / 1e6 for q in SCALE]
-    assert seed_literal(prober(down), 0.30) == 30  # ends at equality from above or below
-    assert seed_literal(prober(up), 0.905) == 97  # steps up to the first that passes
+    assert gaussian_literal(prober(down), 0.30) == 30  # ends at equality from above or below
+    assert gaussian_literal(prober(up), 0.905) == 97  # steps up to the first that passes
     curve = Gaussian.through(80, 1.0, 60, 0.6)
     start = round(curve.quality(0.55))
     equal = [0.6 if q == 60 else 0.55 if q == start else q / 200 for q in SCALE]
     probes = prober(equal)
-    assert seed_literal(probes, 0.55) == start and len(probes.probes) == 2
+    assert gaussian_literal(probes, 0.55) == start and len(probes.probes) == 2
 
 
 def test_the_seed_s_second_point_may_be_a_fraction() -> None:
     probes = prober(rising(0.9, 0.5))
-    seed_literal(probes, 0.8, below=0.5)
+    gaussian_literal(probes, 0.8, below=0.5)
     assert probes.probes[0].quality == 40
 
 
@@ -111,26 +111,26 @@ def test_a_curve_of_one_s_own_may_take_its_place() -> None:
             return quality / 100
 
     probes = prober([q / 100 for q in SCALE])
-    assert seed_corrected(probes, 0.42, fit=lambda *_: Line()) == 42
+    assert gaussian_corrected(probes, 0.42, fit=lambda *_: Line()) == 42
     assert [p.quality for p in probes.probes][-2:] == [42, 41]
 
 
 def test_steps_of_two_stay_on_the_scale() -> None:
     scores = rising(0.9, 0.5)
     for target in (scores[0], scores[99], scores[98]):
-        for method in (seed_literal, seed_corrected, stepping):
+        for method in (gaussian_literal, gaussian_corrected, stepping):
             found = method(prober(scores), target, step=2)
             assert found in SCALE
-    assert seed_corrected(prober(scores), scores[99], step=2) == 100
+    assert gaussian_corrected(prober(scores), scores[99], step=2) == 100
 
 
-@pytest.mark.parametrize("method", [*METHODS, seed_literal])
+@pytest.mark.parametrize("method", [*METHODS, gaussian_literal])
 def test_out_of_reach_says_what_there_is(method: object) -> None:
     with pytest.raises(TargetUnreachable, match=r"the best is 0\.8000 at quality 100"):
         method(prober([0.7 + q / 1000 for q in SCALE]), 0.999)  # type: ignore[operator]
 
 
-@pytest.mark.parametrize("method", [seed_corrected, seed_literal])
+@pytest.mark.parametrize("method", [gaussian_corrected, gaussian_literal])
 def test_a_flat_score_falls_back_to_bisection(method: object) -> None:
     scores = [0.5] * 59 + [1.0] * 41
     assert method(prober(scores), 0.9) == 60  # type: ignore[operator]

@@ -1,0 +1,123 @@
+"""The codec's studies and exports, small."""
+
+import json
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+import torch
+
+from codec.learn import export, search_prior
+from codec.learn.networks import ContextNetworks, load_answers, load_trained
+from codec.learn.quality_table import _match
+from codec.learn.symbols import symbol_tiles
+from codec.pictures.picture_files import write_pixels
+from codec.residual.context_sets import load_contexts
+from codec.residual.postfilter import PostFilter
+from codec.study import quality_search, rate_distortion
+from defilter.weights import save_weights
+from tests.codec.test_picture import photo
+from tests.defilter.study.test_look_studies import Tags
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    for number in range(2):
+        write_pixels(tmp_path / "photos" / f"{number}.png", photo(number, 64, 72))
+    (tmp_path / "photos" / "broken.png").write_bytes(b"no")
+    return tmp_path / "photos"
+
+
+def test_rate_distortion_writes_what_it_says(folder: Path, tmp_path: Path) -> None:
+    result = rate_distortion.run(
+        str(folder),
+        str(tmp_path / "out"),
+        {"dfc": [30, 60, 90], "jpeg": [30, 60, 90]},
+        ["JPEG 4:2:0", "dfc mse, fast"],
+        True,
+        "cpu",
+    )
+    assert len(result.failures) == 1 and "broken.png" in result.failures[0]
+    names = {path.name for path in (tmp_path / "out").iterdir()}
+    assert {"report.html", "rate_distortion.json", "rate_distortion.md", "psnr_rgb.png"} <= names
+    record = json.loads((tmp_path / "out" / "rate_distortion.json").read_text())
+    assert {"commit", "networks", "points", "tables", "differences"} <= set(record)
+    assert len(record["points"]["JPEG 4:2:0"]["0.png"]) == 3
+    rates = record["differences"]["psnr_rgb"]["dfc mse, fast"]["JPEG 4:2:0"]
+    assert set(rates) == {"0.png", "1.png"} and all(rate < 0 for rate in rates.values())
+    tags = Tags()
+    tags.feed((tmp_path / "out" / "report.html").read_text())
+    assert tags.counts["img"] >= 5 and not tags.open
+    assert all(source.startswith("data:") for source in tags.sources)
+    assert "dfc lossless" in result.summary and "BROKEN" not in result.summary
+
+
+def test_rate_distortion_refuses_unknown_codecs(folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="expected codecs out of JPEG"):
+        rate_distortion.run(str(folder), str(tmp_path), {}, ["HEIC"], False, "cpu")
+    with pytest.raises(ValueError, match="qualities for dfc"):
+        rate_distortion.run(str(folder), str(tmp_path), {}, ["dfc mse"], False, "cpu")
+
+
+def test_quality_search_is_exact_against_sweeps(folder: Path, tmp_path: Path) -> None:
+    result = quality_search.run(
+        str(folder), str(tmp_path / "out"), ["jpeg_baseline"], {"ssim": [0.9, 0.97]},
+        {"ssim": [0.9]},
+    )  # fmt: skip
+    record = json.loads((tmp_path / "out" / "quality_search.json").read_text())
+    rows = {(row["method"], row["score"]): row for row in record["methods"]}
+    assert len(rows) == 2 * len(quality_search.METHODS)
+    for target in ("ssim 0.9", "ssim 0.97"):
+        for method in ("certified (default)", "bisection"):
+            assert rows[method, target]["exact"] == "2/2"
+        literal = rows["seed, literal, d=1", target]
+        assert literal["exact"] == f"{2 - literal['below target']}/2"
+    assert record["batches"][0]["certified"] == "2/2"
+    assert "certified (default)" in result.summary
+
+
+def test_a_prior_is_fitted_and_rises(folder: Path, tmp_path: Path) -> None:
+    out = tmp_path / "prior.json"
+    search_prior.run(str(folder), str(out), ["jpeg"], ["ssim", "psnr"], 2, 20)
+    table = json.loads(out.read_text())
+    assert set(table) == {"jpeg ssim", "jpeg psnr"}
+    for row in table.values():
+        usual = row["usual"]
+        assert len(usual) == 100 and all(b >= a for a, b in pairwise(usual))
+        assert len(row["weights"]) == len(row["centre"]) == 8
+        assert usual[-1] > usual[-10] + 0.01  # the last quality was measured
+        assert len(row["modes"]) == 4 and len(row["modes"][0]) == 100
+
+
+def test_a_quality_table_matches_scores() -> None:
+    table = _match([1, 50, 100], [20.0, 30.0, 40.0], [0, 100, 200], [40.0, 30.0, 20.0])
+    assert table[49] == 100 and table[0] == 200 and table[-1] == 0
+    assert table == sorted(table, reverse=True)
+
+
+def test_trained_networks_become_what_ships(tmp_path: Path) -> None:
+    networks = ContextNetworks([8], [8])
+    path = tmp_path / "trained.safetensors"
+    save_weights(networks.state_dict(), {"hidden": [8], "small": [8]}, path)
+    assert load_trained(path).state_dict().keys() == networks.state_dict().keys()
+    tiles = symbol_tiles(None, None, 32, str(path), 0.5, False, 0)
+    assert tiles.training.hints.any() and tiles.training.matrix.unique().tolist() == [0, 1]
+    found = export.export_contexts({"full": str(path)}, tiles, str(tmp_path / "out.safetensors"))
+    assert "integers" in found.summary
+    (contexts,) = load_contexts(tmp_path / "out.safetensors").values()
+    rows = torch.randint(-50, 50, (40, contexts["luma1"].inputs)).to(torch.int8)
+    wanted = load_answers(path)["luma1"](rows).int()
+    assert (contexts["luma1"](rows).int() - wanted).abs().max() <= 1
+    broken = tmp_path / "broken.safetensors"
+    broken.write_bytes(b"no")
+    for load in (load_trained, load_contexts):
+        with pytest.raises(ValueError, match=r"broken\.safetensors: expected"):
+            load(broken)
+
+
+def test_a_postfilter_is_exported_in_half_precision(tmp_path: Path) -> None:
+    network = PostFilter(4, 2)
+    save_weights(network.state_dict(), {}, tmp_path / "trained.safetensors")
+    out = tmp_path / "out.safetensors"
+    result = export.export_postfilters({"mse": str(tmp_path / "trained.safetensors")}, str(out))
+    assert "numbers in" in result.summary and out.stat().st_size < 12_000
