@@ -91,7 +91,9 @@ def encode_files(
         else:
             found = find(pixels, encoder, target.score, target.value)
             data, note = found.data, _describe(found, target)
-        data = picture_codec.with_metadata(data, picture.exif, picture.profile)
+        data = picture_codec.with_metadata(
+            data, picture_codec.Metadata(picture.exif, picture.profile)
+        )
         write_atomically(path, data)
         return Line(source, path, source.stat().st_size, len(data), note)
 
@@ -111,10 +113,10 @@ def decode_files(
         if path.exists() and path.resolve().parent == source.resolve().parent:
             raise ValueError(f"{path} lies beside it, perhaps the original; choose another folder")
         data = read_stream(source)
-        _, exif, profile = picture_codec.metadata(data)
+        _, found = picture_codec.read_metadata(data)
         (pixels,) = picture_codec.decode([data], device=device)
         # The pixels lie as EXIF says they do, so nothing is turned here.
-        write_picture(Picture(pixels, exif=exif, profile=profile), path)
+        write_picture(Picture(pixels, exif=found.exif, profile=found.icc), path)
         return Line(source, path, len(data), path.stat().st_size)
 
     return _each(list_pictures(paths, (SUFFIX,), output), Path(output), ".png", one, tell)
@@ -172,11 +174,13 @@ def describe_stream(path: Path | str) -> str:
     """One line about a codestream."""
     data = read_stream(path)
     try:
-        header, exif, icc = picture_codec.metadata(data)
+        header, found = picture_codec.read_metadata(data)
     except FormatError as error:
         raise FormatError(f"{path}: {error}") from error
     return f"{path}: {_header_text(header, len(data))}" + "".join(
-        f", {name} {len(block):,} bytes" for name, block in (("EXIF", exif), ("ICC", icc)) if block
+        f", {name} {len(block):,} bytes"
+        for name, block in (("EXIF", found.exif), ("ICC", found.icc))
+        if block
     )
 
 
@@ -185,7 +189,7 @@ def _header_text(header: Header, size: int) -> str:
     rate = 8 * size / (header.height * header.width)
     parts = [f"{header.width}x{header.height} {colour}", header.mode.name.lower()]
     if header.mode.name != "LOSSLESS":
-        parts.append(f"step {header.step}, filter {header.filter.name.lower()}")
+        parts.append(f"step {header.step_index}, filter {header.filter.name.lower()}")
     parts += [f"{size:,} bytes", f"{rate:.3f} bits a pixel", f"networks {header.contexts:08x}"]
     return ", ".join(parts)
 

@@ -190,8 +190,8 @@ def _rows(
         else:
             columns.append(torch.zeros(len(own), 14, dtype=torch.int8, device=plane.device))
     targets = len(own) // pictures
-    flags = torch.zeros(len(own), INPUTS - sum(c.shape[1] for c in columns), dtype=torch.int8)
-    flags = flags.to(plane.device)
+    free = INPUTS - sum(c.shape[1] for c in columns)
+    flags = torch.zeros(len(own), free, dtype=torch.int8, device=plane.device)
     flags[:, 0] = phase * ONE
     flags[:, 1 + level] = ONE
     flags[:, 6 + len(known)] = ONE
