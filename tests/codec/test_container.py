@@ -8,6 +8,7 @@ import zlib
 from pathlib import Path
 
 import pytest
+import torch
 
 import codec
 from codec.container import (
@@ -24,6 +25,7 @@ from codec.container import (
     unpack,
     unpack_header,
 )
+from codec.residual.context_sets import shipped_contexts
 from codec.residual.rans import MOST_LANES, CorruptStream, pack_stream, unpack_stream
 from codec.varint import VarintError, pack_varint, unpack_varint
 
@@ -199,7 +201,8 @@ def test_only_the_wanted_sections_are_read() -> None:
 
 def test_missing_parts_are_named() -> None:
     with pytest.raises(FormatError, match="section means"):
-        codec.decode([pack([(1, pack_header(HEADER))])])
+        here = shipped_contexts("full", torch.device("cpu")).fingerprint
+        codec.decode([pack([(1, pack_header(HEADER._replace(contexts=here)))])])
     with pytest.raises(FormatError, match="networks 12345678"):
         stream = pack_stream(1, b"\0\0\1\0")
         codec.decode([pack([(1, pack_header(HEADER)), (2, stream), (3, stream)])])

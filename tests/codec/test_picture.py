@@ -161,33 +161,41 @@ SETTINGS_OF_THE_CALLER = {
 }
 
 
+OPTIONS: tuple[dict, ...] = ({}, {"lossless": True}, {"effort": "fast", "mode": "mse"})
+
+
+def small_pictures() -> list[Tensor]:
+    """One that fills a few dozen rows of a product, and grey ones of a few rows."""
+    return [photo(0, 64, 40), photo(1, 8, 12)[:1]]
+
+
+def everything_coded() -> list[object]:
+    """Bytes and pixels by every way into the codec, with what it did not write itself."""
+    pictures = small_pictures()
+    streams = [codec.encode(pictures, 60, **options) for options in OPTIONS]
+    pixels = [p.tolist() for one in streams for p in codec.decode(one)]
+    small = [codec.thumbnail(one[0]).tolist() for one in streams]
+    # The same in the caller's own thread, where its settings hold.
+    coder = residual_coder("perceptual", 9)
+    with torch.device("cpu"):
+        step, planes = torch.tensor([110]), rgb_to_fixed_ycbcr(photo(2, 32, 64)[None])
+    coded = coder.write(coder.analyse(planes, step))
+    restored = coder.reconstruct(coder.read(coded, (3, 32, 64))).tolist()
+    exact = LosslessCoder(coder.networks, 10).write(planes >> 4)
+    return [streams, pixels, small, coded, restored, exact]
+
+
+@pytest.fixture(scope="module")
+def expected_of_everything() -> list[object]:
+    return everything_coded()
+
+
 @pytest.mark.parametrize("name", SETTINGS_OF_THE_CALLER)
-def test_nothing_that_the_caller_sets_changes_bytes_or_pixels(name: str) -> None:
-    """Also small pictures, whose products take another way than large ones."""
-    pictures = [photo(), photo(1, 20, 24), photo()[:1]]
-    coder, step = residual_coder("perceptual", 9), torch.tensor([110])
-    planes = rgb_to_fixed_ycbcr(photo(2, 32, 64)[None])
-    for options in ({}, {"lossless": True}, {"effort": "fast", "mode": "mse"}):
-        expected = codec.encode(pictures, 60, **options)
-        pixels = codec.decode(expected)
-        small = codec.thumbnail(expected[0])
-        theory = picture_codec.entropy(pictures, Settings(60))
-        with SETTINGS_OF_THE_CALLER[name]():
-            assert codec.encode(pictures, 60, **options) == expected
-            found = codec.decode(expected)
-            assert torch.equal(codec.thumbnail(expected[0]), small)
-            assert picture_codec.entropy(pictures, Settings(60)) == pytest.approx(theory)
-        assert all(torch.equal(a, b) for a, b in zip(found, pixels, strict=True))
-    # The same in the caller's own thread, where such settings hold.
-    symbols = coder.analyse(planes, step)
-    coded, restored = coder.write(symbols), coder.reconstruct(symbols)
-    exact = LosslessCoder(coder.networks, 10).write(photo()[None].int())
+def test_nothing_that_the_caller_sets_changes_bytes_or_pixels(
+    name: str, expected_of_everything: list[object]
+) -> None:
     with SETTINGS_OF_THE_CALLER[name]():
-        again = coder.analyse(planes, step)
-        assert coder.write(again) == coded
-        back = coder.reconstruct(coder.read(coded, (3, 32, 64)))
-        assert LosslessCoder(coder.networks, 10).write(photo()[None].int()) == exact
-    assert torch.equal(back, restored)
+        assert everything_coded() == expected_of_everything
 
 
 @pytest.mark.slow
