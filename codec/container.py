@@ -42,6 +42,7 @@ class Section(IntEnum):
     EXIF = 128
     ICC = 129
     XMP = 130
+    PHOTOSHOP = 131
 
 
 OPTIONAL = 128

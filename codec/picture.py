@@ -24,6 +24,7 @@ from codec.container import (
     Mode,
     Section,
     Sections,
+    check_size,
     pack,
     pack_header,
     pack_section,
@@ -47,7 +48,7 @@ from codec.residual.postfilter import PostFilter, postfilter_of, shipped_postfil
 from codec.residual.quantise import FRACTION, WEIGHTINGS, dequantise, plane_steps, step_map
 from codec.residual.rans import BYTES_PER_LANE, CorruptStream, pack_stream, unpack_stream
 from codec.residual.transform import CELL, REGION, SAMPLE_BITS
-from codec.settings import MODES, Settings, check_picture, check_settings, filter_for, step_of
+from codec.settings import MODES, Settings, check_settings, filter_for, step_of
 
 _BITS = 9  # of a sample, with its sign
 _LOSSLESS_BITS = 10  # of a reversible colour difference, with its sign
@@ -135,6 +136,21 @@ def profile_from(header: Header, device: torch.device) -> Profile:
             raise FormatError(f"needs post-filter {header.postfilter:08x}, which is not here")
     step_index, filter_ = header.step_index, header.filter
     return Profile(header.planes, header.mode, step_index, filter_, networks, postfilter)
+
+
+def check_picture(picture: Tensor) -> None:
+    """Raise ValueError for what is no picture tensor, or too large."""
+    if not isinstance(picture, torch.Tensor):
+        raise ValueError(f"expected a picture as a torch tensor, got {type(picture).__name__}")
+    shape = tuple(picture.shape)
+    if picture.dtype != torch.uint8 or len(shape) != 3 or shape[0] not in (1, 3) or 0 in shape:
+        raise ValueError(
+            f"expected a uint8 picture (3, H, W) or (1, H, W), got {picture.dtype} {shape}"
+        )
+    try:
+        check_size(*shape[1:])
+    except FormatError as error:
+        raise ValueError(str(error)) from error
 
 
 def encode(
@@ -328,14 +344,20 @@ def entropy(
 
 
 class Metadata(NamedTuple):
-    """What a codestream says beside the pixels: raw blocks, or None."""
+    """What a codestream says beside the pixels: raw blocks, or None.
+
+    Attributes:
+        exif, icc, xmp: as their standards have them.
+        photoshop: image resource blocks, among them IPTC.
+    """
 
     exif: bytes | None = None
     icc: bytes | None = None
     xmp: bytes | None = None
+    photoshop: bytes | None = None
 
 
-_METADATA_SECTIONS = (Section.EXIF, Section.ICC, Section.XMP)  # as `Metadata` has them
+_METADATA_SECTIONS = (Section.EXIF, Section.ICC, Section.XMP, Section.PHOTOSHOP)
 
 
 def with_metadata(data: bytes, metadata: Metadata) -> bytes:

@@ -14,6 +14,7 @@ SHARED = ("codec.pictures", "codec.report", "codec.commands.shell")
 # and renderers, faces.
 PICTURE_LIBRARIES = (
     "codec/pictures/",
+    "codec/pillow.py",
     "codec/search/encoders.py",
     "defilter/faces.py",
     "defilter/learn/instagram.py",
