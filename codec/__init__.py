@@ -7,13 +7,14 @@ to streams, `search` the quality search, `commands` what `python -m codec` does.
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from codec.version import __version__
+
 if TYPE_CHECKING:
     from codec import residual, search
     from codec.container import FormatError
     from codec.picture import decode, encode, thumbnail
 
-__version__ = "0.2.0"
-__all__ = ["FormatError", "decode", "encode", "residual", "search", "thumbnail"]
+__all__ = ["FormatError", "__version__", "decode", "encode", "residual", "search", "thumbnail"]
 _HOMES = {
     "FormatError": "codec.container",
     "decode": "codec.picture",
@@ -32,4 +33,4 @@ def __getattr__(name: str) -> object:
 
 
 def __dir__() -> list[str]:
-    return [*__all__, "__version__"]
+    return __all__

@@ -9,6 +9,8 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
+from codec.version import __version__
+
 if TYPE_CHECKING:
     from codec.pictures.jobs import BatchResult, FileResult
 
@@ -122,8 +124,6 @@ def add_files(
 
 
 def add_version(parser: argparse.ArgumentParser) -> None:
-    from codec import __version__
-
     parser.add_argument("--version", action="version", version=__version__)
 
 

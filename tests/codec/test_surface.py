@@ -11,7 +11,7 @@ from codec.settings import FORMATS, SCORE_SCALES
 
 def test_public_names_of_codec() -> None:
     names = ["FormatError", "decode", "encode", "residual", "search", "thumbnail"]
-    assert sorted(codec.__all__) == names
+    assert sorted(codec.__all__) == sorted([*names, "__version__"])
     assert [name for name in dir(codec) if not name.startswith("__")] == names
     assert all(getattr(codec, name) is not None for name in names)
     assert not hasattr(codec, "Any")
