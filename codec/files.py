@@ -1,6 +1,5 @@
 """Files of pictures to codestreams and back, and the smallest files that still look alike."""
 
-import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -42,9 +41,6 @@ SUFFIX = ".dfc"
 MAX_FILE_BYTES = 1 << 30
 # Pictures worked on at once: coding takes 0.2 KB a pixel, 2.4 GB for 12 megapixels.
 _AT_ONCE = 2
-# Share of the pixels' deflated size from which on a lossy stream may be larger than a lossless one:
-# photos of quality 80 are at 0.05 to 0.2, screenshots and drawings at 0.6 and more.
-_TRY_LOSSLESS_FROM = 0.4
 
 
 class Target(NamedTuple):
@@ -73,8 +69,8 @@ def encode_files(
 ) -> BatchResult:
     """Write the codestream of every picture; small ones are coded together.
 
-    A picture that would be smaller without loss is coded so. What the format has no room for, such
-    as 16 bits or transparency, is kept as it is.
+    What the format has no room for, such as 16 bits or transparency, is kept as it is, and so is an
+    input that is smaller than what loses part of it.
 
     Args:
         plan: see `plan_encoding`.
@@ -99,24 +95,16 @@ def encode_files(
         pixels = [_eight_bits(p, job.source) for p, job in zip(pictures, jobs, strict=True)]
         streams = coding.encode(pixels, **settings._asdict(), device=device)
         results = []
-        for job, picture, x, data in zip(jobs, pictures, pixels, streams, strict=True):
-            exact = None if settings.lossless else _smaller_without_loss(x, data, device)
-            note = "without loss, which is smaller" if exact else ""
-            results.append(_written(job, picture, exact or data, note))
+        for job, picture, data in zip(jobs, pictures, streams, strict=True):
+            if plan.may_keep and not settings.lossless and len(data) > _size(job):
+                results.append(keep(job, f"the input is smaller than {len(data):,} bytes"))
+            else:
+                results.append(_written(job, picture, data, ""))
         return results
 
     if target is not None:
         return run_jobs(plan, searched, on_result, _AT_ONCE)
     return run_groups(plan, small_together(plan.jobs), together, on_result, _AT_ONCE)
-
-
-def _smaller_without_loss(pixels: Tensor, lossy: bytes, device: str) -> bytes | None:
-    """The lossless stream of a drawing or text, which deflate packs well, if it is smaller."""
-    deflated = len(zlib.compress(pixels.contiguous().numpy().tobytes(), 1))
-    if len(lossy) < _TRY_LOSSLESS_FROM * deflated:
-        return None
-    (exact,) = coding.encode([pixels], lossless=True, device=device)
-    return exact if len(exact) <= len(lossy) else None
 
 
 def _written(job: Job, picture: Picture, data: bytes, note: str) -> FileResult:
@@ -126,7 +114,11 @@ def _written(job: Job, picture: Picture, data: bytes, note: str) -> FileResult:
     data = coding.with_metadata(data, blocks)
     write_atomically(job.target, data, like=job.source)
     notes = tuple(n for n in (note, *picture.notes) if n)
-    return FileResult(job.source, job.target, job.source.stat().st_size, len(data), notes)
+    return FileResult(job.source, job.target, _size(job), len(data), notes)
+
+
+def _size(job: Job) -> int:
+    return job.source.stat().st_size
 
 
 def decode_files(plan: Plan, device: str = "cpu", on_result: OnResult | None = None) -> BatchResult:
@@ -171,7 +163,7 @@ def optimise_files(
     """
 
     def one(job: Job) -> FileResult:
-        before = job.source.stat().st_size
+        before = _size(job)
         try:
             picture = read_picture(job.source, keep_profile=encoder.carries_metadata)
             pixels = _eight_bits(picture, job.source, upright=not encoder.carries_metadata)
