@@ -12,7 +12,9 @@ from codec.pictures.mapping import ColourMapping
 from defilter.analysis import NO_ANALYSERS, Analysers
 from defilter.faces import Face
 from defilter.look import Look
-from defilter.video import VideoError, _MonotonicTimes, _TemporalSmoother, render_video
+from defilter.video import VideoError, render_video
+from defilter.video_smoothing import TemporalSmoother
+from defilter.video_tracks import MonotonicTimes
 
 
 def darker() -> Look:
@@ -125,7 +127,7 @@ def test_what_is_no_video_leaves_nothing(tmp_path: Path) -> None:
 
 def test_degrees_follow_slowly_but_jump_at_cuts() -> None:
     """A face moves away, then the picture is cut to one without a face."""
-    follow = _TemporalSmoother(darker(), Analysers(faces=_FaceAt()), None)  # type: ignore[arg-type]
+    follow = TemporalSmoother(darker(), Analysers(faces=_FaceAt()), None)  # type: ignore[arg-type]
     still = torch.full((3, 96, 96), 100, dtype=torch.uint8)
     kept = []
     for number in range(80):
@@ -144,7 +146,7 @@ def test_degrees_follow_slowly_but_jump_at_cuts() -> None:
     assert follow.render(face[:, :90, :90]).shape == (3, 90, 90)
 
 
-def used(follow: _TemporalSmoother) -> float:
+def used(follow: TemporalSmoother) -> float:
     assert follow.used is not None
     return float(follow.used[0][2:10, 2:10].mean())
 
@@ -157,9 +159,9 @@ class _FaceAt:
 
 
 def test_times_that_start_anew_are_moved(tmp_path: Path) -> None:
-    rising = _MonotonicTimes()
+    rising = MonotonicTimes()
     assert [rising(t) for t in (10, 20, 30, 0, 10, None, 40)] == [10, 20, 30, 40, 50, 60, 80]
-    sound = _MonotonicTimes()
+    sound = MonotonicTimes()
     assert [sound(t, 8) for t in (0, 8, 0, 8)] == [0, 8, 16, 24]
     streams = (tmp_path / "a.ts", tmp_path / "b.ts")
     for stream in streams:
