@@ -150,7 +150,7 @@ def _reductions(kind: VideoFormat) -> list[str]:
         notes.append("transparency left out")
     if kind.is_rgb or kind.has_palette:
         notes.append("RGB became YCbCr 4:2:0")
-    elif any(component.is_chroma for component in kind.components):
+    elif len(kind.components) > 2:
         found = _SAMPLING.get((kind.chroma_width(8), kind.chroma_height(8)))
         if found:
             notes.append(f"colour {found} became 4:2:0")

@@ -1,6 +1,7 @@
 import itertools
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -21,6 +22,51 @@ def darker() -> Look:
     coefficients = torch.zeros(3, 9, dtype=torch.float64)
     coefficients[:, 1] = 0.5
     return Look(ColourMapping(coefficients, "rgb"))
+
+
+def identity() -> Look:
+    coefficients = torch.zeros(3, 9, dtype=torch.float64)
+    coefficients[:, 1] = 1
+    return Look(ColourMapping(coefficients, "rgb"))
+
+
+def write_frames(
+    path: Path,
+    frames: list[av.VideoFrame],
+    codec: str = "libx264",
+    kind: str = "yuv420p",
+    rate: Fraction = Fraction(25),
+    options: dict[str, str] | None = None,
+    tags: dict[str, int] | None = None,
+) -> None:
+    """A video of frames, one after the other.
+
+    Args:
+        tags: attributes of the stream, such as its colorspace.
+    """
+    with av.open(str(path), "w") as made:
+        stream: Any = made.add_stream(codec, rate=rate, options=options or {})
+        stream.width, stream.height, stream.pix_fmt = frames[0].width, frames[0].height, kind
+        for name, value in (tags or {}).items():
+            setattr(stream.codec_context, name, value)
+        for number, frame in enumerate(frames):
+            for name, value in (tags or {}).items():
+                if hasattr(frame, name):
+                    setattr(frame, name, value)
+            frame.pts, frame.time_base = number, 1 / rate
+            made.mux(stream.encode(frame))
+        made.mux(stream.encode(None))
+
+
+def grey_frames(count: int = 6, width: int = 64, height: int = 48) -> list[av.VideoFrame]:
+    """Frames that get brighter."""
+    arrays = (np.full((height, width, 3), 60 + 10 * n, np.uint8) for n in range(count))
+    return [av.VideoFrame.from_ndarray(array, format="rgb24") for array in arrays]
+
+
+def first_frame(path: Path) -> av.VideoFrame:
+    with av.open(str(path)) as given:
+        return next(given.decode(video=0))
 
 
 def clip(path: Path, width: int = 64, height: int = 48, count: int = 12, sound: str = "",
