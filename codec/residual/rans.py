@@ -158,7 +158,7 @@ class RansWriter:
         written = torch.zeros(table.shape, dtype=torch.bool, device=self.device)
         del dealt, starts, freqs, table
         where, arrays = _numpy_on_cpu(state, start, freq, words, written)
-        _push(where, *arrays)
+        _push(where, arrays[0], _Table(*arrays[1:]))
         return self._collect(lanes, state, words, written)
 
     def _collect(
@@ -256,10 +256,18 @@ class RansReader:
 # memory, whose calls cost a third of torch's.
 
 
-def _push(
-    where: Callable[..., Any], state: Any, start: Any, freq: Any, words: Any, written: Any
-) -> None:
-    """Code symbols, the last step first: state (L,), the others (T, L); all are written to."""
+class _Table(NamedTuple):
+    """Symbols of all lanes, (T, L) each: `words` and `written` are written to."""
+
+    start: Any
+    freq: Any
+    words: Any
+    written: Any
+
+
+def _push(where: Callable[..., Any], state: Any, table: _Table) -> None:
+    """Code symbols, the last step first; the state (L,) is written to."""
+    start, freq, words, written = table
     for t in range(len(start) - 1, -1, -1):
         count = freq[t]
         full = state >> (2 * WORD - PRECISION) >= count
