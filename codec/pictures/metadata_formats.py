@@ -215,10 +215,11 @@ def save_options(picture: Picture, file_format: str) -> dict[str, Any]:
     if file_format == "JPEG":
         room -= set(_too_large(picture))
     comment = dict(metadata.texts).get(_COMMENT)
+    photoshop = metadata.photoshop if "IPTC" in room else None
     options = (
         ("EXIF", "exif", picture.exif),
         ("XMP", "xmp", metadata.xmp),
-        ("IPTC", "extra", metadata.photoshop and _photoshop_segment(metadata.photoshop)),
+        ("IPTC", "extra", photoshop and _photoshop_segment(photoshop)),
         ("density", "dpi", metadata.density and metadata.density.per_inch()),
         ("texts", "comment", comment and comment.encode("latin-1", "replace")),
         ("profile", "icc_profile", picture.profile),

@@ -10,9 +10,8 @@ from typing import Any
 
 from PIL import ExifTags, Image, TiffImagePlugin
 
-from codec.pictures.picture import PictureError, UnsupportedPicture
+from codec.pictures.picture import MAX_PIXELS, PictureError, UnsupportedPicture
 
-MAX_PIXELS = 150_000_000
 _EXPECTED = "JPEG, PNG, WebP, TIFF, AVIF, HEIC, BMP or PPM"
 # Brands of ISO base media files (ISO/IEC 23008-12, annex B) that hold HEVC pictures.
 _HEIC_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs")
