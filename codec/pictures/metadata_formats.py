@@ -93,10 +93,11 @@ def read_metadata(image: Image.Image, data: bytes) -> Metadata:
     """What the file of an image says beside its pixels, EXIF and profile.
 
     Args:
-        image: as Pillow has opened it, with its pixels loaded: PNG texts may stand behind them.
+        image: as Pillow has opened it.
         data: the file.
     """
     found: dict[str, Any] = {}
+    texts = _texts(image)  # first: it reads what stands behind the pixels
     if isinstance(image, TiffImagePlugin.TiffImageFile):
         found = _tiff_metadata(image)
     elif isinstance(image, JpegImagePlugin.JpegImageFile):
@@ -107,7 +108,7 @@ def read_metadata(image: Image.Image, data: bytes) -> Metadata:
     xmp = xmp.encode() if isinstance(xmp, str) else xmp
     return Metadata(
         xmp=xmp_of_one_picture(xmp) if xmp else None,
-        texts=_texts(image),
+        texts=texts,
         lossless=image.format == "WEBP" and b"VP8L" in (data[12:16], *_webp_chunks(data)),
         **found,
     )
@@ -151,13 +152,13 @@ def _bytes(value: object) -> bytes:
 
 
 def _texts(image: Image.Image) -> tuple[tuple[str, str], ...]:
+    if image.format == "PNG":
+        texts = getattr(image, "text", {})
+        return tuple(
+            (key, str(text)) for key, text in texts.items() if key not in (_PNG_EXIF, _PNG_XMP)
+        )
     comment = image.info.get("comment")
-    if comment:
-        return ((_COMMENT, comment.decode("latin-1") if isinstance(comment, bytes) else comment),)
-    texts = getattr(image, "text", {}) if image.format == "PNG" else {}
-    return tuple(
-        (key, str(text)) for key, text in texts.items() if key not in (_PNG_EXIF, _PNG_XMP)
-    )
+    return ((_COMMENT, comment.decode("latin-1")),) if isinstance(comment, bytes) else ()
 
 
 def _webp_chunks(data: bytes) -> list[bytes]:

@@ -101,7 +101,8 @@ def _decode(data: bytes, keep_profile: bool) -> Picture:
     image, found = open_picture(data)
     if isinstance(image, JpegImagePlugin.JpegImageFile):
         notes += jpeg_files.other_parts(image, data)
-    exif, orientation = read_exif(image), _orientation(image)
+    orientation = _orientation(image)  # reads what stands behind the pixels of a PNG file, too
+    exif = read_exif(image)
     profile = image.info.get("icc_profile")
     kept = profile if keep_profile and image.mode in ("RGB", "RGBA", "L") else None
     if sixteen_bit.has_sixteen_bits(image, data):

@@ -72,6 +72,21 @@ def exif_with_thumbnail(
     return START + tiff + thumbnail + tail
 
 
+def tiff_of_sixteen_bits(pixels: torch.Tensor, orientation: int) -> bytes:
+    """(3, H, W) uint16 as one strip, with an orientation tag."""
+    _, height, width = pixels.shape
+    strip = pixels.permute(1, 2, 0).contiguous().numpy().astype("<u2").tobytes()
+    bits = 8 + 2 + 9 * 12 + 4
+    entries = (
+        (256, 4, 1, width), (257, 4, 1, height), (258, 3, 3, bits), (259, 3, 1, 1),
+        (262, 3, 1, 2), (273, 4, 1, bits + 6), (274, 3, 1, orientation), (277, 3, 1, 3),
+        (279, 4, 1, len(strip)),
+    )  # fmt: skip
+    directory = b"".join(struct.pack("<HHII", *entry) for entry in entries)
+    head = b"II*\0" + struct.pack("<IH", 8, len(entries)) + directory + bytes(4)
+    return head + struct.pack("<HHH", 16, 16, 16) + strip
+
+
 def saved(image: Image.Image, file_format: str, **options: object) -> bytes:
     """A file of Pillow."""
     buffer = BytesIO()

@@ -129,18 +129,21 @@ def test_png_keeps_all_it_has(tmp_path: Path, dtype: torch.dtype) -> None:
     assert read_picture(tmp_path / "y.png").metadata == again.metadata
 
 
-def test_png_texts_behind_the_pixels_are_kept(tmp_path: Path) -> None:
+def test_what_stands_behind_the_pixels_of_a_png_is_kept(tmp_path: Path) -> None:
     data = BytesIO()
     to_image(colourful(8, 8)).save(data, "PNG")
     late = BytesIO()
     info = PngImagePlugin.PngInfo()
-    info.add_text("Comment", "late")
-    to_image(colourful(8, 8)).save(late, "PNG", pnginfo=info)
-    at = late.getvalue().index(b"tEXt") - 4
-    chunk = late.getvalue()[at : at + 12 + len(b"Comment\0late")]
-    moved = data.getvalue()[:-12] + chunk + data.getvalue()[-12:]
-    written, _, _ = rewritten(moved, tmp_path)
-    assert image_of(written).text["Comment"] == "late"
+    info.add_text("comment", "late")
+    info.add_text("Title", "later")
+    exif = exif_with_thumbnail(jpeg(torch.zeros(3, 8, 8)), orientation=6)
+    to_image(colourful(8, 8)).save(late, "PNG", pnginfo=info, exif=exif)
+    chunks = late.getvalue()[33:-12].replace(data.getvalue()[33:-12], b"")
+    moved = data.getvalue()[:-12] + chunks + data.getvalue()[-12:]
+    written, picture, _ = rewritten(moved, tmp_path)
+    assert image_of(written).text == {"comment": "late", "Title": "later"}
+    assert picture.orientation == 6
+    assert image_of(written).getexif()[ExifTags.Base.Make] == "maker"
 
 
 @pytest.mark.parametrize("orientation", [3, 6])

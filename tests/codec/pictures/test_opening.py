@@ -148,6 +148,9 @@ def test_bits_of_avif_are_named_and_hdr_is_refused(tmp_path: Path) -> None:
 
     assert _avif_notes(ten) == ("holds 10 bits a channel, which become 8",)
     transfer = data.index(b"colrnclx") + 11
+    wide = data[: transfer - 2] + bytes([12]) + data[transfer - 1 :]
+    (note,) = read(wide, tmp_path).notes
+    assert "Display P3" in note
     for code, name in ((16, "PQ"), (18, "HLG")):
         hdr = data[:transfer] + bytes([code]) + data[transfer + 1 :]
         with pytest.raises(UnsupportedPicture, match=rf"an HDR picture \({name}\)"):
