@@ -65,6 +65,12 @@ class _Directory:
         (kind,) = struct.unpack_from(self.order + "H", tiff, place + 2)
         return struct.unpack_from(self.order + ("H" if kind == _SHORT else "I"), tiff, place + 8)[0]
 
+    def set_number(self, tiff: bytearray, tag: int, value: int) -> None:
+        """Write the value of a tag that is there."""
+        place = self.entry(tiff, tag)
+        assert place is not None
+        struct.pack_into(self.order + "HII", tiff, place + 2, _LONG, 1, value)
+
     def next(self, tiff: bytes | bytearray) -> int:
         """Where the next directory begins; 0 if there is none."""
         return struct.unpack_from(self.order + "I", tiff, self.end)[0]
@@ -128,18 +134,24 @@ def with_thumbnail_of(exif: bytes, stored: Tensor) -> bytes:
 
 
 def _exchange_thumbnail(tiff: bytearray, directory: _Directory, stored: Tensor) -> bool:
-    """Whether the thumbnail could be exchanged; if not, it is blanked."""
+    """Whether the thumbnail could be exchanged, in its place or, if too large, behind the rest."""
     offset = directory.number(tiff, ExifTags.Base.JpegIFOffset)
     length = directory.number(tiff, ExifTags.Base.JpegIFByteCount)
-    entry = directory.entry(tiff, ExifTags.Base.JpegIFByteCount)
-    if offset is None or length is None or entry is None or offset + length > len(tiff):
+    if offset is None or length is None or offset + length > len(tiff):
         return False
-    last = offset + length == len(tiff)
-    room = MAX_BYTES - len(START) - offset if last else length
-    new = _thumbnail(stored, _side(bytes(tiff[offset : offset + length])), room)
-    tiff[offset : offset + length] = new if last and new else new.ljust(length, b"\0")
-    struct.pack_into(directory.order + "HII", tiff, entry + 2, _LONG, 1, len(new))
-    return bool(new)
+    side = _side(bytes(tiff[offset : offset + length]))
+    tiff[offset : offset + length] = bytes(length if offset + length < len(tiff) else 0)
+    for at, room in (
+        (offset, length if offset < len(tiff) else MAX_BYTES - len(START) - offset),
+        (len(tiff), MAX_BYTES - len(START) - len(tiff)),
+    ):
+        new = _thumbnail(stored, side, room)
+        if new:
+            tiff[at : at + len(new)] = new
+            directory.set_number(tiff, ExifTags.Base.JpegIFOffset, at)
+            directory.set_number(tiff, ExifTags.Base.JpegIFByteCount, len(new))
+            return True
+    return False
 
 
 def _side(jpeg: bytes) -> int:

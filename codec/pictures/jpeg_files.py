@@ -5,7 +5,7 @@ import re
 from PIL import JpegImagePlugin
 
 from codec.pictures.metadata import JpegCoding
-from codec.pictures.picture import PictureError
+from codec.pictures.picture import MAX_PIXELS, PictureError
 
 _START = b"\xff\xd8\xff"
 _END = b"\xff\xd9"
@@ -13,7 +13,9 @@ _SCAN = 0xDA
 _BARE = (0x01, *range(0xD0, 0xDA))  # markers without a length: TEM, RST0 to RST7, SOI, EOI
 # Inside a scan, FF 00 is a value and FF D0 to FF D7 are restarts.
 _MARKER = re.compile(rb"\xff+[^\x00\xd0-\xd7\xff]", re.DOTALL)
-# What libjpeg says of pixels that are lost; its other warnings concern harmless oddities.
+# What libjpeg says of data that break off or mean nothing. "Extraneous bytes" alone may be a
+# scanner's padding as well as what is left over behind a hole.
+_DAMAGED = "Corrupt JPEG data"
 _LOSSES = ("premature end of data", "bad Huffman code", "instead of RST")
 # Sampling factors (across, down) of luma -> Pillow's number, where chroma has (1, 1).
 _SUBSAMPLINGS = {(1, 1): 0, (2, 1): 1, (2, 2): 2}
@@ -37,7 +39,7 @@ def end_of_picture(data: bytes) -> int | None:
 
 
 def whole(data: bytes) -> tuple[bytes, tuple[str, ...]]:
-    """A JPEG file with its end, and a note where that was missing.
+    """A JPEG file with its end, and a note where that was missing or data may be damaged.
 
     Raises:
         PictureError: pixels are missing or broken.
@@ -46,23 +48,30 @@ def whole(data: bytes) -> tuple[bytes, tuple[str, ...]]:
     if end_of_picture(data) is None:
         data = data.rstrip(b"\xff") + _END
         notes = ("lacks the end of its file, but no pixel",)
-    loss = _loss(data)
-    if loss is not None:
-        raise PictureError(f"truncated or broken ({loss}), expected a whole picture")
+    warning = _warning(data)
+    if any(loss in warning for loss in _LOSSES):
+        raise PictureError(f"truncated or broken ({warning}), expected a whole picture")
+    if _DAMAGED in warning:
+        notes += (f"may be damaged ({warning})",)
     return data, notes
 
 
-def _loss(data: bytes) -> str | None:
-    """What a strict decoder says of lost pixels; the smallest output costs the least time."""
+def _warning(data: bytes) -> str:
+    """What a strict decoder says, or nothing; the smallest output costs the least time.
+
+    JPEG has no checksums: a hole that decodes to other pixels by chance is not found.
+    """
     import simplejpeg
 
     try:
-        _, _, space, _ = simplejpeg.decode_jpeg_header(data)
+        height, width, space, _ = simplejpeg.decode_jpeg_header(data)
+        if height * width > MAX_PIXELS:
+            return ""  # it is refused anyway
         wanted = {"RGB": "RGB", "CMYK": "CMYK", "YCCK": "CMYK"}.get(space, "GRAY")
         simplejpeg.decode_jpeg(data, wanted, fastdct=True, min_height=1, min_width=1)
     except ValueError as error:  # what it cannot read at all is left to Pillow to judge
-        return next((str(error) for loss in _LOSSES if loss in str(error)), None)
-    return None
+        return str(error)
+    return ""
 
 
 def coding_of(image: JpegImagePlugin.JpegImageFile) -> JpegCoding | None:

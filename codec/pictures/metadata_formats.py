@@ -93,10 +93,11 @@ def read_metadata(image: Image.Image, data: bytes) -> Metadata:
     """What the file of an image says beside its pixels, EXIF and profile.
 
     Args:
-        image: as Pillow has opened it, with its pixels loaded: PNG texts may stand behind them.
+        image: as Pillow has opened it.
         data: the file.
     """
     found: dict[str, Any] = {}
+    texts = _texts(image)  # first: it reads what stands behind the pixels
     if isinstance(image, TiffImagePlugin.TiffImageFile):
         found = _tiff_metadata(image)
     elif isinstance(image, JpegImagePlugin.JpegImageFile):
@@ -107,7 +108,7 @@ def read_metadata(image: Image.Image, data: bytes) -> Metadata:
     xmp = xmp.encode() if isinstance(xmp, str) else xmp
     return Metadata(
         xmp=xmp_of_one_picture(xmp) if xmp else None,
-        texts=_texts(image),
+        texts=texts,
         lossless=image.format == "WEBP" and b"VP8L" in (data[12:16], *_webp_chunks(data)),
         **found,
     )
@@ -151,13 +152,13 @@ def _bytes(value: object) -> bytes:
 
 
 def _texts(image: Image.Image) -> tuple[tuple[str, str], ...]:
+    if image.format == "PNG":
+        texts = getattr(image, "text", {})
+        return tuple(
+            (key, str(text)) for key, text in texts.items() if key not in (_PNG_EXIF, _PNG_XMP)
+        )
     comment = image.info.get("comment")
-    if comment:
-        return ((_COMMENT, comment.decode("latin-1") if isinstance(comment, bytes) else comment),)
-    texts = getattr(image, "text", {}) if image.format == "PNG" else {}
-    return tuple(
-        (key, str(text)) for key, text in texts.items() if key not in (_PNG_EXIF, _PNG_XMP)
-    )
+    return ((_COMMENT, comment.decode("latin-1")),) if isinstance(comment, bytes) else ()
 
 
 def _webp_chunks(data: bytes) -> list[bytes]:
@@ -215,10 +216,11 @@ def save_options(picture: Picture, file_format: str) -> dict[str, Any]:
     if file_format == "JPEG":
         room -= set(_too_large(picture))
     comment = dict(metadata.texts).get(_COMMENT)
+    photoshop = metadata.photoshop if "IPTC" in room else None
     options = (
         ("EXIF", "exif", picture.exif),
         ("XMP", "xmp", metadata.xmp),
-        ("IPTC", "extra", metadata.photoshop and _photoshop_segment(metadata.photoshop)),
+        ("IPTC", "extra", photoshop and _photoshop_segment(photoshop)),
         ("density", "dpi", metadata.density and metadata.density.per_inch()),
         ("texts", "comment", comment and comment.encode("latin-1", "replace")),
         ("profile", "icc_profile", picture.profile),

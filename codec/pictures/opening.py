@@ -10,13 +10,13 @@ from typing import Any
 
 from PIL import ExifTags, Image, TiffImagePlugin
 
-from codec.pictures.picture import PictureError, UnsupportedPicture
+from codec.pictures.picture import MAX_PIXELS, PictureError, UnsupportedPicture
 
-MAX_PIXELS = 150_000_000
 _EXPECTED = "JPEG, PNG, WebP, TIFF, AVIF, HEIC, BMP or PPM"
 # Brands of ISO base media files (ISO/IEC 23008-12, annex B) that hold HEVC pictures.
 _HEIC_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs")
 _HDR_TRANSFERS = {16: "PQ", 18: "HLG"}  # ITU-T H.273, table 3
+_WIDE_PRIMARIES = {9: "BT.2020", 11: "DCI-P3", 12: "Display P3"}  # ITU-T H.273, table 2
 _RAW_TAG = 50706  # DNGVersion (DNG 1.7)
 _REDUCED = 1  # NewSubfileType of a preview (TIFF 6.0, section 8)
 # File beginnings of what is no still picture here, but sound: (what they are, what to do).
@@ -107,13 +107,14 @@ def _open_heic(data: bytes) -> tuple[Image.Image, tuple[str, ...]]:
     colour = info.get("nclx_profile") or {}
     _check_transfer(bytes([int(colour.get("transfer_characteristics", 0))]))
     image = file.to_pillow()
+    primaries = 2 if "icc_profile" in image.info else int(colour.get("color_primaries", 2))
     if image.mode.endswith("A"):
         if image.getchannel("A").getextrema()[0] < 255:
             raise UnsupportedPicture("HEIC with transparency, which its rendering has no room for")
         image = image.convert("RGB")
     image.format = "HEIF"
     parts = " ".join(map(str, info.get("aux", {}))).lower()
-    notes = [_depth_note(info.get("bit_depth", 8))]
+    notes = [_depth_note(info.get("bit_depth", 8)), _primaries_note(primaries)]
     notes += ["holds an HDR gain map, which is not carried over"] * ("gainmap" in parts)
     notes += ["holds a depth map, which is not carried over"] * bool(info.get("depth_images"))
     notes += [f"holds {len(file)} pictures, of which one is used"] * (len(file) > 1)
@@ -127,7 +128,9 @@ def _avif_notes(data: bytes) -> tuple[str, ...]:
     _check_transfer(boxes.partition(b"colrnclx")[2][2:4])
     flags = boxes.partition(b"av1C")[2][2:3]
     high, twelve = (bool(flags and flags[0] & bit) for bit in (0x40, 0x20))
-    notes = [_depth_note(12 if high and twelve else 10 if high else 8)]
+    primaries = int.from_bytes(boxes.partition(b"colrnclx")[2][:2], "big")
+    other = b"colrprof" not in boxes and _primaries_note(primaries)
+    notes = [_depth_note(12 if high and twelve else 10 if high else 8), other or ""]
     notes += ["holds an HDR gain map, which is not carried over"] * (b"tmap" in boxes)
     return tuple(note for note in notes if note)
 
@@ -142,3 +145,9 @@ def _jpeg_2000_notes(data: bytes) -> tuple[str, ...]:
 
 def _depth_note(bits: int) -> str:
     return f"holds {bits} bits a channel, which become 8" if bits > 8 else ""
+
+
+def _primaries_note(code: int) -> str:
+    """Of colours that are wider than sRGB by a number, and not by a profile that is converted."""
+    name = _WIDE_PRIMARIES.get(code)
+    return f"holds colours with {name} primaries, which are taken for sRGB" if name else ""

@@ -9,6 +9,8 @@ from codec.pictures.layout import to_dtype
 from codec.pictures.metadata import NOTHING, Metadata
 from codec.pictures.orientation import turned_back
 
+MAX_PIXELS = 150_000_000  # of a file; more are refused before they are decoded
+
 
 class PictureError(ValueError):
     """A file that cannot be read as a picture; the message names it and what was expected."""

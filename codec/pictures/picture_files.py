@@ -28,9 +28,9 @@ from codec.pictures.metadata_formats import (
     save_options,
     tiff_compression,
 )
-from codec.pictures.opening import MAX_PIXELS, open_picture
+from codec.pictures.opening import open_picture
 from codec.pictures.orientation import TURNS, turned_back, upright
-from codec.pictures.picture import Picture, PictureError, UnsupportedPicture
+from codec.pictures.picture import MAX_PIXELS, Picture, PictureError, UnsupportedPicture
 from codec.pictures.profiles import deep_to_srgb, name_of, to_srgb
 from codec.pictures.storage import write_atomically
 
@@ -97,15 +97,12 @@ def read_picture(path: Path | str, keep_profile: bool = False) -> Picture:
 
 
 def _decode(data: bytes, keep_profile: bool) -> Picture:
-    notes: tuple[str, ...] = ()
-    opened, found = open_picture(data)
-    if jpeg_files.is_jpeg(data):
-        data, notes = jpeg_files.whole(data)
-        opened, found = open_picture(data)
-    image = opened
+    data, notes = jpeg_files.whole(data) if jpeg_files.is_jpeg(data) else (data, ())
+    image, found = open_picture(data)
     if isinstance(image, JpegImagePlugin.JpegImageFile):
         notes += jpeg_files.other_parts(image, data)
-    exif, orientation = read_exif(image), _orientation(image)
+    orientation = _orientation(image)  # reads what stands behind the pixels of a PNG file, too
+    exif = read_exif(image)
     profile = image.info.get("icc_profile")
     kept = profile if keep_profile and image.mode in ("RGB", "RGBA", "L") else None
     if sixteen_bit.has_sixteen_bits(image, data):
