@@ -14,18 +14,11 @@ from defilter.extract import (
     look_from_templates,
 )
 from defilter.look import Look, load_look, save_look
+from defilter.networks import default_network
+from defilter.networks import load_look_network as load_network
 from defilter.sampling import UnusableTemplate
-from defilter.transfer import (
-    Rendered,
-    apply,
-    apply_to_files,
-    extract,
-    extract_pair,
-    remove,
-    remove_from_files,
-    transfer,
-)
-from defilter.weights import default_network, load_network
+from defilter.transfer import Rendered, apply_to_files, remove_from_files, transfer
+from defilter.verbs import apply, extract, extract_pair, remove
 
 __all__ = [
     "NO_ANALYSERS",

@@ -9,15 +9,9 @@ from pathlib import Path
 from defilter.analysis import Analysers, analysers_for, default_analysers
 from defilter.extract import fit_pair, fit_rough_pair
 from defilter.look import CUBE_SIZES, load_look, save_look
-from defilter.transfer import (
-    Rendered,
-    apply_to_files,
-    extract,
-    extract_pair,
-    remove_from_files,
-    transfer,
-)
-from defilter.weights import load_network
+from defilter.networks import load_look_network
+from defilter.transfer import Rendered, apply_to_files, remove_from_files, transfer
+from defilter.verbs import extract, extract_pair
 
 LOOK_EXTENSIONS = (".cube", ".png", ".json")
 _SCENE = "hold back where the scenes of template and photo differ"
@@ -68,7 +62,8 @@ def _extract(options: argparse.Namespace) -> None:
         fit = fit_rough_pair if options.robust else fit_pair
         look = extract_pair(options.before, options.template[0], fit).look
     else:
-        look = extract(options.template, load_network(options.weights), _analysers(options)).look
+        network = load_look_network(options.weights)
+        look = extract(options.template, network, _analysers(options)).look
     save_look(look, options.output, options.size, options.bits)
     print(f"{options.output}: covers {look.coverage:.0%} of the colours that photos have")
     if look.categories and options.output.suffix.lower() == ".json":
@@ -93,11 +88,11 @@ def _apply(options: argparse.Namespace) -> Rendered:
 
 
 def _remove(options: argparse.Namespace) -> Rendered:
-    return remove_from_files(options.photo, options.output, load_network(options.weights))
+    return remove_from_files(options.photo, options.output, load_look_network(options.weights))
 
 
 def _transfer(options: argparse.Namespace) -> Rendered:
-    network = load_network(options.weights)
+    network = load_look_network(options.weights)
     return transfer(
         options.template, options.photo, options.output, options.strength, network,
         _analysers(options),

@@ -1,37 +1,21 @@
 """Networks in safetensors files that say how to build them.
 
 The metadata of a weights file hold the network's constructor arguments as JSON, in the form of
-the training config (`_target_` and arguments). Only this project's networks are built from it.
+the training config (`_target_` and arguments). Only the classes that the caller names are built.
 """
 
 import hashlib
 import json
-from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
 from codec.pictures.storage import write_atomically
-from defilter.areas.network import SegmentNet
-from defilter.global_look import GlobalLook, LookEncoder
-from defilter.scene.network import SceneClassifier
-from defilter.unet import AreaDefilterUNet, DefilterUNet
 
-DEFAULT_WEIGHTS = Path(__file__).with_name("defilter.safetensors")
-_BUILDABLE = {
-    f"{kind.__module__}.{kind.__qualname__}": kind
-    for kind in (
-        GlobalLook,
-        LookEncoder,
-        DefilterUNet,
-        AreaDefilterUNet,
-        SceneClassifier,
-        SegmentNet,
-    )
-}
+Network = TypeVar("Network", bound=nn.Module)
 
 
 class WeightsError(ValueError):
@@ -47,20 +31,32 @@ def save_weights(
     write_atomically(path, save(tensors, metadata))
 
 
-def load_network(path: Path | str | None = None) -> nn.Module:
-    """The network of a weights file, in evaluation mode; None is the one that ships.
+def load_network(
+    path: Path | str, *expected: type[Network], parts: tuple[type[nn.Module], ...] = ()
+) -> Network:
+    """The network of a weights file, in evaluation mode.
+
+    Args:
+        expected: classes that it may be of.
+        parts: further classes that it may be made of.
 
     Raises:
-        WeightsError: not such a file.
+        WeightsError: not such a file, or a network of another class.
     """
-    path = DEFAULT_WEIGHTS if path is None else Path(path)
+    path = Path(path)
     if not path.is_file():
         raise WeightsError(f"{path}: no such weights file")
     try:
         with safe_open(path, "pt") as file:
             metadata = file.metadata() or {}
             state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        network = _build(json.loads(metadata["network"]))
+        architecture = json.loads(metadata["network"])
+        wanted = {_name(kind) for kind in expected}
+        if architecture["_target_"] not in wanted:
+            names = " or ".join(kind.__name__ for kind in expected)
+            raise ValueError(f"expected {names}, found {architecture['_target_']}")
+        kinds: tuple[type[nn.Module], ...] = (*expected, *parts)
+        network = _build(architecture, {_name(kind): kind for kind in kinds})
         network.load_state_dict(state)
     except (SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
         reason = str(error).splitlines()[0]
@@ -68,12 +64,6 @@ def load_network(path: Path | str | None = None) -> nn.Module:
             f"{path}: expected a weights file written by train.py ({reason})"
         ) from error
     return network.eval()
-
-
-@cache
-def default_network() -> nn.Module:
-    """The network that ships, loaded once."""
-    return load_network()
 
 
 def fingerprint(network: nn.Module) -> str:
@@ -84,8 +74,12 @@ def fingerprint(network: nn.Module) -> str:
     return digest.hexdigest()[:12]
 
 
-def _build(architecture: Any) -> Any:
+def _name(kind: type[nn.Module]) -> str:
+    return f"{kind.__module__}.{kind.__qualname__}"
+
+
+def _build(architecture: Any, kinds: dict[str, type[nn.Module]]) -> Any:
     if not isinstance(architecture, dict) or "_target_" not in architecture:
         return architecture
-    arguments = {k: _build(v) for k, v in architecture.items() if k != "_target_"}
-    return _BUILDABLE[architecture["_target_"]](**arguments)
+    arguments = {k: _build(v, kinds) for k, v in architecture.items() if k != "_target_"}
+    return kinds[architecture["_target_"]](**arguments)
