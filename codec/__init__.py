@@ -1,36 +1,33 @@
 """Pictures to bytes and back: `encode`, `decode`, and `codec.search` for the quality to use.
 
 By room: `pictures` what both packages stand on, `residual` the residual coder, `picture` pictures
-to streams, `search` the quality search, `commands` what `python -m codec` does.
+to streams, `search` the quality search, `files` and `commands` what `dfc` does.
 """
 
-from importlib import import_module
 from typing import TYPE_CHECKING
 
-from codec.version import __version__
+from codec.lazy import lazy_names as _lazy_names
+from codec.version import __version__ as __version__
 
 if TYPE_CHECKING:
-    from codec import residual, search
-    from codec.container import FormatError
-    from codec.picture import decode, encode, thumbnail
+    from codec import residual as residual
+    from codec import search as search
+    from codec.container import FormatError as FormatError
+    from codec.picture import decode as decode
+    from codec.picture import encode as encode
+    from codec.picture import thumbnail as thumbnail
+    from codec.pictures.picture_files import read_picture as read_picture
+    from codec.pictures.picture_files import write_picture as write_picture
 
-__all__ = ["FormatError", "__version__", "decode", "encode", "residual", "search", "thumbnail"]
 _HOMES = {
     "FormatError": "codec.container",
     "decode": "codec.picture",
     "encode": "codec.picture",
     "thumbnail": "codec.picture",
+    "read_picture": "codec.pictures.picture_files",
+    "write_picture": "codec.pictures.picture_files",
+    "residual": "codec.residual",
+    "search": "codec.search",
 }
-
-
-def __getattr__(name: str) -> object:
-    # On first use: `--help` and reading pictures need no torch networks, which take seconds.
-    if name in _HOMES:
-        return getattr(import_module(_HOMES[name]), name)
-    if name in __all__:
-        return import_module(f"codec.{name}")
-    raise AttributeError(f"module 'codec' has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return __all__
+__all__ = list(_HOMES)
+__getattr__, __dir__ = _lazy_names(__name__, _HOMES)

@@ -8,8 +8,8 @@ Axes: H W pixels, k blocks of a face along an axis.
 """
 
 import importlib.resources
-from dataclasses import dataclass
-from functools import cached_property
+import threading
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
@@ -49,6 +49,9 @@ class FaceDetector:
 
     model: str | None = None
     least_score: float = 0.7
+    _own: threading.local = field(
+        default_factory=threading.local, init=False, repr=False, compare=False
+    )
 
     def __post_init__(self) -> None:
         if self.model is not None and not Path(self.model).is_file():
@@ -78,13 +81,19 @@ class FaceDetector:
 
     def _search(self, bgr: np.ndarray, across: float, down: float) -> list[Face]:
         """Faces in one size of the picture, in pixels of the whole one."""
-        self._network.setInputSize(bgr.shape[1::-1])
-        _, rows = self._network.detect(bgr)
+        network = self._network()
+        network.setInputSize(bgr.shape[1::-1])
+        _, rows = network.detect(bgr)
         faces = [] if rows is None else [[float(x) for x in row] for row in rows]
         return [Face(f[0] * across, f[1] * down, f[2] * across, f[3] * down, f[14]) for f in faces]
 
-    @cached_property
     def _network(self) -> cv2.FaceDetectorYN:
+        """The network of this thread: between setting a size and searching it is nobody else's."""
+        if not hasattr(self._own, "network"):
+            self._own.network = self._load()
+        return self._own.network
+
+    def _load(self) -> cv2.FaceDetectorYN:
         path = self.model or _packaged_model()
         try:
             return cv2.FaceDetectorYN.create(

@@ -14,6 +14,7 @@ from codec.pictures.lut import resample
 from codec.pictures.lut_files import load_lut, save_cube, save_hald
 from codec.pictures.mapping import ColourMapping
 from codec.pictures.storage import write_atomically
+from defilter.formats import CUBE_SIZES
 from defilter.monochrome import ToneCurve
 from defilter.natural_colours import natural_pairs
 from defilter.scene.similarity import SceneDescriptor
@@ -23,7 +24,6 @@ MAX_JSON_BYTES = 16 * 2**20
 MAX_TABLE_SIZE = 33
 _MONOCHROME = 0.03
 MAX_FEATURES = 4096  # of a scene
-CUBE_SIZES = (17, 33, 65)
 HALD_LEVEL = 8
 
 

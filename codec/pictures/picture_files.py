@@ -5,7 +5,6 @@ bits, OpenCV 16 bits; what a file holds and a rendering cannot carry is named in
 """
 
 import io
-import warnings
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -32,6 +31,7 @@ from codec.pictures.opening import open_picture
 from codec.pictures.orientation import TURNS, turned_back, upright
 from codec.pictures.picture import MAX_PIXELS, Picture, PictureError, UnsupportedPicture
 from codec.pictures.profiles import deep_to_srgb, name_of, to_srgb
+from codec.pictures.quiet import without_warnings
 from codec.pictures.storage import write_atomically
 
 __all__ = [
@@ -83,9 +83,7 @@ def read_picture(path: Path | str, keep_profile: bool = False) -> Picture:
     except OSError as error:
         raise PictureError(f"{path}: cannot be read ({error.strerror or error})") from error
     try:
-        with warnings.catch_warnings():
-            # Odd metadata and sizes above Pillow's own limit are dealt with here.
-            warnings.simplefilter("ignore")
+        with without_warnings():  # odd metadata and Pillow's own limit of sizes are dealt with here
             return _decode(data, keep_profile)
     except PictureError as error:
         raise type(error)(f"{path}: {error}") from error

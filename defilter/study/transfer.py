@@ -2,14 +2,21 @@
 
 import tempfile
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
 from torch import Tensor
 
 from codec.pictures.apply import render_mapping
-from codec.pictures.picture_files import Picture, read_picture, to_dtype, write_picture
+from codec.pictures.jobs import FileResult, Job, Output, plan_jobs, run_jobs
+from codec.pictures.picture_files import (
+    Picture,
+    read_picture,
+    to_dtype,
+    write_picture,
+    written_path,
+)
 from codec.pictures.resize import PRESET_SIZE, squash
 from codec.pictures.sample_photos import embedded_photos
 from codec.report import Report
@@ -28,7 +35,6 @@ from defilter.study.report import (
     write_contact_sheet,
     write_report,
 )
-from defilter.transfer import convert_each, plan_outputs
 from defilter.verbs import Converted, apply_look, extract
 
 LOOK_NAMES = ("look.cube", "look.png", "look.json")
@@ -68,7 +74,6 @@ def run(
     target = Path(out)
     chosen = [str(path) for path in embedded_photos()] if photos is None else _as_list(photos)
     given = [] if template is None else _as_list(template)
-    plan = plan_outputs(chosen, target, given, OWN_NAMES)
     clock = _Clock()
     network = load_look_network(weights)
     analysers = default_analysers() if analysers is None else analysers
@@ -82,29 +87,25 @@ def run(
         shown = zip(extraction.templates[:MOST_TEMPLATES], extraction.removed, strict=False)
         templates = [_compare_template(path, removed) for path, removed in shown]
     look = extraction.look
+    output = Output(target, reserved=OWN_NAMES, rename=written_path)
+    plan = plan_jobs(chosen, output, others=extraction.templates)
     for name in LOOK_NAMES:
         save_look(look, target / name)
-    renderer = _Renderer(extraction, analysers, strength)
-    comparisons: list[Comparison] = []
-    failures: list[str] = []
-    for done in convert_each(plan, renderer):
-        if done.failure:
-            failures.append(done.failure)
-        else:
-            relative, shown_too = done.target.relative_to(target), len(comparisons) < MOST_SLIDERS
-            comparisons.append(renderer.compare(relative, target, shown_too))
+    renderer = _Renderer(extraction, analysers, strength, plan.jobs[:MOST_SLIDERS], target)
+    done = run_jobs(plan, renderer)
+    comparisons = [renderer.comparisons[job] for job in plan.jobs if job in renderer.comparisons]
     if not comparisons:
-        raise ValueError("no photo could be rendered: " + "; ".join(failures))
+        raise ValueError("no photo could be rendered: " + "; ".join(done.failures))
     timings = clock.seconds | {f"render {len(comparisons)} photos": renderer.seconds}
     network_name = f"{Path(weights or DEFAULT_WEIGHTS).name} {look.provenance['network']}"
     write_contact_sheet(templates, comparisons, target / "contact_sheet.png")
     write_report(look, templates, comparisons, timings, network_name, target / "report.html")
     degrees = [c.maps.degree for c in comparisons if c.maps is not None]
     summary = (
-        f"{len(comparisons)} of {len(plan)} photos rendered into {target}, "
+        f"{len(comparisons)} of {len(done.results)} photos rendered into {target}, "
         f"{_degrees(degrees, demonstration)}: open {target / 'report.html'}"
     )
-    return Report(summary, failures)
+    return Report(summary, done.failures)
 
 
 def _as_list(paths: object) -> list[str]:
@@ -136,34 +137,48 @@ class _Clock:
 
 
 class _Renderer:
-    """Renders photos, and keeps the last one and its rendering to be compared."""
+    """Renders photos and puts each beside its rendering; several at once."""
 
-    def __init__(self, extraction: Extraction, analysers: Analysers, strength: float | None):
-        self.extraction, self.analysers = extraction, analysers
+    def __init__(
+        self,
+        extraction: Extraction,
+        analysers: Analysers,
+        strength: float | None,
+        shown: Sequence[Job],
+        out: Path,
+    ):
+        self.extraction, self.analysers, self.out = extraction, analysers, out
         self.convert = apply_look(extraction.look, strength, analysers)
+        self.shown = frozenset(shown)
+        self.comparisons: dict[Job, Comparison] = {}
         self.seconds = 0.0
 
-    def __call__(self, photo: Picture) -> Converted:
+    def __call__(self, job: Job) -> FileResult:
+        photo = read_picture(job.source)
         started = time.perf_counter()
-        self.photo, self.converted = photo, self.convert(photo)
+        converted = self.convert(photo)
         self.seconds += time.perf_counter() - started
-        return self.converted
+        notes = write_picture(converted.picture, job.target, like=job.source)
+        self.comparisons[job] = self._compare(photo, converted, job)
+        return FileResult(job.source, job.target, notes=notes)
 
-    def compare(self, name: Path, out: Path, with_pictures: bool) -> Comparison:
-        """The last rendering beside its photo; its maps are written."""
-        analysis = self.converted.analysis
+    def _compare(self, picture: Picture, converted: Converted, job: Job) -> Comparison:
+        """A photo beside its rendering; its maps are written."""
+        analysis, look = converted.analysis, self.extraction.look
         assert analysis is not None
         if analysis.areas is None and self.analysers.areas is not None:
             # To be shown, though the look has no use for them.
-            areas = self.analysers.areas(reduced_for_networks(self.photo.pixels))
+            areas = self.analysers.areas(reduced_for_networks(picture.pixels))
             analysis = analysis._replace(areas=areas)
-        photo, look = self.photo.floats(), self.extraction.look
+        photo = picture.floats()
         maps = gather(analysis, look, self.analysers, *photo.shape[1:])
-        write_maps(maps, out / MAPS / name)
+        name = job.target.relative_to(self.out)
+        write_maps(maps, self.out / MAPS / name)
+        with_pictures = job in self.shown
         return Comparison(
             name.as_posix(),
             reduced(photo) if with_pictures else None,
-            reduced(self.converted.picture.floats()) if with_pictures else None,
+            reduced(converted.picture.floats()) if with_pictures else None,
             photo_coverage(photo, self.extraction.before),
             maps if with_pictures else without_maps(maps),
         )

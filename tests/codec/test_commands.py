@@ -9,7 +9,6 @@ import pytest
 import torch
 from PIL import Image
 
-import codec
 from codec import files
 from codec.__main__ import main
 from codec.pictures.metrics import ssim

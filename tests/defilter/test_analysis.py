@@ -171,7 +171,7 @@ def test_figure_3_is_told_the_areas(template: Path, tmp_path: Path) -> None:
     network = AreaDefilterUNet(**arguments)  # type: ignore[arg-type]
     target = {"_target_": "defilter.unet.AreaDefilterUNet"}
     save_weights(network.state_dict(), target | arguments, tmp_path / "fig3.safetensors")
-    loaded = defilter.load_network(tmp_path / "fig3.safetensors")
+    loaded = defilter.load_look_network(tmp_path / "fig3.safetensors")
     look = defilter.extract([template], loaded).look
     assert look.categories  # fitted to the pairs of each area
     weights = ["--weights", str(tmp_path / "fig3.safetensors")]
