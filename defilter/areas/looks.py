@@ -15,7 +15,7 @@ from codec.pictures.fit import RIDGE_ESTIMATES, fit_least_squares
 from codec.pictures.mapping import ColourMapping
 from codec.pictures.resize import squash
 from defilter.areas.segmenter import AreaMap
-from defilter.extract import FIT_SIZE, Extraction, look_from_templates
+from defilter.extraction import FIT_SIZE, Extraction, look_from_templates
 from defilter.networks import LookNetwork
 from defilter.sampling import DEFAULT_COUNT, UnusableTemplate, sample_areas, usable_pixels
 

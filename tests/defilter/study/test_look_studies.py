@@ -123,7 +123,7 @@ def test_each_photo_is_read_once_and_no_rendering(
         read.append(Path(path))
         return read_picture(path)
 
-    for module in ("defilter.study.transfer", "defilter.transfer", "defilter.verbs"):
+    for module in ("defilter.study.transfer", "defilter.files", "defilter.verbs"):
         monkeypatch.setattr(sys.modules[module], "read_picture", counted)
     run_transfer(str(photo_folder), tmp_path / "out", template=str(photo_path))
     assert sorted(read) == sorted(

@@ -9,7 +9,7 @@ from codec.pictures.mapping import ColourMapping, identity_coefficients
 from codec.pictures.metrics import psnr
 from codec.pictures.picture_files import read_picture
 from codec.pictures.sample_photos import embedded_photos
-from defilter.extract import (
+from defilter.extraction import (
     fit_pair,
     fit_rough_pair,
     inverse_mapping,
