@@ -21,7 +21,7 @@ _PHOTOS = "pictures, videos, folders or patterns"
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; for exit statuses see `shell.run`."""
-    return shell.run("defilter", _parser(), arguments)
+    return shell.run("defilter", command_parser(), arguments)
 
 
 def program() -> None:
@@ -29,7 +29,8 @@ def program() -> None:
     shell.entry(main)
 
 
-def _parser() -> argparse.ArgumentParser:
+def command_parser() -> argparse.ArgumentParser:
+    """The parser of all commands; `options.command` is the function of the one that was given."""
     parser = argparse.ArgumentParser(
         prog="defilter", description="Take the look of any photo and put it on others."
     )
