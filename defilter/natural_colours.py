@@ -39,6 +39,12 @@ def natural_colours() -> NaturalColours:
     return NaturalColours(stored["colours"].float() / 255, stored["occupied"].bool())
 
 
+@cache
+def _colours_on(device: torch.device, dtype: torch.dtype) -> Tensor:
+    """(1, 3, 1, 2048): uploaded once, and not in every step of a training."""
+    return natural_colours().colours.to(device, dtype).T[None, :, None]
+
+
 def natural_pairs(tables: Tensor) -> tuple[Tensor, Tensor]:
     """What looks do to the colours that photographs have.
 
@@ -48,8 +54,7 @@ def natural_pairs(tables: Tensor) -> tuple[Tensor, Tensor]:
     Returns:
         (L, 2048, 3) colours before, and after, clamped to [0, 1].
     """
-    colours = natural_colours().colours.to(tables)
-    before = colours.T[None, :, None].expand(len(tables), -1, -1, -1)
+    before = _colours_on(tables.device, tables.dtype).expand(len(tables), -1, -1, -1)
     after = apply_trilinear(before, tables).clamp(0, 1)
     return before.squeeze(2).mT, after.squeeze(2).mT
 

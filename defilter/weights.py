@@ -1,24 +1,19 @@
-"""Networks in safetensors files that say how to build them.
-
-The metadata of a weights file hold the network's constructor arguments as JSON, in the form of
-the training config (`_target_` and arguments). Only this project's networks are built from it.
-"""
+"""Networks from weights files: only this project's own are built, whatever a file asks for."""
 
 import hashlib
-import json
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
-from torch import Tensor, nn
+from torch import nn
 
-from codec.pictures.storage import write_atomically
+from codec.pictures.weight_files import WeightsError, not_weights, read_weights, save_weights
 from defilter.areas.network import SegmentNet
 from defilter.global_look import GlobalLook, LookEncoder
 from defilter.scene.network import SceneClassifier
 from defilter.unet import AreaDefilterUNet, DefilterUNet
+
+__all__ = ["WeightsError", "default_network", "fingerprint", "load_network", "save_weights"]
 
 DEFAULT_WEIGHTS = Path(__file__).with_name("defilter.safetensors")
 _BUILDABLE = {
@@ -34,19 +29,6 @@ _BUILDABLE = {
 }
 
 
-class WeightsError(ValueError):
-    """A file that holds no network of this project."""
-
-
-def save_weights(
-    state: dict[str, Tensor], architecture: dict[str, Any], path: Path, **notes: str
-) -> None:
-    """Write a network's state and how to build it."""
-    metadata = {"network": json.dumps(architecture), **notes}
-    tensors = {name: value.detach().cpu().contiguous() for name, value in state.items()}
-    write_atomically(path, save(tensors, metadata))
-
-
 def load_network(path: Path | str | None = None) -> nn.Module:
     """The network of a weights file, in evaluation mode; None is the one that ships.
 
@@ -54,19 +36,12 @@ def load_network(path: Path | str | None = None) -> nn.Module:
         WeightsError: not such a file.
     """
     path = DEFAULT_WEIGHTS if path is None else Path(path)
-    if not path.is_file():
-        raise WeightsError(f"{path}: no such weights file")
+    weights = read_weights(path)
     try:
-        with safe_open(path, "pt") as file:
-            metadata = file.metadata() or {}
-            state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        network = _build(json.loads(metadata["network"]))
-        network.load_state_dict(state)
-    except (SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
-        reason = str(error).splitlines()[0]
-        raise WeightsError(
-            f"{path}: expected a weights file written by train.py ({reason})"
-        ) from error
+        network = _build(weights.architecture)
+        network.load_state_dict(weights.state)
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        raise not_weights(path, error) from error
     return network.eval()
 
 

@@ -13,11 +13,11 @@ operators pass through one function, which refuses what CUDA refuses:
 autocast for `cuda` is kept out where it must be, that control flow which depends on values takes
 the same way, and how many kernels, synchronisations and uploaded bytes a call asks for.
 
-**What it does not prove:** CUDA's arithmetic (all sums are the CPU's), that cuBLAS or cuDNN accept a
-layout, memory, streams, speed, or several GPUs. Gradients are real numbers but do not come from
-autograd's engine, which needs a driver: `backward` walks the graph in Python, and hooks are not
-called. Checkpoints written here hold CPU tensors. Worker threads may use tensors that they are
-given, but cannot make new ones on the device.
+**What it does not prove:** CUDA's arithmetic (all sums are the CPU's), that cuBLAS or cuDNN accept
+a layout, memory, streams, speed, or several GPUs. Gradients are true but do not come from
+autograd's engine, which needs a driver: `backward` walks the graph in Python, and calls no hooks.
+Checkpoints written here hold CPU tensors. Worker threads may use tensors that they are given, but
+cannot make new ones on the device.
 
 Launches are an estimate: one for most operators, see `_LAUNCHES` for the others.
 """
@@ -380,6 +380,7 @@ def pretend_cuda() -> Iterator[Costs]:
     def make_gradients(self: Tensor, *args: Any, **kwargs: Any) -> None:
         _backward(self) if isinstance(self, OnCuda) else backward(self, *args, **kwargs)
 
+    _forget()
     lifted = torch._C._only_lift_cpu_tensors()
     overwritten = torch.__future__.get_overwrite_module_params_on_conversion()
     with ExitStack() as stack:
@@ -393,6 +394,7 @@ def pretend_cuda() -> Iterator[Costs]:
         stack.enter_context(mock.patch.object(torch, "Generator", make_generator))
         stack.enter_context(mock.patch.object(Tensor, "backward", make_gradients))
         stack.enter_context(torch.backends.cudnn.flags(enabled=False))
+        stack.callback(_forget)
         stack.callback(torch._C._set_only_lift_cpu_tensors, lifted)
         stack.callback(torch.__future__.set_overwrite_module_params_on_conversion, overwritten)
         torch._C._ensureCUDADeviceGuardSet()  # as FakeTensor does, without a driver
@@ -401,6 +403,15 @@ def pretend_cuda() -> Iterator[Costs]:
         device = stack.enter_context(_Device())
         stack.enter_context(mock.patch.object(_Device, "active", device))
         yield device.costs
+
+
+def _forget() -> None:
+    """Empty this project's caches: a pretended tensor must not meet a true one on `cuda:0`."""
+    for name, module in list(sys.modules.items()):
+        if name.partition(".")[0] in ("codec", "defilter"):
+            for value in vars(module).values():
+                if hasattr(value, "cache_clear"):
+                    value.cache_clear()
 
 
 def _always(answer: Any) -> Any:

@@ -18,7 +18,7 @@ from torch import Tensor
 from defilter.faces import Protection
 from defilter.learn.look_tasks import GlobalLookTask, PictureToPictureTask, log_mse
 from defilter.learn.loop import BEST_WEIGHTS, CHECKPOINT, Plan, Result, fit
-from defilter.learn.pairs import Batch
+from defilter.learn.pairs import PairBatch
 from defilter.learn.runtime import Runtime, seeded_generator
 from defilter.unet import DefilterUNet
 from defilter.weights import load_network, save_weights
@@ -44,12 +44,12 @@ class FixedPairs:
     def to(self, device: torch.device) -> "FixedPairs":
         return self
 
-    def batch(self, looks: int, generator: torch.Generator) -> Batch:
+    def batch(self, looks: int, generator: torch.Generator) -> PairBatch:
         clean = torch.rand(looks, 2, 3, 16, 16, generator=generator, device=generator.device)
         photo = torch.rand(looks, 3, 16, 16, generator=generator, device=generator.device)
-        return Batch(clean * 0.6, clean, photo, photo * 0.6)
+        return PairBatch(clean * 0.6, clean, photo, photo * 0.6)
 
-    def validation(self, looks: int) -> list[Batch]:
+    def validation(self, looks: int) -> list[PairBatch]:
         return [self.batch(looks, torch.Generator().manual_seed(7))]
 
 
@@ -85,7 +85,7 @@ def test_resume_is_bit_exact(tmp_path: Path) -> None:
     class Interrupt(FixedPairs):
         steps = 0
 
-        def batch(self, looks: int, generator: torch.Generator) -> Batch:
+        def batch(self, looks: int, generator: torch.Generator) -> PairBatch:
             self.steps += 1
             if self.steps > 9:  # two shards a step: in the fifth step, after two validations
                 raise KeyboardInterrupt

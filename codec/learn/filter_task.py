@@ -6,7 +6,6 @@ Axes: N tile, H W pixels.
 from typing import NamedTuple
 
 import torch
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from codec.learn.networks import load_answers
@@ -14,6 +13,7 @@ from codec.learn.symbols import Tiles, TileSets, held_out_tiles, make_tiles, til
 from codec.pictures.colour import luma, ycbcr_to_rgb
 from codec.pictures.metrics import psnr
 from codec.pictures.ssimulacra2 import distance, ssimulacra2
+from codec.pictures.weight_files import read_weights
 from codec.residual.adaptive_quantisation import spread_over_cells
 from codec.residual.analyse import reconstruct
 from codec.residual.edge_filter import smooth
@@ -36,13 +36,6 @@ class Decoded(NamedTuple):
     smoothed: Tensor
     step: Tensor
     sizes: Tensor
-
-    @property
-    def pictures(self) -> int:
-        return len(self.pixels)
-
-    def to(self, device: torch.device) -> "Decoded":
-        return Decoded(*(x.to(device) for x in self))
 
 
 def decoded_tiles(
@@ -69,7 +62,7 @@ def decoded_tiles(
 
 def _decode(tiles: Tiles) -> Decoded:
     parts = []
-    for start in range(0, tiles.pictures, 16):
+    for start in range(0, len(tiles.pixels), 16):
         batch = Tiles(*(x[start : start + 16] for x in tiles))
         symbols, _ = tile_symbols(batch)
         name = next(n for n, m in WEIGHTINGS.items() if m.number == int(batch.matrix[0]))
@@ -114,7 +107,7 @@ class PostFilterTask(nn.Module):
         super().__init__()
         self.network, self.seen_weight = network, seen_weight
         if start is not None:
-            self.network.load_state_dict(load_file(start))
+            self.network.load_state_dict(read_weights(start).state)
 
     def _restored(self, batch: Decoded) -> Tensor:
         planes = self.network(

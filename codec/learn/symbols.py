@@ -57,13 +57,6 @@ class Tiles(NamedTuple):
     chroma_values: Tensor
     hints: Tensor
 
-    @property
-    def pictures(self) -> int:
-        return len(self.pixels)
-
-    def to(self, device: torch.device) -> "Tiles":
-        return Tiles(*(x.to(device) for x in self))
-
 
 def tile_symbols(batch: Tiles) -> tuple[Symbols, Cells]:
     """The symbols of a batch in their working types, and what contexts know of the cells."""
@@ -90,15 +83,15 @@ class TileSets:
         self.training, self.held_out = training, held_out
 
     def to(self, device: torch.device) -> "TileSets":
-        self.training = self.training.to(device)
-        self.held_out = self.held_out.to(device)
+        self.training, self.held_out = (
+            type(tiles)(*(x.to(device) for x in tiles)) for tiles in (self.training, self.held_out)
+        )
         return self
 
     def batch(self, size: int, generator: torch.Generator) -> Any:
         """Random tiles, turned and mirrored only as they were made."""
-        index = torch.randint(
-            self.training.pictures, (size,), generator=generator, device=generator.device
-        )
+        count, device = len(self.training[0]), generator.device
+        index = torch.randint(count, (size,), generator=generator, device=device)
         return type(self.training)(*(x[index.to(x.device)] for x in self.training))
 
     def validation(self, size: int) -> list[Any]:

@@ -37,13 +37,6 @@ class AreaBatch(NamedTuple):
     pixels: Tensor
     labels: Tensor
 
-    @property
-    def pictures(self) -> int:
-        return len(self.pixels)
-
-    def to(self, device: torch.device) -> "AreaBatch":
-        return AreaBatch(*(x.to(device) for x in self))
-
 
 def load_street(
     folder: str | Path | None, split: str, merge: Mapping[int, int] = CAMVID

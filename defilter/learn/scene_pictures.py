@@ -47,13 +47,6 @@ class SceneBatch(NamedTuple):
     luma: Tensor
     target: Tensor
 
-    @property
-    def pictures(self) -> int:
-        return len(self.luma)
-
-    def to(self, device: torch.device) -> "SceneBatch":
-        return SceneBatch(*(x.to(device) for x in self))
-
 
 def load_scenes(folder: str | Path | None, classes: Sequence[str]) -> Scenes:
     """All pictures of FOLDER/<class>/; None is `embedded_scenes`.

@@ -128,8 +128,9 @@ class SceneComparer:
 
     @torch.no_grad()
     def descriptors(self, pictures: Tensor) -> list[SceneDescriptor]:
-        """Views of (N, 3, H, W) pictures in [0, 1]."""
-        found = self.network.layers(see(pictures))
+        """Views of (N, 3, H, W) pictures in [0, 1], on any device."""
+        device = next(self.network.parameters()).device
+        found = self.network.layers(see(pictures.to(device)))
         probabilities = self.network.classify(found["fc7"]).softmax(1)
         features = pooled(found[self.space.layer])
         best = probabilities.max(1)
