@@ -19,21 +19,22 @@ autograd's engine, which needs a driver: `backward` walks the graph in Python, a
 Checkpoints written here hold CPU tensors. Worker threads may use tensors that they are given, but
 cannot make new ones on the device.
 
-Launches are an estimate: one for most operators, see `_LAUNCHES` for the others.
+`Costs.places` says which lines of this project the launches come from.
 """
 
 import sys
-from collections import Counter, defaultdict
+import weakref
+from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
-from functools import cache
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, ClassVar, NoReturn
 from unittest import mock
 
 import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
+
+from tests.cuda_costs import Costs, operator_of
 
 CUDA = torch.device("cuda", 0)
 _INTEGERS = (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64, torch.bool)
@@ -41,79 +42,31 @@ _WIDE_UNSIGNED = (torch.uint16, torch.uint32, torch.uint64)
 
 # Operators whose CUDA kernels are instantiated for floating types only (ATen/native/cuda), while
 # those of the CPU take integers, too.
-_FLOAT_ONLY = {
-    "mm", "bmm", "addmm", "baddbmm", "avg_pool2d", "max_pool2d_with_indices", "convolution",
-    "replication_pad2d", "reflection_pad2d", "grid_sampler_2d", "grid_sampler_3d",
-    "upsample_bilinear2d", "_upsample_bilinear2d_aa", "_upsample_bicubic2d_aa",
-    "upsample_bicubic2d",
-}  # fmt: skip
-# What moves bytes and never looks at them; of uint16 CUDA has little else.
-_MOVING = {"cat", "stack", "index", "clone", "contiguous", "index_select", "flip", "_to_copy"}
-# Kernels of one call, where that is not one; read off ATen's CUDA sources, give or take a few.
-_LAUNCHES = {
-    "nonzero": 3, "bincount": 5, "cumsum": 2, "sort": 3, "argsort": 3, "repeat_interleave": 4,
-    "multinomial": 6, "masked_select": 4, "unique_dim": 6, "_unique2": 6, "randperm": 4,
-    "_linalg_solve_ex": 6, "_linalg_eigh": 20, "_linalg_svd": 50, "constant_pad_nd": 2,
-    "repeat": 2, "equal": 3, "_local_scalar_dense": 0, "_unsafe_view": 0, "empty": 0,
-    "empty_like": 0, "new_empty": 0, "empty_strided": 0, "new_empty_strided": 0,
-}  # fmt: skip
-# Where the host waits for the device, because a shape or a Python number depends on values.
-_WAITS = {
-    "nonzero": 1, "bincount": 2, "masked_select": 1, "_unique2": 1, "unique_dim": 1, "equal": 1,
-    "_local_scalar_dense": 1, "_linalg_check_errors": 1, "_linalg_eigh": 1, "_linalg_svd": 1,
-}  # fmt: skip
+_FLOAT_ONLY = frozenset(
+    [
+        "mm",
+        "bmm",
+        "addmm",
+        "baddbmm",
+        "convolution",
+        "avg_pool2d",
+        "max_pool2d_with_indices",
+        "replication_pad2d",
+        "reflection_pad2d",
+        "grid_sampler_2d",
+        "grid_sampler_3d",
+        "upsample_bilinear2d",
+        "_upsample_bilinear2d_aa",
+        "upsample_bicubic2d",
+        "_upsample_bicubic2d_aa",
+    ]
+)
+# What moves bytes and never looks at them: CUDA has little else for uint16.
+_MOVING = frozenset(["cat", "stack", "index", "index_select", "clone", "flip"])
 
 
 class CudaRuleBroken(RuntimeError):
     """Something that a CUDA device would refuse."""
-
-
-@dataclass
-class Costs:
-    """What the calls since the last `reset` would cost on a GPU.
-
-    Attributes:
-        launches: kernels, by operator.
-        waits: synchronisations of host and device, by operator.
-        uploaded, downloaded: bytes copied from and to the host.
-        places: kernels and waits by the line of this project that asked for them.
-    """
-
-    launches: Counter[str] = field(default_factory=Counter)
-    waits: Counter[str] = field(default_factory=Counter)
-    uploaded: int = 0
-    downloaded: int = 0
-    places: Counter[str] = field(default_factory=Counter)
-
-    def reset(self) -> None:
-        self.__dict__.update(Costs().__dict__)
-
-    def launch(self, name: str, count: int) -> None:
-        self.launches[name] += count
-        self.places[_place()] += count
-
-    def wait(self, name: str, count: int = 1) -> None:
-        self.waits[name] += count
-        self.places[f"{_place()} waits"] += count
-
-    def upload(self, size: int) -> None:
-        self.uploaded += size
-        self.wait("upload")
-
-    def download(self, size: int) -> None:
-        self.downloaded += size
-        self.wait("download")
-
-
-def _place() -> str:
-    """File and line of the innermost frame that is this project's own, and not a test."""
-    frame = sys._getframe(2)
-    while frame is not None:
-        name = frame.f_code.co_filename
-        if "/codec/" in name or "/defilter/" in name:
-            return f"{name.rsplit('/', 2)[-2]}/{name.rsplit('/', 1)[-1]}:{frame.f_lineno}"
-        frame = frame.f_back  # type: ignore[assignment]
-    return "elsewhere"
 
 
 class OnCuda(Tensor):
@@ -164,11 +117,12 @@ class CudaGenerator(torch.Generator):
     """A generator that says `cuda:0` and draws the CPU's numbers."""
 
     device = CUDA
-    known: set[int] = set()  # noqa: RUF012 - addresses: operators see the generator without its class
+    known: ClassVar[set[int]] = set()  # addresses: operators see a generator without its class
 
     def __new__(cls) -> "CudaGenerator":
         made = super().__new__(cls, "cpu")
         cls.known.add(made._cdata)
+        weakref.finalize(made, cls.known.discard, made._cdata)
         return made
 
 
@@ -185,24 +139,6 @@ def _tensors(arguments: Iterable[Any]) -> Iterator[Tensor]:
             yield x
         elif type(x) in (list, tuple):
             yield from _tensors(x)
-
-
-class _Operator(NamedTuple):
-    """What stays true of one operator."""
-
-    name: str
-    is_view: bool
-    launches: int
-    waits: int
-
-
-@cache
-def _operator(function: Any) -> _Operator:
-    schema = function._schema
-    name = schema.name.partition("::")[2]
-    alias = schema.returns[0].alias_info if schema.returns else None
-    is_view = alias is not None and not alias.is_write
-    return _Operator(name, is_view, _LAUNCHES.get(name, 1), _WAITS.get(name, 0))
 
 
 def _is_cuda(device: torch.device | str | None) -> bool:
@@ -234,7 +170,7 @@ class _Device(TorchDispatchMode):
         return self.run(function, args, kwargs or {})
 
     def run(self, function: Any, args: tuple, kwargs: dict[str, Any]) -> Any:
-        operator = _operator(function)
+        operator = operator_of(function)
         if operator.name == "_to_copy":
             return self._converted(function, args, kwargs)
         if operator.name == "copy_":
@@ -254,8 +190,7 @@ class _Device(TorchDispatchMode):
         if "device" in kwargs:
             kwargs["device"] = torch.device("cpu")
         result = function(*map(_inner, args), **kwargs)
-        if not operator.is_view:
-            self._count(operator, args)
+        self.costs.count(operator, args)
         known = {id(x.inner): x for x in cuda}  # what is changed in place stays the same object
 
         def wrapped(x: Any) -> Any:
@@ -300,17 +235,6 @@ class _Device(TorchDispatchMode):
         if others:
             shapes = ", ".join(str(tuple(x.shape)) for x in others)
             raise CudaRuleBroken(f"{name}: expected all tensors on cuda:0, got {shapes} on the CPU")
-
-    def _count(self, operator: _Operator, args: tuple) -> None:
-        name, _, launches, waits = operator
-        if name in ("index", "index_put", "index_put_"):
-            masks = sum(x is not None and x.dtype in (torch.bool, torch.uint8) for x in args[1])
-            launches, waits = launches + 3 * masks, masks
-        if name == "repeat_interleave" and len(args) == 1:
-            waits = 1
-        self.costs.launch(name, launches)
-        if waits:
-            self.costs.wait(name, waits)
 
 
 def _check_generator(name: str, generator: torch.Generator, here: bool) -> None:
