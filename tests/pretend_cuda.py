@@ -126,6 +126,13 @@ class CudaGenerator(torch.Generator):
         return made
 
 
+class _Generator(torch.Generator):
+    """What `torch.Generator` is inside: of either device."""
+
+    def __new__(cls, device: torch.device | str = "cpu") -> torch.Generator:  # type: ignore[misc]
+        return CudaGenerator() if _is_cuda(device) else super().__new__(cls, device)
+
+
 def _inner(x: Any) -> Any:
     """Operators' arguments, lists of them too, as the CPU knows them."""
     if isinstance(x, OnCuda):
@@ -167,6 +174,9 @@ class _Device(TorchDispatchMode):
     def __torch_dispatch__(
         self, function: Any, types: Any, args: tuple = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
+        if torch.is_inference_mode_enabled():  # wrappers of its tensors could not be viewed
+            with torch.inference_mode(False), torch.no_grad():
+                return self.run(function, args, kwargs or {})
         return self.run(function, args, kwargs or {})
 
     def run(self, function: Any, args: tuple, kwargs: dict[str, Any]) -> Any:
@@ -296,10 +306,7 @@ def _backward(loss: Tensor) -> None:
 @contextmanager
 def pretend_cuda() -> Iterator[Costs]:
     """Inside, there is one CUDA device, which is pretended; yields what it would cost."""
-    generator, backward = torch.Generator, Tensor.backward
-
-    def make_generator(device: torch.device | str = "cpu") -> torch.Generator:
-        return CudaGenerator() if _is_cuda(device) else generator(device)
+    backward = Tensor.backward
 
     def make_gradients(self: Tensor, *args: Any, **kwargs: Any) -> None:
         _backward(self) if isinstance(self, OnCuda) else backward(self, *args, **kwargs)
@@ -315,7 +322,7 @@ def pretend_cuda() -> Iterator[Costs]:
         }  # fmt: skip
         for name, answer in answers.items():
             stack.enter_context(mock.patch.object(torch.cuda, name, _always(answer)))
-        stack.enter_context(mock.patch.object(torch, "Generator", make_generator))
+        stack.enter_context(mock.patch.object(torch, "Generator", _Generator))
         stack.enter_context(mock.patch.object(Tensor, "backward", make_gradients))
         stack.enter_context(torch.backends.cudnn.flags(enabled=False))
         stack.callback(_forget)
