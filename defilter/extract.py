@@ -172,7 +172,7 @@ def look_from_pair(
     """The look between one picture before and after (pair mode).
 
     Args:
-        before, after: (3, H, W) in [0, 1], the same picture, of one aspect ratio.
+        before, after: (3, H, W) in [0, 1] on any device, the same picture, of one aspect ratio.
         fit: `fit_pair` or `fit_rough_pair`.
         count: samples.
 
@@ -190,7 +190,7 @@ def look_from_pair(
     scale = min(1.0, PAIR_MODE_SIDE / max(height, width))
     side = (max(1, round(height * scale)), max(1, round(width * scale)))
     before, after = (
-        x if x.shape[1:] == side else F.interpolate(x[None], side, mode="area")[0]
+        (x if x.shape[1:] == side else F.interpolate(x[None], side, mode="area")[0]).cpu()
         for x in (before, after)
     )
     usable_pixels(before)  # a flat picture is no picture before
