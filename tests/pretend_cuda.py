@@ -291,16 +291,14 @@ def _backward(loss: Tensor) -> None:
             received = gradients.pop(node, None)
             if received is None:
                 continue
-            inputs = [
-                received[i].sum_to_size(about.shape).to(about.dtype) if i in received else None
-                for i, about in enumerate(node._input_metadata)
-            ]
-            given = node(*inputs)
+            given = node(*(received.get(i) for i in range(len(node._input_metadata))))
             given = given if isinstance(given, tuple) else (given,)
             for (after, i), value in zip(node.next_functions, given, strict=False):
                 if after is not None and value is not None:
+                    about = after._input_metadata[i]
+                    part = value.sum_to_size(about.shape).to(about.dtype)
                     known = gradients[after].get(i)
-                    gradients[after][i] = value if known is None else known + value
+                    gradients[after][i] = part if known is None else known + part
 
 
 @contextmanager
