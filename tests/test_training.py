@@ -30,6 +30,7 @@ CONFIGS = str(ROOT / "configs")
 EXPERIMENTS = sorted(p.stem for p in (ROOT / "configs" / "experiment").glob("*.yaml"))
 NETWORKS = sorted(p.stem for p in (ROOT / "configs" / "network").glob("*.yaml"))
 STUDIES = sorted(p.stem for p in (ROOT / "configs" / "study").glob("*.yaml"))
+FITS = sorted(p.stem for p in (ROOT / "configs" / "fit").glob("*.yaml"))
 CPU = Runtime(torch.device("cpu"))
 PLAN = Plan(
     pictures=48, batch=4, shards=2, warmup=0.1, ema=0.9, clip=1.0, validate_every=16,
@@ -218,13 +219,23 @@ def test_real_pairs_train_too(tmp_path: Path) -> None:
     assert result.pictures == PLAN.pictures
 
 
-@pytest.mark.parametrize("study", STUDIES)
-def test_every_study_composes(study: str) -> None:
+@pytest.mark.parametrize(
+    "choice", [*(f"study={name}" for name in STUDIES), *(f"fit={name}" for name in FITS)]
+)
+def test_every_study_and_every_fit_composes(choice: str) -> None:
     with initialize_config_dir(CONFIGS, version_base="1.3"):
-        config = compose("evaluate", [f"study={study}"])
+        config = compose("evaluate", [choice])
     function = hydra.utils.get_method(config.run._target_)
     arguments = {key for key in config.run if not key.startswith("_")}
     assert arguments == set(inspect.signature(function).parameters)
+
+
+@pytest.mark.parametrize("fit", FITS)
+def test_no_fit_writes_into_the_package_unless_told_so(fit: str) -> None:
+    with initialize_config_dir(CONFIGS, version_base="1.3"):
+        config = compose("evaluate", [f"fit={fit}"])
+    assert config.out.startswith("out/") and config.run.out == config.out
+    assert "analysers" not in config.run  # nothing of the default study
 
 
 @pytest.mark.parametrize(

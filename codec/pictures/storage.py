@@ -5,6 +5,11 @@ import tempfile
 from pathlib import Path
 
 
+def output_path(out: str, shipped: Path) -> Path:
+    """Where a fit writes: a path, or `shipped` for the file that is part of the package."""
+    return shipped if out == "shipped" else Path(out)
+
+
 def write_atomically(path: Path, data: bytes) -> None:
     """Write a file as a whole or not at all; makes the folder where it is missing."""
     path.parent.mkdir(parents=True, exist_ok=True)
