@@ -1,52 +1,52 @@
 """The file format, byte by byte as docs/format.md describes it: sections with types and checksums.
 
+A picture has a HEADER and what it needs; a package has ITEMs and an INDEX, see `codec.package`.
+
 Nothing is allocated because a length says so: every size is checked against what is there and
 against the limits first.
 """
 
+import io
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Container, Iterable, Iterator
 from enum import IntEnum
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
-from codec.residual.rans import MOST_LANES
+from codec.varint import VarintError, pack_varint, unpack_varint
 
 MAGIC = b"\x89DFC"
 VERSION = 1
+START = MAGIC + bytes([VERSION])
 MAX_PIXELS = 1 << 27
 MAX_SIDE = 1 << 20
 _HEADER = struct.Struct("<BBBBBI")
-_LARGEST_VARINT_BYTES = 5
+_PICTURE = 0  # the first byte of a header; others are free for later versions
+_LONGEST_HEAD = 6  # bytes of type and length
 
 
 class FormatError(ValueError):
     """Data that are no codestream, or a broken one; the message says where."""
 
 
-class Kind(IntEnum):
-    """What a stream holds. Only STILL is coded so far, the others are reserved."""
-
-    STILL = 0
-    LAYERED = 1
-    ALBUM = 2
-    GALLERY = 3
-
-
 class Section(IntEnum):
-    """Types of sections. From 16: reserved for streams of other kinds. From 128: may be skipped."""
+    """Types of sections. Those from OPTIONAL on may be skipped by who does not know them."""
 
     HEADER = 1
     MEANS = 2
     CELLS = 3
-    EXACT = 4
-    LEVEL = 16
-    BLOCK = 17
-    PLANES_PRESENT = 18
-    REFERENCE_HASH = 19
-    PREDICTION = 20
+    LOSSLESS = 4
+    ITEM = 5
+    INDEX = 6
+    END = 7
     EXIF = 128
     ICC = 129
+    XMP = 130
+    PHOTOSHOP = 131
+
+
+OPTIONAL = 128
+_KNOWN = frozenset(Section)
 
 
 class Mode(IntEnum):
@@ -72,50 +72,25 @@ class Header(NamedTuple):
         height, width: in pixels, from 1.
         planes: 1 grey or 3 colour.
         mode: see `Mode`.
-        step: index of the quantisation step.
+        step_index: of the quantisation step.
         filter: see `Filter`.
         contexts: fingerprint of the context networks.
         postfilter: fingerprint of the post-filter, 0 without.
-        kind: see `Kind`.
     """
 
     height: int
     width: int
     planes: int
     mode: Mode
-    step: int
+    step_index: int
     filter: Filter
     contexts: int
     postfilter: int = 0
-    kind: Kind = Kind.STILL
-
-
-def pack_varint(value: int) -> bytes:
-    """LEB128: seven bits a byte, the lowest first."""
-    out = bytearray()
-    while value >= 0x80:
-        out.append(value & 0x7F | 0x80)
-        value >>= 7
-    out.append(value)
-    return bytes(out)
-
-
-def unpack_varint(data: bytes, at: int) -> tuple[int, int]:
-    """The number at a position, and the position after it."""
-    value = 0
-    for number in range(_LARGEST_VARINT_BYTES):
-        if at + number >= len(data):
-            break
-        byte = data[at + number]
-        value |= (byte & 0x7F) << 7 * number
-        if byte < 0x80:
-            return value, at + number + 1
-    raise FormatError(f"byte {at}: expected a length")
 
 
 def pack_header(header: Header) -> bytes:
     fixed = _HEADER.pack(
-        header.kind, header.planes, header.mode, header.step, header.filter, header.contexts
+        _PICTURE, header.planes, header.mode, header.step_index, header.filter, header.contexts
     )
     tail = struct.pack("<I", header.postfilter) if header.filter == Filter.NETWORK else b""
     return fixed + pack_varint(header.width) + pack_varint(header.height) + tail
@@ -126,10 +101,13 @@ def unpack_header(data: bytes) -> Header:
     if len(data) < _HEADER.size:
         raise FormatError(f"header: expected at least {_HEADER.size} bytes, got {len(data)}")
     kind, planes, mode, step, filter_, contexts = _HEADER.unpack_from(data)
-    width, at = unpack_varint(data, _HEADER.size)
-    height, at = unpack_varint(data, at)
-    if kind != Kind.STILL:
-        raise FormatError(f"header: expected a still picture, got stream kind {kind}")
+    try:
+        width, at = unpack_varint(data, _HEADER.size)
+        height, at = unpack_varint(data, at)
+    except VarintError as error:
+        raise FormatError(f"header: {error}") from error
+    if kind != _PICTURE:
+        raise FormatError(f"header: expected a picture, got kind {kind} of stream")
     if planes not in (1, 3):
         raise FormatError(f"header: expected 1 or 3 planes, got {planes}")
     if mode not in tuple(Mode) or filter_ not in tuple(Filter):
@@ -145,9 +123,7 @@ def unpack_header(data: bytes) -> Header:
         at += 4
     if at != len(data):
         raise FormatError(f"header: expected {at} bytes, got {len(data)}")
-    return Header(
-        height, width, planes, Mode(mode), step, Filter(filter_), contexts, postfilter, Kind(kind)
-    )
+    return Header(height, width, planes, Mode(mode), step, Filter(filter_), contexts, postfilter)
 
 
 def check_size(height: int, width: int) -> None:
@@ -158,9 +134,46 @@ def check_size(height: int, width: int) -> None:
         )
 
 
-def pack(sections: list[tuple[int, bytes]]) -> bytes:
-    """A codestream of sections (type, payload)."""
-    return MAGIC + bytes([VERSION]) + b"".join(pack_section(*section) for section in sections)
+class Sections:
+    """The sections of a stream in their order; a type may stand several times.
+
+    Args:
+        found: (type, payload) in their order.
+    """
+
+    def __init__(self, found: Iterable[tuple[int, bytes]]):
+        self.found = list(found)
+
+    def all(self, kind: Section) -> list[bytes]:
+        """The payloads of every section of a type."""
+        return [payload for number, payload in self.found if number == kind]
+
+    def get(self, kind: Section) -> bytes | None:
+        """The payload of the one section of a type, or None.
+
+        Raises:
+            FormatError: there are several.
+        """
+        every = self.all(kind)
+        if len(every) > 1:
+            raise FormatError(f"expected one section {kind.name.lower()}, got {len(every)}")
+        return every[0] if every else None
+
+    def one(self, kind: Section) -> bytes:
+        """The same where it has to be there.
+
+        Raises:
+            FormatError: there is none, or several.
+        """
+        payload = self.get(kind)
+        if payload is None:
+            raise FormatError(f"expected a section {kind.name.lower()}")
+        return payload
+
+
+def pack(sections: Iterable[tuple[int, bytes]]) -> bytes:
+    """A stream of sections (type, payload)."""
+    return START + b"".join(pack_section(*section) for section in sections)
 
 
 def pack_section(kind: int, payload: bytes) -> bytes:
@@ -169,52 +182,74 @@ def pack_section(kind: int, payload: bytes) -> bytes:
     return section + struct.pack("<I", zlib.crc32(section))
 
 
-def unpack(data: bytes) -> dict[int, bytes]:
-    """The sections of a codestream by type.
+def unpack(data: bytes) -> Sections:
+    """The sections of a whole stream.
 
     Raises:
-        FormatError: not a codestream, another version, truncated, a wrong checksum, a section
-            twice, or one that this version does not know and may not skip.
+        FormatError: not a stream, another version, truncated, a wrong checksum, or a section that
+            this version does not know and may not skip.
     """
-    if data[: len(MAGIC)] != MAGIC:
+    return Sections(read_sections(io.BytesIO(data)))
+
+
+def read_sections(
+    file: BinaryIO, wanted: Container[int] | None = None
+) -> Iterator[tuple[int, bytes]]:
+    """The sections of a stream in a file, one after the other.
+
+    Args:
+        file: at its start; it has to be able to seek.
+        wanted: types whose payload is read and checked, others are passed over; None is all.
+
+    Raises:
+        FormatError: as `unpack`.
+    """
+    end = file.seek(0, io.SEEK_END)
+    file.seek(0)
+    start = file.read(len(START))
+    if start[: len(MAGIC)] != MAGIC:
         raise FormatError("expected a codestream (.dfc), which begins with 89 44 46 43")
-    if len(data) <= len(MAGIC) or data[len(MAGIC)] != VERSION:
+    if start != START:
         raise FormatError(f"expected version {VERSION} of the format")
-    found: dict[int, bytes] = {}
-    for kind, payload in _sections(data, len(MAGIC) + 1):
-        if kind in found:
-            raise FormatError(f"expected one section of type {kind}, got two")
-        if kind >= Section.EXIF or kind in (1, 2, 3, 4):
-            found[kind] = payload
-        else:
+    at = len(START)
+    while at < end:
+        kind, head, length = _section_head(file, at)
+        after = at + head + length + 4
+        if after > end:
+            raise FormatError(f"byte {at}: truncated, {after - end} bytes are missing")
+        if kind not in _KNOWN and kind < OPTIONAL:
             raise FormatError(f"section type {kind} needs a newer version")
-    if Section.HEADER not in found:
-        raise FormatError("expected a header section")
-    return found
+        if wanted is None or kind in wanted:
+            yield kind, read_section(file, at)
+        at = after
 
 
-def _sections(data: bytes, at: int) -> Iterator[tuple[int, bytes]]:
-    while at < len(data):
-        start = at
-        length, at = unpack_varint(data, at + 1)
-        end = at + length
-        if end + 4 > len(data):
-            raise FormatError(f"byte {start}: truncated, {end + 4 - len(data)} bytes are missing")
-        (checksum,) = struct.unpack_from("<I", data, end)
-        if zlib.crc32(data[start:end]) != checksum:
-            raise FormatError(f"byte {start}: wrong checksum of section {data[start]}")
-        yield data[start], data[at:end]
-        at = end + 4
+def read_section(file: BinaryIO, at: int) -> bytes:
+    """The payload of the section that begins at a position, its checksum compared.
+
+    Raises:
+        FormatError: truncated, or a wrong checksum.
+    """
+    kind, head, length = _section_head(file, at)
+    end = file.seek(0, io.SEEK_END)
+    if at + head + length + 4 > end:
+        raise FormatError(f"byte {at}: truncated, {at + head + length + 4 - end} bytes are missing")
+    file.seek(at)
+    section = file.read(head + length)
+    (checksum,) = struct.unpack("<I", file.read(4))
+    if zlib.crc32(section) != checksum:
+        raise FormatError(f"byte {at}: wrong checksum of section {kind}")
+    return section[head:]
 
 
-def pack_stream(lanes: int, words: bytes) -> bytes:
-    """The payload of an entropy-coded section."""
-    return pack_varint(lanes) + words
-
-
-def unpack_stream(data: bytes) -> tuple[int, bytes]:
-    """Inverse of `pack_stream`."""
-    lanes, at = unpack_varint(data, 0)
-    if not 1 <= lanes <= MOST_LANES or len(data) - at < 4 * lanes:
-        raise FormatError(f"expected 1 to {MOST_LANES} lanes and their states, got {lanes}")
-    return lanes, data[at:]
+def _section_head(file: BinaryIO, at: int) -> tuple[int, int, int]:
+    """Type, bytes before the payload, and bytes of the payload."""
+    file.seek(at)
+    head = file.read(_LONGEST_HEAD)
+    if not head:
+        raise FormatError(f"byte {at}: expected a section")
+    try:
+        length, before = unpack_varint(head, 1)
+    except VarintError as error:
+        raise FormatError(f"byte {at}: expected the length of a section") from error
+    return head[0], before, length

@@ -1,17 +1,16 @@
-"""Still pictures: RGB or grey tensors to codestreams and back.
+"""Pictures: RGB or grey tensors to codestreams and back.
 
 The stages in the order of encoding: colour, padding, `residual.analyse` (transform, sizes,
 quantisation, chroma from luma), `residual.coder` (contexts and rANS), `container`. Decoding goes
-back the same way and ends with a filter.
+back the same way and ends with a filter. What both sides must agree on is a `Profile`.
 
 Axes: N picture of one shape, C plane, H W pixels.
 """
 
-import math
-from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import NamedTuple
+from dataclasses import dataclass
+from typing import NamedTuple, TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -24,39 +23,134 @@ from codec.container import (
     Header,
     Mode,
     Section,
+    Sections,
+    check_size,
     pack,
     pack_header,
     pack_section,
-    pack_stream,
     unpack,
     unpack_header,
-    unpack_stream,
 )
 from codec.pictures.devices import check_device
-from codec.residual import coder
-from codec.residual.adaptive_quantisation import spread_over_cells
-from codec.residual.analyse import Symbols, analyse, reconstruct, uniform_sizes
-from codec.residual.colour import fixed_ycbcr_to_rgb, rgb_to_fixed_ycbcr, rgb_to_ycocg, ycocg_to_rgb
+from codec.pictures.workers import spread, worker_count
+from codec.residual.analyse import Symbols, uniform_sizes
+from codec.residual.coder import Coded, CodedLossless, LosslessCoder, ResidualCoder
+from codec.residual.colour import (
+    fixed_ycbcr_to_rgb,
+    rgb_to_fixed_ycbcr,
+    rgb_to_ycocg,
+    ycocg_to_rgb,
+)
 from codec.residual.context_sets import Contexts, contexts_of, shipped_contexts
 from codec.residual.edge_filter import smooth
+from codec.residual.exact import exact_arithmetic
 from codec.residual.postfilter import PostFilter, postfilter_of, shipped_postfilter
 from codec.residual.quantise import FRACTION, WEIGHTINGS, dequantise, plane_steps, step_map
-from codec.residual.rans import BYTES_PER_LANE, CorruptStream
+from codec.residual.rans import BYTES_PER_LANE, CorruptStream, pack_stream, unpack_stream
 from codec.residual.transform import CELL, REGION, SAMPLE_BITS
-from codec.settings import (
-    MODES,
-    Settings,
-    check_picture,
-    check_settings,
-    filter_for,
-    step_of,
-)
+from codec.settings import MODES, Settings, check_settings, filter_for, step_of
 
 _BITS = 9  # of a sample, with its sign
-_EXACT_BITS = 10  # of a reversible colour difference, with its sign
+_LOSSLESS_BITS = 10  # of a reversible colour difference, with its sign
 _MEAN_TO_SAMPLE = CELL << FRACTION - SAMPLE_BITS
-_AT_ONCE = 1 << 23  # pixels of a batch
+# Pixels of a batch: on a CPU what its caches and memory bear, elsewhere what a launch is worth.
+_AT_ONCE = {"cpu": 1 << 23}
+_AT_ONCE_ELSEWHERE = 1 << 27
+_LEAST_SHARED = 1 << 19  # pixels: a batch below that is not worth dividing among threads
 _BYTES_PER_LANE = {"full": BYTES_PER_LANE, "fast": 192}  # 192: 1 % more bytes
+
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True)
+class Profile:
+    """How pictures are coded: made of settings by who encodes, of a header by who decodes.
+
+    Attributes:
+        planes: 1 grey or 3 colour.
+        mode: see `container.Mode`.
+        step_index: of the quantisation step.
+        filter: what the decoder does at the end.
+        networks: the context networks.
+        postfilter: the network that `filter` asks for, or None.
+        uniform: one transform size instead of the cheapest of three.
+        bytes_per_lane: of the entropy coder.
+    """
+
+    planes: int
+    mode: Mode
+    step_index: int
+    filter: Filter
+    networks: Contexts
+    postfilter: PostFilter | None = None
+    uniform: bool = False
+    bytes_per_lane: int = BYTES_PER_LANE
+
+    @property
+    def coder(self) -> ResidualCoder:
+        return ResidualCoder(self.networks, WEIGHTINGS[self.mode.name.lower()], _BITS)
+
+    @property
+    def lossless(self) -> LosslessCoder:
+        return LosslessCoder(self.networks, _LOSSLESS_BITS)
+
+    def header(self, height: int, width: int) -> Header:
+        postfilter = 0 if self.postfilter is None else self.postfilter.fingerprint
+        return Header(
+            height, width, self.planes, self.mode, self.step_index, self.filter,
+            self.networks.fingerprint, postfilter,
+        )  # fmt: skip
+
+
+def profile_of(settings: Settings, planes: int, device: torch.device) -> Profile:
+    """The profile that settings ask for."""
+    networks = shipped_contexts(settings.effort, device)
+    if settings.lossless:
+        return Profile(planes, Mode.LOSSLESS, 0, Filter.NONE, networks)
+    filter_ = filter_for(settings, planes)
+    return Profile(
+        planes,
+        MODES[settings.mode],
+        step_of(settings.quality, settings.mode),
+        filter_,
+        networks,
+        shipped_postfilter(settings.mode, device) if filter_ == Filter.NETWORK else None,
+        settings.effort == "fast",
+        _BYTES_PER_LANE[settings.effort],
+    )
+
+
+def profile_from(header: Header, device: torch.device) -> Profile:
+    """The profile that a header names.
+
+    Raises:
+        FormatError: its networks are not here.
+    """
+    networks = contexts_of(header.contexts, device)
+    if networks is None:
+        raise FormatError(f"needs context networks {header.contexts:08x}, which are not here")
+    postfilter = None
+    if header.filter == Filter.NETWORK and header.mode != Mode.LOSSLESS:
+        postfilter = postfilter_of(header.postfilter, device)
+        if postfilter is None:
+            raise FormatError(f"needs post-filter {header.postfilter:08x}, which is not here")
+    step_index, filter_ = header.step_index, header.filter
+    return Profile(header.planes, header.mode, step_index, filter_, networks, postfilter)
+
+
+def check_picture(picture: Tensor) -> None:
+    """Raise ValueError for what is no picture tensor, or too large."""
+    if not isinstance(picture, torch.Tensor):
+        raise ValueError(f"expected a picture as a torch tensor, got {type(picture).__name__}")
+    shape = tuple(picture.shape)
+    if picture.dtype != torch.uint8 or len(shape) != 3 or shape[0] not in (1, 3) or 0 in shape:
+        raise ValueError(
+            f"expected a uint8 picture (3, H, W) or (1, H, W), got {picture.dtype} {shape}"
+        )
+    try:
+        check_size(*shape[1:])
+    except FormatError as error:
+        raise ValueError(str(error)) from error
 
 
 def encode(
@@ -81,16 +175,17 @@ def encode(
     """
     settings = Settings(quality, mode, lossless, filter, effort)
     check_settings(settings)
-    check_device(device)
+    device = check_device(device)
     if isinstance(pictures, Tensor) and pictures.dim() == 3:
         raise ValueError("expected a list of pictures, got one: codec.encode([picture])")
     for picture in pictures:
         check_picture(picture)
 
-    def one_batch(batch: Tensor) -> list[bytes]:
-        return _encode(batch.to(device), settings)
+    def one_batch(numbers: list[int]) -> list[bytes]:
+        batch = torch.stack([pictures[n] for n in numbers]).to(device)
+        return _encode(batch, profile_of(settings, batch.shape[1], device))
 
-    return _in_batches(list(pictures), _shape, _area, torch.stack, one_batch)
+    return _in_batches([tuple(p.shape) for p in pictures], _areas(pictures), device, one_batch)
 
 
 def decode(
@@ -109,7 +204,7 @@ def decode(
     Raises:
         FormatError: broken or foreign data, or a picture above `max_pixels`.
     """
-    check_device(device)
+    device = check_device(device)
     if isinstance(streams, bytes | bytearray | memoryview):
         raise ValueError("expected a list of codestreams, got one: codec.decode([stream])")
     opened = [_open_one(data, number, len(streams)) for number, data in enumerate(streams)]
@@ -118,38 +213,41 @@ def decode(
             size = f"{one.header.width}x{one.header.height}"
             raise FormatError(f"expected at most {max_pixels} pixels, got {size}")
 
-    def one_batch(batch: list[_Opened]) -> list[Tensor]:
-        return [picture.contiguous() for picture in _decode(batch, torch.device(device)).cpu()]
+    def one_batch(numbers: list[int]) -> list[Tensor]:
+        batch = [opened[n] for n in numbers]
+        pixels = _decode(batch, profile_from(batch[0].header, device)).cpu()
+        return [picture.contiguous() for picture in pixels]
 
-    return _in_batches(opened, _alike, _stated_area, list, one_batch)
+    keys = [(one.header, _lanes(one) if device.type == "cpu" else 0) for one in opened]
+    areas = [_padded_area(one.header.height, one.header.width) for one in opened]
+    return _in_batches(keys, areas, device, one_batch)
 
 
+@exact_arithmetic()
 def thumbnail(data: bytes, *, device: torch.device | str = "cpu") -> Tensor:
     """(C, H/8, W/8) uint8, rounded up, from the means alone; lossless ones are decoded whole."""
+    device = check_device(device)
     opened = _open(data)
     header = opened.header
+    profile = profile_from(header, device)
     rows, columns = (-(-n // CELL) for n in (header.height, header.width))
-    device = torch.device(device)
     if header.mode == Mode.LOSSLESS:
-        whole = _decode([opened], device).float()
+        whole = _decode([opened], profile).float()
         pad = (0, -header.width % CELL, 0, -header.height % CELL)
         small = F.avg_pool2d(F.pad(whole, pad, mode="replicate"), CELL)
         return small[0].round().to(torch.uint8).cpu()
-    matrix = WEIGHTINGS[header.mode.name.lower()]
     with _reading():
-        step = torch.tensor([header.step], device=device)
-        contexts = _contexts(header, device)
-        shape = (header.planes, *_padded(header.height, header.width))
-        stream = unpack_stream(opened.section(Section.MEANS))
-        means = coder.read_means([stream], shape, step, matrix, contexts, _BITS)
+        step_index = torch.tensor([header.step_index], device=device)
+        stream = unpack_stream(opened.sections.one(Section.MEANS))
+        means = profile.coder.read_means([stream], _padded_shape(header), step_index)
     sizes = torch.zeros_like(means[0])
     planes = [
         torch.floor(
-            dequantise(mean, step_map(step, matrix, number > 0, sizes, None)[..., 0])
+            dequantise(mean, step_map(step_index, profile.coder.weighting, chroma, sizes)[..., 0])
             / _MEAN_TO_SAMPLE
             + 0.5
         )
-        for number, mean in enumerate(means)
+        for mean, chroma in zip(means, (False, True, True), strict=False)
     ]
     pixels = _to_pixels(torch.stack(planes, 1).int())
     return pixels[0, :, :rows, :columns].cpu()
@@ -180,11 +278,11 @@ def _to_pixels(planes: Tensor) -> Tensor:
     return ((planes + half >> SAMPLE_BITS) + 128).clamp(0, 255).to(torch.uint8)
 
 
-def symbols_of(pictures: Tensor, steps: Tensor, settings: Settings, contexts: Contexts) -> Symbols:
-    """What would be coded of pictures (N, C, H, W) uint8 with step indices (N,)."""
+def symbols_of(pictures: Tensor, step_indices: list[int], profile: Profile) -> Symbols:
+    """What would be coded of pictures (N, C, H, W) uint8, each with a step index of its own."""
     planes = to_planes(pad(pictures))
-    sizes = uniform_sizes(planes) if settings.effort == "fast" else None
-    return analyse(planes, steps, WEIGHTINGS[settings.mode], contexts, sizes)
+    sizes = uniform_sizes(planes) if profile.uniform else None
+    return profile.coder.analyse(planes, torch.tensor(step_indices, device=pictures.device), sizes)
 
 
 def preview(
@@ -198,113 +296,105 @@ def preview(
     for picture, setting in zip(pictures, settings, strict=True):
         check_settings(setting)
         check_picture(picture)
-
-    def key(item: tuple[Tensor, Settings]) -> tuple:
-        return *item[0].shape, item[1]._replace(quality=0)
-
-    def one_batch(items: list[tuple[Tensor, Settings]]) -> list[Tensor]:
-        batch = [picture for picture, _ in items]
-        if items[0][1].lossless:
-            return batch
-        steps = [step_of(s.quality, s.mode) for _, s in items]
-        return preview_steps(batch, steps, items[0][1], device=device)
-
-    every = list(zip(pictures, settings, strict=True))
-    return _in_batches(every, key, lambda item: _area(item[0]), list, one_batch)
+    steps = [step_of(setting.quality, setting.mode) for setting in settings]
+    return preview_steps(pictures, steps, settings, device=device)
 
 
 def preview_steps(
     pictures: Sequence[Tensor],
-    steps: Sequence[int],
-    settings: Settings,
+    step_indices: Sequence[int],
+    settings: Sequence[Settings],
     *,
     device: torch.device | str = "cpu",
 ) -> list[Tensor]:
-    """`preview` for pictures of one shape with step indices instead of qualities."""
-    for picture in pictures:
-        check_picture(picture)
-    batch = torch.stack(list(pictures)).to(device)
-    contexts = shipped_contexts(settings.effort, batch.device)
-    symbols = symbols_of(batch, torch.tensor(steps, device=batch.device), settings, contexts)
-    filter_ = filter_for(settings, batch.shape[1])
-    postfilter = None
-    if filter_ == Filter.NETWORK:
-        postfilter = shipped_postfilter(settings.mode, batch.device)
-    pixels = to_pixels(symbols, settings.mode, filter_, postfilter)
-    return list(pixels[:, :, : batch.shape[2], : batch.shape[3]].cpu())
+    """`preview` with step indices instead of the qualities of the settings."""
+    device = check_device(device)
+
+    def one_batch(numbers: list[int]) -> list[Tensor]:
+        first = settings[numbers[0]]
+        batch = torch.stack([pictures[n] for n in numbers]).to(device)
+        if first.lossless:
+            return list(batch.cpu())
+        profile = profile_of(first, batch.shape[1], device)
+        with exact_arithmetic():
+            symbols = symbols_of(batch, [step_indices[n] for n in numbers], profile)
+            pixels = to_pixels(symbols, profile)
+        return list(pixels[:, :, : batch.shape[2], : batch.shape[3]].cpu())
+
+    keys = [
+        (tuple(picture.shape), setting._replace(quality=0))
+        for picture, setting in zip(pictures, settings, strict=True)
+    ]
+    return _in_batches(keys, _areas(pictures), device, one_batch)
 
 
 def entropy(
     pictures: Sequence[Tensor], settings: Settings, *, device: torch.device | str = "cpu"
 ) -> list[float]:
     """Bits that the symbols of each picture take in theory, under the networks' probabilities."""
+    device = check_device(device)
 
-    def one_batch(batch: Tensor) -> list[float]:
-        batch = batch.to(device)
-        step = step_of(settings.quality, settings.mode)
-        steps = torch.full((len(batch),), step, device=batch.device)
-        contexts = shipped_contexts(settings.effort, batch.device)
-        symbols = symbols_of(batch, steps, settings, contexts)
-        return coder.entropy(symbols, WEIGHTINGS[settings.mode], contexts, _BITS).tolist()
+    def one_batch(numbers: list[int]) -> list[float]:
+        batch = torch.stack([pictures[n] for n in numbers]).to(device)
+        profile = profile_of(settings, batch.shape[1], device)
+        symbols = symbols_of(batch, [profile.step_index] * len(batch), profile)
+        return profile.coder.entropy(symbols).tolist()
 
-    return _in_batches(list(pictures), _shape, _area, torch.stack, one_batch)
+    return _in_batches([tuple(p.shape) for p in pictures], _areas(pictures), device, one_batch)
 
 
-def with_metadata(data: bytes, exif: bytes | None = None, icc: bytes | None = None) -> bytes:
-    """A codestream with EXIF and ICC blocks after its sections."""
-    blocks = ((Section.EXIF, exif), (Section.ICC, icc))
+class Metadata(NamedTuple):
+    """What a codestream says beside the pixels: raw blocks, or None.
+
+    Attributes:
+        exif, icc, xmp: as their standards have them.
+        photoshop: image resource blocks, among them IPTC.
+    """
+
+    exif: bytes | None = None
+    icc: bytes | None = None
+    xmp: bytes | None = None
+    photoshop: bytes | None = None
+
+
+_METADATA_SECTIONS = (Section.EXIF, Section.ICC, Section.XMP, Section.PHOTOSHOP)
+
+
+def with_metadata(data: bytes, metadata: Metadata) -> bytes:
+    """A codestream with metadata after its sections."""
+    blocks = zip(_METADATA_SECTIONS, metadata, strict=True)
     return data + b"".join(pack_section(kind, block) for kind, block in blocks if block)
 
 
-def metadata(data: bytes) -> tuple[Header, bytes | None, bytes | None]:
-    """Header, EXIF and ICC blocks of a codestream.
+def read_metadata(data: bytes) -> tuple[Header, Metadata]:
+    """The header and the metadata of a codestream.
 
     Raises:
         FormatError: broken or foreign data.
     """
     opened = _open(data)
-    return opened.header, opened.sections.get(Section.EXIF), opened.sections.get(Section.ICC)
+    return opened.header, Metadata(*map(opened.sections.get, _METADATA_SECTIONS))
 
 
-def _encode(pictures: Tensor, settings: Settings) -> list[bytes]:
-    contexts = shipped_contexts(settings.effort, pictures.device)
-    height, width = pictures.shape[2:]
-    header = Header(
-        height, width, pictures.shape[1], Mode.LOSSLESS, 0, Filter.NONE, contexts.fingerprint
-    )
-    if settings.lossless:
+@exact_arithmetic()
+def _encode(pictures: Tensor, profile: Profile) -> list[bytes]:
+    """Codestreams of pictures (N, C, H, W) uint8."""
+    header = pack_header(profile.header(*pictures.shape[2:]))
+    if profile.mode == Mode.LOSSLESS:
         planes = pictures.int()
-        planes = rgb_to_ycocg(planes) if header.planes == 3 else planes
-        streams = coder.write_lossless(planes, contexts, _EXACT_BITS)
-        packed = pack_header(header)
+        planes = rgb_to_ycocg(planes) if profile.planes == 3 else planes
         return [
-            pack([(Section.HEADER, packed), (Section.EXACT, pack_stream(*stream))])
-            for stream in streams
+            pack([(Section.HEADER, header), (Section.LOSSLESS, pack_stream(*one.planes))])
+            for one in profile.lossless.write(planes)
         ]
-    filter_ = filter_for(settings, header.planes)
-    postfilter = 0
-    if filter_ == Filter.NETWORK:
-        postfilter = shipped_postfilter(settings.mode, pictures.device).fingerprint
-    header = header._replace(
-        mode=MODES[settings.mode],
-        step=step_of(settings.quality, settings.mode),
-        filter=filter_,
-        postfilter=postfilter,
-    )
-    steps = torch.full((len(pictures),), header.step, device=pictures.device)
-    symbols = symbols_of(pictures, steps, settings, contexts)
-    coded = coder.write(
-        symbols, WEIGHTINGS[settings.mode], contexts, _BITS,
-        bytes_per_lane=_BYTES_PER_LANE[settings.effort],
-    )  # fmt: skip
-    packed = pack_header(header)
+    symbols = symbols_of(pictures, [profile.step_index] * len(pictures), profile)
     return [
         pack([
-            (Section.HEADER, packed),
+            (Section.HEADER, header),
             (Section.MEANS, pack_stream(*one.means)),
             (Section.CELLS, pack_stream(*one.cells)),
         ])
-        for one in coded
+        for one in profile.coder.write(symbols, profile.bytes_per_lane)
     ]  # fmt: skip
 
 
@@ -312,12 +402,7 @@ class _Opened(NamedTuple):
     """A codestream whose container and header were checked."""
 
     header: Header
-    sections: dict[int, bytes]
-
-    def section(self, kind: Section) -> bytes:
-        if kind not in self.sections:
-            raise FormatError(f"expected a section {kind.name.lower()}")
-        return self.sections[kind]
+    sections: Sections
 
 
 def _open_one(data: bytes, number: int, count: int) -> _Opened:
@@ -332,7 +417,7 @@ def _open(data: bytes) -> _Opened:
     if not isinstance(data, bytes | bytearray | memoryview):
         raise FormatError(f"expected the bytes of a codestream, got {type(data).__name__}")
     sections = unpack(bytes(data))
-    return _Opened(unpack_header(sections[Section.HEADER]), sections)
+    return _Opened(unpack_header(sections.one(Section.HEADER)), sections)
 
 
 @contextmanager
@@ -344,122 +429,121 @@ def _reading() -> Iterator[None]:
         raise FormatError(f"entropy-coded data: {error}") from error
 
 
-def _contexts(header: Header, device: torch.device) -> Contexts:
-    contexts = contexts_of(header.contexts, device)
-    if contexts is None:
-        raise FormatError(f"needs context networks {header.contexts:08x}, which are not here")
-    return contexts
-
-
 def read_symbols(data: bytes, *, device: torch.device | str = "cpu") -> tuple[Header, Symbols]:
     """The header and the integers of a codestream that is not lossless, before any pixel.
 
     Raises:
         FormatError: broken, foreign or lossless data.
     """
+    device = check_device(device)
     opened = _open(data)
     if opened.header.mode == Mode.LOSSLESS:
         raise FormatError("expected a picture that was quantised, got a lossless one")
-    return opened.header, _read([opened], torch.device(device))
+    return opened.header, _read([opened], profile_from(opened.header, device))
 
 
-def _read(batch: list[_Opened], device: torch.device) -> Symbols:
-    header = batch[0].header
-    coded = [
-        coder.Coded(
-            unpack_stream(o.section(Section.MEANS)), unpack_stream(o.section(Section.CELLS))
-        )
-        for o in batch
-    ]
+def _read(batch: list[_Opened], profile: Profile) -> Symbols:
+    header, coder = batch[0].header, profile.coder
+    terms = coder.terms([header.step_index] * len(batch), None)
     with _reading():
-        step = torch.full((len(batch),), header.step, device=device)
-        shape = (header.planes, *_padded(header.height, header.width))
-        matrix = WEIGHTINGS[header.mode.name.lower()]
-        return coder.read(coded, shape, step, matrix, _contexts(header, device), _BITS)
+        coded = [
+            Coded(
+                unpack_stream(one.sections.one(Section.MEANS)),
+                unpack_stream(one.sections.one(Section.CELLS)),
+                own,
+            )
+            for one, own in zip(batch, terms, strict=True)
+        ]
+        return coder.read(coded, _padded_shape(header), profile.networks.device)
 
 
-def _decode(batch: list[_Opened], device: torch.device) -> Tensor:
+@exact_arithmetic()
+def _decode(batch: list[_Opened], profile: Profile) -> Tensor:
     """(N, C, H, W) uint8 of streams with one header."""
     header = batch[0].header
     if header.mode == Mode.LOSSLESS:
-        streams = [unpack_stream(o.section(Section.EXACT)) for o in batch]
         shape = (header.planes, header.height, header.width)
         with _reading():
-            contexts = _contexts(header, device)
-            planes = coder.read_lossless(streams, shape, contexts, _EXACT_BITS, device)
+            streams = [
+                CodedLossless(unpack_stream(one.sections.one(Section.LOSSLESS)), _LOSSLESS_BITS)
+                for one in batch
+            ]
+            planes = profile.lossless.read(streams, shape, profile.networks.device)
         pixels = ycocg_to_rgb(planes) if header.planes == 3 else planes
         return pixels.clamp(0, 255).to(torch.uint8)
-    postfilter = None
-    if header.filter == Filter.NETWORK:
-        postfilter = postfilter_of(header.postfilter, device)
-        if postfilter is None:
-            raise FormatError(f"needs post-filter {header.postfilter:08x}, which is not here")
-    symbols = _read(batch, device)
-    pixels = to_pixels(symbols, header.mode.name.lower(), header.filter, postfilter)
+    pixels = to_pixels(_read(batch, profile), profile)
     return pixels[:, :, : header.height, : header.width]
 
 
-def to_pixels(
-    symbols: Symbols, mode: str, filter_: Filter, postfilter: PostFilter | None
-) -> Tensor:
+def to_pixels(symbols: Symbols, profile: Profile) -> Tensor:
     """(N, C, H, W) uint8 padded pictures, as a decoder shows them."""
-    matrix = WEIGHTINGS[mode]
-    planes = reconstruct(symbols, matrix)
-    if filter_ == Filter.NONE:
+    planes = profile.coder.reconstruct(symbols)
+    if profile.filter == Filter.NONE:
         return _to_pixels(planes)
-    cells = None if symbols.adaptive is None else spread_over_cells(symbols.adaptive)
-    steps = plane_steps(symbols.step, matrix, planes.shape[1], symbols.sizes, cells)
+    steps = plane_steps(symbols.steps, planes.shape[1], symbols.sizes)
     smoothed = smooth(planes, steps)
-    if postfilter is None:
+    if profile.postfilter is None:
         return _to_pixels(smoothed)
     step = steps[:, :1].float() / 2**FRACTION
-    restored = postfilter.restore(planes, smoothed, step, symbols.sizes)
+    restored = profile.postfilter.restore(planes, smoothed, step, symbols.sizes)
     return _to_pixels(restored.round().int())
 
 
-def _padded(height: int, width: int) -> tuple[int, int]:
-    return height + -height % REGION, width + -width % REGION
+def _padded_shape(header: Header) -> tuple[int, int, int]:
+    height, width = (n + -n % REGION for n in (header.height, header.width))
+    return header.planes, height, width
+
+
+def _padded_area(height: int, width: int) -> int:
+    return (height + -height % REGION) * (width + -width % REGION)
+
+
+def _areas(pictures: Sequence[Tensor]) -> list[int]:
+    return [_padded_area(*picture.shape[1:]) for picture in pictures]
 
 
 def _in_batches(
-    items: list, key: Callable, pixels: Callable, join: Callable, work: Callable
-) -> list:
-    """Results in the order of the items, made in batches of items with one key.
+    keys: Sequence[Hashable],
+    areas: Sequence[int],
+    device: torch.device,
+    work: Callable[[list[int]], list[Result]],
+) -> list[Result]:
+    """Results of things 0 .. n - 1 in their order, made in batches and, on a CPU, by threads.
 
     Args:
-        items: what to work on.
-        key: item -> what all items of a batch share.
-        pixels: item -> its pixels, which bound a batch.
-        join: list of items -> a batch.
-        work: batch -> a list of results.
+        keys: things with one key share a batch.
+        areas: pixels of each.
+        device: where the work is done.
+        work: the numbers of a batch -> their results.
     """
-    groups: dict[object, list[int]] = defaultdict(list)
-    for number, item in enumerate(items):
-        groups[key(item)].append(number)
-    results: list = [None] * len(items)
+    batches = list(_batches(keys, areas, device))
+    results: dict[int, Result] = {}
+    # A GPU is driven by one thread: its queue is what keeps it busy.
+    done = spread(work, batches) if device.type == "cpu" else map(work, batches)
+    for numbers, found in zip(batches, done, strict=True):
+        results.update(zip(numbers, found, strict=True))
+    return [results[number] for number in range(len(keys))]
+
+
+def _batches(
+    keys: Sequence[Hashable], areas: Sequence[int], device: torch.device
+) -> Iterator[list[int]]:
+    groups: dict[Hashable, list[int]] = {}
+    for number, key in enumerate(keys):
+        groups.setdefault(key, []).append(number)
     for numbers in groups.values():
-        size = max(1, _AT_ONCE // pixels(items[numbers[0]]))
+        area = areas[numbers[0]]
+        size = max(1, _AT_ONCE.get(device.type, _AT_ONCE_ELSEWHERE) // area)
+        if device.type == "cpu" and area * len(numbers) >= worker_count() * _LEAST_SHARED:
+            size = min(size, -(-len(numbers) // worker_count()))
         for start in range(0, len(numbers), size):
-            part = numbers[start : start + size]
-            for number, result in zip(part, work(join([items[n] for n in part])), strict=True):
-                results[number] = result
-    return results
+            yield numbers[start : start + size]
 
 
-def _alike(opened: _Opened) -> tuple:
-    """Streams that are decoded together: one header, and about as many lanes."""
-    section = opened.sections.get(Section.CELLS) or opened.sections.get(Section.EXACT) or b""
-    lanes = unpack_stream(section)[0] if section else 0
-    return opened.header, lanes.bit_length() // 2
-
-
-def _shape(picture: Tensor) -> tuple[int, ...]:
-    return tuple(picture.shape)
-
-
-def _area(picture: Tensor) -> int:
-    return math.prod(_padded(*picture.shape[1:]))
-
-
-def _stated_area(opened: _Opened) -> int:
-    return math.prod(_padded(opened.header.height, opened.header.width))
+def _lanes(opened: _Opened) -> int:
+    """About how many lanes: a CPU decodes streams that need as many steps together."""
+    sections = opened.sections
+    streams = [sections.get(kind) for kind in (Section.CELLS, Section.LOSSLESS)]
+    with _reading():
+        found = [unpack_stream(data)[0] for data in streams if data]
+    return found[0].bit_length() // 2 if found else 0

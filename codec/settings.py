@@ -1,21 +1,29 @@
-"""How pictures are to be coded: settings, what they stand for, and what is refused."""
+"""Encoding settings: defaults, validation, quality to step index."""
 
 import json
+import math
 from functools import cache
 from numbers import Integral
 from pathlib import Path
 from typing import NamedTuple
 
-import torch
-from torch import Tensor
-
-from codec.container import Filter, FormatError, Mode, check_size
+from codec.container import Filter, Mode
 
 QUALITIES = range(1, 101)
 QUALITY_TABLE = Path(__file__).with_name("qualities.json")
 MODES = {"mse": Mode.MSE, "perceptual": Mode.PERCEPTUAL}
 FILTERS = {"none": Filter.NONE, "edge": Filter.EDGE, "network": Filter.NETWORK}
 EFFORTS = ("fast", "full")
+# What a search may be asked for: formats, and scores with their best value. Here, so that commands
+# know the names without importing torch.
+FORMATS = ("jpeg", "webp", "avif", "jxl", "dfc")
+SCORE_SCALES = {
+    "ssim": 1.0,
+    "ms_ssim": 1.0,
+    "psnr": math.inf,  # dB
+    "smallfry": 115.7220,
+    "ssimulacra2": 100.0,
+}
 
 
 class Settings(NamedTuple):
@@ -45,21 +53,6 @@ def check_settings(settings: Settings) -> None:
         value = getattr(settings, name)
         if not isinstance(value, str) or value not in choices:
             raise ValueError(f"expected {name} out of {', '.join(choices)}, got {value!r}")
-
-
-def check_picture(picture: Tensor) -> None:
-    """Raise ValueError for what is no picture tensor, or too large."""
-    if not isinstance(picture, torch.Tensor):
-        raise ValueError(f"expected a picture as a torch tensor, got {type(picture).__name__}")
-    shape = tuple(picture.shape)
-    if picture.dtype != torch.uint8 or len(shape) != 3 or shape[0] not in (1, 3) or 0 in shape:
-        raise ValueError(
-            f"expected a uint8 picture (3, H, W) or (1, H, W), got {picture.dtype} {shape}"
-        )
-    try:
-        check_size(*shape[1:])
-    except FormatError as error:
-        raise ValueError(str(error)) from error
 
 
 def filter_for(settings: Settings, planes: int) -> Filter:

@@ -1,4 +1,4 @@
-"""What looks at pictures before a look is taken or put on: scenes, faces, areas, saliency."""
+"""What analyses pictures before a look is taken or put on: scenes, faces, areas, saliency."""
 
 import logging
 from dataclasses import dataclass, field, replace
@@ -13,13 +13,13 @@ from defilter.faces import FaceDetector, Protection
 from defilter.look import Look
 from defilter.scene.similarity import SceneComparer, load_scene_comparer
 
-_REDUCED = 512  # longest side of what networks see
+_REDUCED = 512  # longest side in pixels: the segmenters want 400, the scene classifier 128
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Analysers:
-    """What looks at pictures; None leaves it out.
+    """What pictures are analysed for; None leaves a part out.
 
     Attributes:
         scene: compares the scenes of template and photo.
@@ -27,9 +27,10 @@ class Analysers:
         protection: how far faces are kept.
         literal: degree 1 - level inside face boxes, block by block, as US 2025/0252542.
         areas: finds the parts that have looks of their own.
-        saliency: finds what samples of a template are mostly taken from, where the look is fitted
-            to samples (the default network asks for none).
-        graded_in_parts: whether areas of the template have looks of their own; None judges.
+        saliency: finds what stands out in a template: most samples are taken there, if the look
+            is fitted to samples (with the default network it is not).
+        graded_in_parts: whether areas of the template have looks of their own; None: judged by
+            how much the network's features differ among them.
     """
 
     scene: SceneComparer | None = None
@@ -41,18 +42,22 @@ class Analysers:
     graded_in_parts: bool | None = None
 
     def fitting(self, look: Look) -> "Analysers":
-        """The same without what a look has no use for, or what does not know it.
+        """Without the analysers that this look cannot use.
 
-        The first are areas where the look has none of its own, and faces where it takes all colour
-        away; the second is the judge, if the look's scene was seen by another classifier, which
-        the log says.
+        Areas go if the look has none of its own, or none that the photos' areas know. A monochrome
+        look needs neither faces nor scenes: coloured faces on grey people, or half a black and
+        white, are not what it is taken for. The scene comparer goes if the look was taken with
+        another classifier. The log says what a user would not expect.
         """
-        scene, areas = self.scene, self.areas if look.categories else None
-        faces = None if look.is_monochrome() else self.faces  # no coloured faces on grey people
+        areas = self.areas if look.categories else None
+        if look.is_monochrome():
+            return replace(self, scene=None, faces=None, areas=None)
+        scene, faces = self.scene, self.faces
         if areas and not set(areas.categories) & set(look.categories):
             areas = None
             logger.warning(
-                "the look knows %s, and of these the photos' areas none: it is rendered as a whole",
+                "the look has looks of its own for %s, none of which is looked for in photos: "
+                "it is rendered as a whole",
                 ", ".join(look.categories),
             )
         if scene and look.scene and look.scene.network != scene.fingerprint:
@@ -70,27 +75,27 @@ NO_ANALYSERS = Analysers()
 def default_analysers(
     scene: bool = True, faces: bool = True, areas: bool = True, saliency: bool = True
 ) -> Analysers:
-    """What ships, or a part of it, loaded once."""
+    """The analysers that ship, or some of them, loaded once."""
     return Analysers(
-        scene=_judge() if scene else None,
+        scene=_comparer() if scene else None,
         faces=_detector() if faces else None,
         areas=default_segmenter() if areas else None,
         saliency=_saliency() if saliency else None,
     )
 
 
-_judge, _detector = cache(load_scene_comparer), cache(FaceDetector)
+_comparer, _detector = cache(load_scene_comparer), cache(FaceDetector)
 default_segmenter, _saliency = cache(load_segmenter), cache(load_saliency)
 
 
 def analysers_for(look: Look) -> Analysers:
     """What a look can use: nothing for a LUT or the look of a pair, which render everywhere."""
-    taken = "network" in look.provenance  # from pictures alone, by a network
+    taken = "network" in look.provenance  # from templates alone
     return default_analysers(look.scene is not None, taken, bool(look.categories), saliency=False)
 
 
 def reduced_for_networks(pixels: Tensor) -> Tensor:
-    """What those networks see of (3, H, W) integers: in [0, 1], at most _REDUCED pixels long."""
+    """(3, H, W) integers as floats in [0, 1], reduced to a longest side of at most _REDUCED."""
     step = max(1, max(pixels.shape[1:]) // (2 * _REDUCED))  # skip what the mean would not miss
     x = pixels[None, :, ::step, ::step].float() / torch.iinfo(pixels.dtype).max
     scale = _REDUCED / max(x.shape[2:])

@@ -4,7 +4,6 @@ P colour sample, H W pixels.
 """
 
 import torch
-from scipy.spatial import cKDTree
 from torch import Tensor
 
 from defilter.natural_colours import CELLS, cell_index, natural_colours
@@ -20,6 +19,8 @@ def photo_coverage(photo: Tensor, samples: Tensor) -> float:
         photo: (3, H, W) in [0, 1]; of more than 20,000 pixels, so many are drawn.
         samples: (P, 3) colours of the de-filtered templates.
     """
+    from scipy.spatial import cKDTree  # slow to import; reports alone need it
+
     pixels = photo.flatten(1).T
     if len(pixels) > _MOST_PIXELS:
         generator = torch.Generator().manual_seed(0)

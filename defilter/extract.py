@@ -4,11 +4,13 @@ Axes: M template of one look, C channel, P colour sample, H W pixels.
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from codec.pictures.fit import (
     RIDGE_ESTIMATES,
@@ -20,9 +22,10 @@ from codec.pictures.fit import (
 from codec.pictures.mapping import ColourMapping
 from codec.pictures.resize import squash
 from defilter.coverage import look_coverage
-from defilter.global_look import GlobalLook, LookEstimate
 from defilter.look import Look
-from defilter.natural_colours import natural_pairs
+from defilter.monochrome import Tint, fit_tone, tint_of, tone_samples
+from defilter.natural_colours import natural_colours, natural_pairs
+from defilter.networks import LookNetwork
 from defilter.sampling import (
     DEFAULT_COUNT,
     UnusableTemplate,
@@ -30,7 +33,6 @@ from defilter.sampling import (
     sample_masked,
     usable_pixels,
 )
-from defilter.unet import remove_look
 
 FIT_SIZE = 64
 PAIR_MODE_SIDE = 512
@@ -46,40 +48,42 @@ class Extraction(NamedTuple):
         look: the look.
         removed: (M, 3, S, S) the de-filtered templates, squashed.
         before, after: (P, 3) sampled colours of the de-filtered templates and of the templates.
+        features: (F,) of the look, or None; see `defilter.unet.Reading`.
+        templates: the M files that it was taken from, where they are files.
     """
 
     look: Look
     removed: Tensor
     before: Tensor
     after: Tensor
+    features: Tensor | None = None
+    templates: tuple[Path, ...] = ()
 
 
 def look_from_templates(
-    network: nn.Module,
+    network: LookNetwork,
     templates: Sequence[Tensor],
-    degree: int = 4,
-    space: str = "rgb",
-    ridge: float | None = None,
+    areas: Sequence[Tensor] | None = None,
     masks: Sequence[Tensor] | None = None,
-    labels: Sequence[Tensor] | None = None,
-    count: int = DEFAULT_COUNT,
-    provenance: dict[str, Any] | None = None,
+    tint: Tint | None = None,
+    ridge: float | None = None,
 ) -> Extraction:
     """The look that templates share.
 
-    A `GlobalLook` network says itself what the look does to other photos: the 27 numbers are
-    fitted to that on the colours that photos have. Any other network only de-filters: the numbers
-    are fitted to the pairs of de-filtered template and template, as the seed does.
+    Where the network says itself what the look does to other photos, the 27 numbers are fitted to
+    that on the colours that photos have. Where it only de-filters, they are fitted to pairs of
+    de-filtered template and template, as US 2025/0252542 does. Of monochrome templates, the look
+    keeps how it changes luma, and takes the tint.
 
     Args:
-        network: (N, 3, H, W) -> (N, 3, H, W) de-filtered.
-        templates: (3, H, W) pictures in [0, 1] of any size, all with one look.
-        degree, space: of the mapping.
-        ridge: None is what validation looks chose: 1e-6 for a `GlobalLook`, 1e-3 for pairs.
+        network: says what the templates are without their look.
+        templates: (3, H, W) pictures in [0, 1] of any size, on any device, all with one look.
+        areas: how much each pixel is of each category, (K, S, S) for each template with
+            S = FIT_SIZE, for Fig. 3.
         masks: salient targets, (H, W) bool for each template, that get more of the pairs that
-            numbers are fitted to; a `GlobalLook` needs none.
-        labels: categories, (S, S) int64 for each template with S = FIT_SIZE, for Fig. 3.
-        count: samples over all templates.
+            numbers are fitted to; a network that says the look itself needs none.
+        tint: of monochrome templates, see `tint_of`; None: they have colours.
+        ridge: None is what validation looks chose, RIDGE_FORWARD or, for pairs, RIDGE_ESTIMATES.
 
     Raises:
         UnusableTemplate: a template is flat or clipped all over.
@@ -87,32 +91,36 @@ def look_from_templates(
     if not templates:
         raise UnusableTemplate("expected at least one template, got none")
     device = next(network.parameters()).device
-    squashed = torch.cat([squash(template[None], FIT_SIZE) for template in templates]).to(device)
-    usable = [usable_pixels(template) for template in squashed.cpu()]
+    squashed = torch.cat([squash(template[None], FIT_SIZE).cpu() for template in templates])
+    usable = [usable_pixels(template) for template in squashed]
+    weights = None if areas is None else torch.stack(list(areas)).to(device)
     with torch.no_grad():
-        estimate = None
-        if isinstance(network, GlobalLook):
-            encoded = network.encode(squashed).mean(0, keepdim=True)
-            estimate = network.estimate(encoded)
-            shared = LookEstimate(*(x.expand(len(squashed), *x.shape[1:]) for x in estimate))
-            removed = network.remove(squashed, shared)
-        else:
-            told = None if labels is None else torch.stack(list(labels)).to(device)
-            removed = remove_look(network, squashed, told)
-    removed = removed.float().clamp(0, 1).cpu()
-    before, after = _sample_pairs(removed, squashed.cpu(), usable, None, count)
+        reading = network.read(squashed.to(device), weights)
+    removed = reading.removed.float().clamp(0, 1).cpu()
+    before, after = _sample_pairs(removed, squashed, usable, None)
     coverage = look_coverage(before)
-    if estimate is None:
-        if masks is not None:
-            before, after = _sample_pairs(removed, squashed.cpu(), usable, masks, count)
-        ridge = RIDGE_ESTIMATES if ridge is None else ridge
-        mapping = fit_least_squares(before, after, degree, space, ridge)
-    else:
+    if reading.forward is not None:
+        colours, rendered = (x[0].cpu() for x in natural_pairs(reading.forward[None]))
         ridge = RIDGE_FORWARD if ridge is None else ridge
-        colours, rendered = (x[0].cpu() for x in natural_pairs(estimate.forward))
-        mapping = fit_least_squares(colours, rendered, degree, space, ridge)
-    look = Look(mapping, coverage=coverage, provenance=provenance or {})
-    return Extraction(look, removed, before, after)
+    else:
+        if masks is not None:
+            before, after = _sample_pairs(removed, squashed, usable, masks)
+        colours, rendered = before, after
+        ridge = RIDGE_ESTIMATES if ridge is None else ridge
+    look = replace(_fitted(colours, rendered, tint, ridge), coverage=coverage)
+    features = None if reading.features is None else reading.features.cpu()
+    return Extraction(look, removed, before, after, features)
+
+
+def _fitted(before: Tensor, after: Tensor, tint: Tint | None, ridge: float) -> Look:
+    """A look of 27 numbers, or of a tone curve, whose 27 numbers are the nearest ones."""
+    if tint is None:
+        return Look(fit_least_squares(before, after, ridge=ridge))
+    tone = fit_tone(before, after, tint)
+    natural = natural_colours().colours
+    # In YCbCr, where a constant chroma is among the 27 numbers.
+    nearest = fit_least_squares(natural, tone(natural.T).T, space="ycbcr", ridge=RIDGE_FORWARD)
+    return Look(nearest, tone=tone)
 
 
 def _sample_pairs(
@@ -120,11 +128,10 @@ def _sample_pairs(
     templates: Tensor,
     usable: Sequence[Tensor],
     masks: Sequence[Tensor] | None,
-    count: int,
 ) -> tuple[Tensor, Tensor]:
     """Pooled samples of all templates: (P, 3) before, (P, 3) after."""
     generator = torch.Generator().manual_seed(0)
-    each = -(-count // len(templates))
+    each = -(-DEFAULT_COUNT // len(templates))
     before, after = [], []
     for number, (clean, template, index) in enumerate(zip(removed, templates, usable, strict=True)):
         if masks is None:
@@ -166,7 +173,6 @@ def look_from_pair(
     before: Tensor,
     after: Tensor,
     fit: PairFit = fit_pair,
-    count: int = DEFAULT_COUNT,
     provenance: dict[str, Any] | None = None,
 ) -> Extraction:
     """The look between one picture before and after (pair mode).
@@ -174,7 +180,7 @@ def look_from_pair(
     Args:
         before, after: (3, H, W) in [0, 1] on any device, the same picture, of one aspect ratio.
         fit: `fit_pair` or `fit_rough_pair`.
-        count: samples.
+        provenance: of the look.
 
     Raises:
         ValueError: the two do not have one shape.
@@ -187,6 +193,7 @@ def look_from_pair(
             f"expected before and after of one shape, got {before.shape[2]} x {before.shape[1]} "
             f"and {width} x {height}"
         )
+    tint = tint_of([tone_samples(after)])
     scale = min(1.0, PAIR_MODE_SIDE / max(height, width))
     side = (max(1, round(height * scale)), max(1, round(width * scale)))
     before, after = (
@@ -194,33 +201,40 @@ def look_from_pair(
         for x in (before, after)
     )
     usable_pixels(before)  # a flat picture is no picture before
-    colours, filtered = sample_pair(before, after, count)
-    mapping, table = fit(colours, filtered)
-    look = Look(mapping, table, look_coverage(colours), provenance or {})
-    return Extraction(look, before[None], colours, filtered)
+    sampled, filtered = sample_pair(before, after)
+    mapping, table = fit(sampled, filtered)
+    if tint is not None:
+        table = tint.project(table)
+        colours, grey = (x[0] for x in natural_pairs(table[None]))
+        mapping = fit_least_squares(colours, grey, space="ycbcr", ridge=RIDGE_FORWARD)
+    look = Look(mapping, table, look_coverage(sampled), provenance or {})
+    return Extraction(look, before[None], sampled, filtered)
 
 
-def sample_pair(before: Tensor, after: Tensor, count: int = DEFAULT_COUNT) -> tuple[Tensor, Tensor]:
+def sample_pair(before: Tensor, after: Tensor) -> tuple[Tensor, Tensor]:
     """Colour-balanced pairs of two matching (3, H, W) pictures, (P, 3) each."""
     generator = torch.Generator().manual_seed(0)
-    chosen = sample_balanced(before, usable_pixels(after), count, generator)
+    chosen = sample_balanced(before, usable_pixels(after), DEFAULT_COUNT, generator)
     return before.flatten(1)[:, chosen].T, after.flatten(1)[:, chosen].T
 
 
 def inverse_mapping(
-    network: nn.Module, template: Tensor, degree: int = 4, labels: Tensor | None = None
+    network: LookNetwork, template: Tensor, areas: Tensor | None = None
 ) -> ColourMapping:
     """The mapping that de-filters a picture at full resolution, fitted on its squashed copy.
 
     Args:
         template: (3, H, W) in [0, 1].
-        degree: of the mapping.
-        labels: categories, (S, S) int64 with S = FIT_SIZE, for Fig. 3.
+        areas: how much each pixel is of each category, (K, S, S) with S = FIT_SIZE, for Fig. 3.
     """
+    small = squash(template[None], FIT_SIZE)
     device = next(network.parameters()).device
-    small = squash(template[None], FIT_SIZE).to(device)
-    told = None if labels is None else labels[None].to(device)
     with torch.no_grad():
-        removed = remove_look(network, small, told).float().clamp(0, 1)[0].cpu()
-    pixels = small[0].cpu().flatten(1).T
-    return fit_least_squares(pixels, removed.flatten(1).T, degree, "rgb", RIDGE_ESTIMATES)
+        reading = network.read(small.to(device), None if areas is None else areas[None].to(device))
+    return inverse_of(small[0], reading.removed[0].float().clamp(0, 1).cpu())
+
+
+def inverse_of(template: Tensor, removed: Tensor) -> ColourMapping:
+    """The mapping from a template (3, H, W) to what a network made of it, in [0, 1]."""
+    pixels, clean = (x.flatten(1).T for x in (template, removed))
+    return fit_least_squares(pixels, clean, ridge=RIDGE_ESTIMATES)

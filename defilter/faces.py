@@ -8,8 +8,8 @@ Axes: H W pixels, k blocks of a face along an axis.
 """
 
 import importlib.resources
-from dataclasses import dataclass
-from functools import cached_property
+import threading
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,7 +21,7 @@ from torch import Tensor
 
 _SEARCHED_SIDES = (320, 640, 1920)  # longest side, in pixels
 _LEAST_SIDE = 64  # smaller pictures are framed: the network sees faces in next to nothing
-_OVERLAP = 0.3  # of two boxes that are one face
+_OVERLAP = 0.3  # intersection over union of two boxes that are one face: OpenCV's own default
 _MOST_FACES = 500
 
 
@@ -49,6 +49,9 @@ class FaceDetector:
 
     model: str | None = None
     least_score: float = 0.7
+    _own: threading.local = field(
+        default_factory=threading.local, init=False, repr=False, compare=False
+    )
 
     def __post_init__(self) -> None:
         if self.model is not None and not Path(self.model).is_file():
@@ -78,13 +81,19 @@ class FaceDetector:
 
     def _search(self, bgr: np.ndarray, across: float, down: float) -> list[Face]:
         """Faces in one size of the picture, in pixels of the whole one."""
-        self._network.setInputSize(bgr.shape[1::-1])
-        _, rows = self._network.detect(bgr)
+        network = self._network()
+        network.setInputSize(bgr.shape[1::-1])
+        _, rows = network.detect(bgr)
         faces = [] if rows is None else [[float(x) for x in row] for row in rows]
         return [Face(f[0] * across, f[1] * down, f[2] * across, f[3] * down, f[14]) for f in faces]
 
-    @cached_property
     def _network(self) -> cv2.FaceDetectorYN:
+        """The network of this thread: between setting a size and searching it is nobody else's."""
+        if not hasattr(self._own, "network"):
+            self._own.network = self._load()
+        return self._own.network
+
+    def _load(self) -> cv2.FaceDetectorYN:
         path = self.model or _packaged_model()
         try:
             return cv2.FaceDetectorYN.create(
@@ -106,20 +115,10 @@ def _packaged_model() -> str:
 
 
 def _distinct(faces: list[Face]) -> list[Face]:
-    """One of each group of overlapping boxes, the surest."""
-    faces = sorted(faces, key=lambda face: -face.score)
-    kept: list[Face] = []
-    for face in faces:
-        if all(_intersection_over_union(face, other) < _OVERLAP for other in kept):
-            kept.append(face)
-    return kept
-
-
-def _intersection_over_union(a: Face, b: Face) -> float:
-    across = min(a.left + a.width, b.left + b.width) - max(a.left, b.left)
-    down = min(a.top + a.height, b.top + b.height) - max(a.top, b.top)
-    both = max(0.0, across) * max(0.0, down)
-    return both / max(a.width * a.height + b.width * b.height - both, 1e-9)
+    """One of each group of overlapping boxes, the surest; the surest first."""
+    boxes = [face[:4] for face in faces]
+    kept = cv2.dnn.NMSBoxes(boxes, [face.score for face in faces], 0.0, _OVERLAP)
+    return [faces[number] for number in kept]
 
 
 @dataclass(frozen=True)

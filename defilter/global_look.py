@@ -10,7 +10,7 @@ K basis look, D grid size of a table.
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from codec.pictures.lut import apply_trilinear, identity_lut
 from codec.pictures.resize import squash
-from defilter.unet import DefilterUNet
+from defilter.unet import DefilterUNet, Reading
 
 QUANTILES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
 TABLE_SIZE = 9
@@ -133,6 +133,9 @@ class GlobalLook(nn.Module):
         size: side that templates are squashed to for the encoder and the U-Net.
     """
 
+    samples_pairs: ClassVar[bool] = False  # it says itself what the look does to other photos
+    categories: ClassVar[int] = 0  # that it has to be told
+
     def __init__(
         self,
         encoder: LookEncoder,
@@ -180,6 +183,13 @@ class GlobalLook(nn.Module):
         if residual.shape[-2:] == templates.shape[-2:]:
             return residual
         return F.interpolate(residual, templates.shape[-2:], mode="bilinear", align_corners=False)
+
+    def read(self, templates: Tensor, areas: Tensor | None = None) -> Reading:
+        """Of (M, 3, H, W) that share one look; this network needs no areas."""
+        encoded = self.encode(templates).mean(0, keepdim=True)
+        estimate = self.estimate(encoded)
+        shared = LookEstimate(*(x.expand(len(templates), *x.shape[1:]) for x in estimate))
+        return Reading(self.remove(templates, shared), estimate.forward[0], encoded[0])
 
     def forward(self, templates: Tensor) -> Tensor:
         """De-filtered pictures, each estimated by itself: (N, 3, H, W) -> the same, clamped."""

@@ -14,6 +14,8 @@ from codec.pictures.lut import resample
 from codec.pictures.lut_files import load_lut, save_cube, save_hald
 from codec.pictures.mapping import ColourMapping
 from codec.pictures.storage import write_atomically
+from defilter.formats import CUBE_SIZES
+from defilter.monochrome import ToneCurve
 from defilter.natural_colours import natural_pairs
 from defilter.scene.similarity import SceneDescriptor
 
@@ -22,7 +24,6 @@ MAX_JSON_BYTES = 16 * 2**20
 MAX_TABLE_SIZE = 33
 _MONOCHROME = 0.03
 MAX_FEATURES = 4096  # of a scene
-CUBE_SIZES = (17, 33, 65)
 HALD_LEVEL = 8
 
 
@@ -41,6 +42,7 @@ class Look:
         provenance: where it comes from, such as template names and network weights.
         categories: looks of parts of the picture, by category name.
         scene: what the template shows, which later renderings compare with, or None.
+        tone: of a black-and-white or toned look, which renders in place of the mapping, or None.
     """
 
     mapping: ColourMapping
@@ -49,20 +51,25 @@ class Look:
     provenance: dict[str, Any] = field(default_factory=dict)
     categories: dict[str, ColourMapping] = field(default_factory=dict)
     scene: SceneDescriptor | None = None
+    tone: ToneCurve | None = None
 
     def render(self, pixels: Tensor, strength: float | Tensor = 1.0) -> Tensor:
         """(3, H, W) uint8 or uint16 -> the same with the look; see `codec.pictures.apply`."""
+        if self.tone is not None:
+            return self.tone.render(pixels, strength)
         if self.table is None:
             return render_mapping(pixels, self.mapping, strength)
         return render_lut(pixels, self.table, strength)
 
     def is_monochrome(self) -> bool:
-        """Whether it leaves hardly any colour."""
+        """Whether it takes all colour away: what is left is grey, or one tone."""
         table = self.lut(5)
-        return bool((table.amax(0) - table.amin(0)).mean() < _MONOCHROME)
+        return self.tone is not None or bool((table.amax(0) - table.amin(0)).mean() < _MONOCHROME)
 
     def lut(self, size: int = 33) -> Tensor:
         """(3, size, size, size) float32 table of what `render` does."""
+        if self.tone is not None:
+            return self.tone.lut(size)
         return self.mapping.lut(size) if self.table is None else resample(self.table, size).float()
 
 
@@ -136,6 +143,7 @@ def _to_json(look: Look) -> dict[str, Any]:
         "schema": SCHEMA,
         "version": VERSION,
         "mapping": _mapping_to_json(look.mapping),
+        **({} if look.tone is None else {"tone": look.tone.coefficients.tolist()}),
         "lut": None
         if table is None
         else {
@@ -172,7 +180,12 @@ def _from_json(content: dict[str, Any]) -> Look:
         dict(content.get("provenance") or {}),
         {name: _mapping_from_json(m) for name, m in (content.get("categories") or {}).items()},
         _scene_from_json(content["scene"]) if content.get("scene") else None,
+        _tone_from_json(content["tone"]) if content.get("tone") else None,
     )
+
+
+def _tone_from_json(rows: list[list[float]]) -> ToneCurve:
+    return ToneCurve(torch.tensor(rows, dtype=torch.float64))
 
 
 def _scene_from_json(content: dict[str, Any]) -> SceneDescriptor:

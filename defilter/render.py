@@ -21,18 +21,19 @@ from defilter.look import Look
 from defilter.scene.similarity import SceneDescriptor
 
 _ROWS_AT_ONCE = 64
-_LEAST_WEIGHT = 0.02  # of an area; what has less counts as none
+_LEAST_WEIGHT = 0.02  # of an area: smaller weights are treated as 0, which spares most looks
+WEAK = 0.6  # degrees below it are hard to see in half of the photos; people are told what to do
 
 
 class Analysis(NamedTuple):
-    """What was found in a photo, and what follows.
+    """What was found in a photo, and how strongly it is rendered for it.
 
     Attributes:
         degree: rendering degree outside faces.
         scene: of the photo, or None.
         faces: boxes.
         areas: the map of categories, or None.
-        strength: of the user, or None.
+        strength: what the user asked for, or None.
     """
 
     degree: float
@@ -49,7 +50,8 @@ def analyse(
 
     Args:
         pixels: (3, H, W) uint8 or uint16.
-        strength: of the user, who is right; None follows the scenes where both are known, else 1.
+        strength: what the user asks for, which overrules everything; None follows the scenes where
+            those of template and photo are known, else 1.
     """
     scene, areas, degree = None, None, 1.0 if strength is None else strength
     if analysers.scene is not None or analysers.areas is not None:
@@ -58,21 +60,17 @@ def analyse(
         if analysers.scene is not None:
             (scene,) = analysers.scene.descriptors(small[None])
             if strength is None and look.scene is not None:
-                degree = analysers.scene.similarity(look.scene, scene)
+                degree = analysers.scene.degree(look.scene, scene)
     faces = analysers.faces(pixels) if analysers.faces is not None else []
     return Analysis(degree, scene, faces, areas, strength)
 
 
 def describe(analysis: Analysis, look: Look) -> str:
-    """One line for people: the degree and why, faces, areas; empty where nothing was analysis."""
-    parts = []
-    if analysis.strength is not None:
-        parts.append(f"degree {analysis.degree:.2f} (as asked)")
-    elif analysis.scene is not None:
-        found = f"{analysis.scene.name} {analysis.scene.confidence:.0%}"
-        if look.scene is not None:
-            found += f", template: {look.scene.name} {look.scene.confidence:.0%}"
-        parts.append(f"degree {analysis.degree:.2f} ({found})")
+    """One line for people: the degree and why, faces, areas with looks of their own."""
+    why = _reason(analysis, look)
+    parts = [f"degree {analysis.degree:.2f}{f' ({why})' if why else ''}"]
+    if analysis.degree < WEAK and analysis.strength is None:
+        parts.append("--strength 1 overrules it")
     if analysis.faces:
         parts.append(f"{len(analysis.faces)} face{'s' if len(analysis.faces) > 1 else ''} kept")
     own = (
@@ -83,6 +81,20 @@ def describe(analysis: Analysis, look: Look) -> str:
     if own:
         parts.append(f"own looks: {', '.join(own)}")
     return "; ".join(parts)
+
+
+def _reason(analysis: Analysis, look: Look) -> str:
+    """Where the degree comes from."""
+    if analysis.strength is not None:
+        return "as asked"
+    if look.is_monochrome():
+        return "a look without colour"
+    if analysis.scene is None:
+        return ""
+    found = f"{analysis.scene.name} {analysis.scene.confidence:.0%}"
+    if look.scene is None:
+        return found
+    return f"{found}, template: {look.scene.name} {look.scene.confidence:.0%}"
 
 
 def degree_map(analysis: Analysis, analysers: Analysers, height: int, width: int) -> Tensor:

@@ -15,7 +15,7 @@ from defilter.natural_colours import CELLS, cell_index
 DEFAULT_COUNT = 4096
 LEAST_AREA_PIXELS, LEAST_AREA_SHARE = 400, 0.01
 LEAST_SHARE_OF_SAMPLES = 0.1
-_CLIPPED_LOW, _CLIPPED_HIGH = 1.5 / 255, 253.5 / 255
+CLIPPED_LOW, CLIPPED_HIGH = 1.5 / 255, 253.5 / 255
 
 
 class UnusableTemplate(ValueError):
@@ -32,7 +32,7 @@ def usable_pixels(template: Tensor) -> Tensor:
         UnusableTemplate: hardly any pixel is left, or all have one colour.
     """
     flat = template.flatten(1)
-    clipped = ((flat < _CLIPPED_LOW) | (flat > _CLIPPED_HIGH)).any(0)
+    clipped = ((flat < CLIPPED_LOW) | (flat > CLIPPED_HIGH)).any(0)
     index = (~clipped).nonzero().squeeze(1)
     if len(index) < min(64, flat.shape[1]) or len(index) < 16:
         raise UnusableTemplate(

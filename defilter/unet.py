@@ -5,10 +5,25 @@ Axes: N picture, C channel, H W pixels, multiples of 4.
 
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import ClassVar, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+
+class Reading(NamedTuple):
+    """What a network says of M templates that share a look.
+
+    Attributes:
+        removed: (M, 3, H, W) the templates without it, not clamped.
+        forward: (3, D, D, D) what the look does to other photos; None: the network only de-filters.
+        features: (F,) of the look, that looks can be compared by, or None.
+    """
+
+    removed: Tensor
+    forward: Tensor | None = None
+    features: Tensor | None = None
 
 
 def conv_unit(channels: Sequence[int], kernels: Sequence[int], norm: bool) -> nn.Sequential:
@@ -56,6 +71,9 @@ class DefilterUNet(nn.Module):
         context: length of a vector that scales and shifts each unit's features; 0 for none.
         zero_init: whether the last layer starts at zero, for use as a residual.
     """
+
+    samples_pairs: ClassVar[bool] = True  # looks are fitted to pairs of colours
+    categories: ClassVar[int] = 0  # that it has to be told
 
     def __init__(
         self,
@@ -106,6 +124,14 @@ class DefilterUNet(nn.Module):
         up = F.interpolate(self._modulated(2, up, context), scale_factor=2, mode="nearest")
         return self.last(self.decode2(torch.cat((up, full), 1) if self.skips else up))
 
+    def defilter(self, x: Tensor, labels: Tensor) -> Tensor:
+        """`forward` as Fig. 3 is called: this network does not look at the labels."""
+        return self(x)
+
+    def read(self, templates: Tensor, areas: Tensor | None = None) -> Reading:
+        """Of (M, 3, H, W); this network needs no areas."""
+        return Reading(self(templates))
+
     def _modulated(self, unit: int, features: Tensor, context: Tensor | None) -> Tensor:
         if context is None:
             return features
@@ -121,6 +147,8 @@ class AreaDefilterUNet(nn.Module):
         one_hot: K channels instead of one of class index / (K - 1).
         widths: as in DefilterUNet.
     """
+
+    samples_pairs: ClassVar[bool] = True
 
     def __init__(self, categories: int, one_hot: bool, widths: Sequence[int] = (48, 96, 192)):
         super().__init__()
@@ -143,24 +171,26 @@ class AreaDefilterUNet(nn.Module):
             extra = labels[:, None].to(x) / (self.categories - 1)
         return self.unet(torch.cat((x, extra), 1))
 
+    def defilter(self, x: Tensor, labels: Tensor) -> Tensor:
+        """`forward`, under a name that Fig. 2 has, too."""
+        return self(x, labels)
 
-def remove_look(network: nn.Module, x: Tensor, labels: Tensor | None) -> Tensor:
-    """De-filter with any network; Fig. 3 is told the areas.
+    def read(self, templates: Tensor, areas: Tensor | None = None) -> Reading:
+        """Of (M, 3, H, W) and how much each pixel is of each category, (M, K, H, W).
 
-    Args:
-        x: (N, 3, H, W).
-        labels: (N, H, W) int64, or None where they are not known.
-
-    Raises:
-        ValueError: the network has to be told.
-    """
-    if not isinstance(network, AreaDefilterUNet):
-        return network(x)
-    if labels is None:
-        raise ValueError(
-            "expected areas: this network (Fig. 3) de-filters only where it is told them"
-        )
-    return network(x, labels)
+        Raises:
+            ValueError: the areas are not known, or are of other categories.
+        """
+        if areas is None:
+            raise ValueError(
+                "expected areas: this network (Fig. 3) de-filters only where it is told them"
+            )
+        if areas.shape[1] != self.categories:
+            raise ValueError(
+                f"expected the {self.categories} categories that the network was trained with, "
+                f"got {areas.shape[1]}"
+            )
+        return Reading(self(templates, areas.max(1).indices))
 
 
 def _convolution(in_channels: int, out_channels: int, kernel: int) -> nn.Conv2d:

@@ -1,54 +1,42 @@
-"""Networks from weights files: only this project's own are built, whatever a file asks for."""
+"""Networks from weights files: only the classes that the caller names are built."""
 
 import hashlib
-from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from torch import nn
 
 from codec.pictures.weight_files import WeightsError, not_weights, read_weights, save_weights
-from defilter.areas.network import SegmentNet
-from defilter.global_look import GlobalLook, LookEncoder
-from defilter.scene.network import SceneClassifier
-from defilter.unet import AreaDefilterUNet, DefilterUNet
 
-__all__ = ["WeightsError", "default_network", "fingerprint", "load_network", "save_weights"]
+__all__ = ["WeightsError", "fingerprint", "load_network", "save_weights"]
 
-DEFAULT_WEIGHTS = Path(__file__).with_name("defilter.safetensors")
-_BUILDABLE = {
-    f"{kind.__module__}.{kind.__qualname__}": kind
-    for kind in (
-        GlobalLook,
-        LookEncoder,
-        DefilterUNet,
-        AreaDefilterUNet,
-        SceneClassifier,
-        SegmentNet,
-    )
-}
+Network = TypeVar("Network", bound=nn.Module)
 
 
-def load_network(path: Path | str | None = None) -> nn.Module:
-    """The network of a weights file, in evaluation mode; None is the one that ships.
+def load_network(
+    path: Path | str, *expected: type[Network], parts: tuple[type[nn.Module], ...] = ()
+) -> Network:
+    """The network of a weights file, in evaluation mode.
+
+    Args:
+        expected: classes that it may be of.
+        parts: further classes that it may be made of.
 
     Raises:
-        WeightsError: not such a file.
+        WeightsError: not such a file, or a network of another class.
     """
-    path = DEFAULT_WEIGHTS if path is None else Path(path)
-    weights = read_weights(path)
+    architecture, state = read_weights(path)
+    wanted = {_name(kind) for kind in expected}
     try:
-        network = _build(weights.architecture)
-        network.load_state_dict(weights.state)
+        if architecture["_target_"] not in wanted:
+            names = " or ".join(kind.__name__ for kind in expected)
+            raise ValueError(f"expected {names}, found {architecture['_target_']}")
+        kinds: tuple[type[nn.Module], ...] = (*expected, *parts)
+        network = _build(architecture, {_name(kind): kind for kind in kinds})
+        network.load_state_dict(state)
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         raise not_weights(path, error) from error
     return network.eval()
-
-
-@cache
-def default_network() -> nn.Module:
-    """The network that ships, loaded once."""
-    return load_network()
 
 
 def fingerprint(network: nn.Module) -> str:
@@ -59,8 +47,12 @@ def fingerprint(network: nn.Module) -> str:
     return digest.hexdigest()[:12]
 
 
-def _build(architecture: Any) -> Any:
+def _name(kind: type[nn.Module]) -> str:
+    return f"{kind.__module__}.{kind.__qualname__}"
+
+
+def _build(architecture: Any, kinds: dict[str, type[nn.Module]]) -> Any:
     if not isinstance(architecture, dict) or "_target_" not in architecture:
         return architecture
-    arguments = {k: _build(v) for k, v in architecture.items() if k != "_target_"}
-    return _BUILDABLE[architecture["_target_"]](**arguments)
+    arguments = {k: _build(v, kinds) for k, v in architecture.items() if k != "_target_"}
+    return kinds[architecture["_target_"]](**arguments)

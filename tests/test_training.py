@@ -15,12 +15,16 @@ from omegaconf import OmegaConf
 from safetensors.torch import load_file
 from torch import Tensor
 
+from defilter.areas.network import SegmentNet
 from defilter.faces import Protection
+from defilter.global_look import GlobalLook, LookEncoder
 from defilter.learn.look_tasks import GlobalLookTask, PictureToPictureTask, log_mse
 from defilter.learn.loop import BEST_WEIGHTS, CHECKPOINT, Plan, Result, fit
 from defilter.learn.pairs import PairBatch
 from defilter.learn.runtime import Runtime, seeded_generator
-from defilter.unet import DefilterUNet
+from defilter.scene.network import SceneClassifier
+from defilter.scene.similarity import literal_degree
+from defilter.unet import AreaDefilterUNet, DefilterUNet
 from defilter.weights import load_network, save_weights
 from tests.conftest import small_network
 from tests.defilter.learn.test_data import write_pair_folders
@@ -31,6 +35,7 @@ EXPERIMENTS = sorted(p.stem for p in (ROOT / "configs" / "experiment").glob("*.y
 NETWORKS = sorted(p.stem for p in (ROOT / "configs" / "network").glob("*.yaml"))
 STUDIES = sorted(p.stem for p in (ROOT / "configs" / "study").glob("*.yaml"))
 FITS = sorted(p.stem for p in (ROOT / "configs" / "fit").glob("*.yaml"))
+BUILDABLE = (GlobalLook, DefilterUNet, AreaDefilterUNet, SceneClassifier, SegmentNet)
 CPU = Runtime(torch.device("cpu"))
 PLAN = Plan(
     pictures=48, batch=4, shards=2, warmup=0.1, ema=0.9, clip=1.0, validate_every=16,
@@ -192,7 +197,7 @@ def test_every_experiment_takes_a_step(experiment: str, tmp_path: Path) -> None:
     if experiment.startswith("codec"):
         assert load_file(tmp_path / BEST_WEIGHTS)
         return
-    network = load_network(tmp_path / BEST_WEIGHTS)
+    network = load_network(tmp_path / BEST_WEIGHTS, *BUILDABLE, parts=(LookEncoder,))
     assert sum(p.numel() for p in network.parameters()) <= 1_600_000
 
 
@@ -225,32 +230,40 @@ def test_real_pairs_train_too(tmp_path: Path) -> None:
 def test_every_study_and_every_fit_composes(choice: str) -> None:
     with initialize_config_dir(CONFIGS, version_base="1.3"):
         config = compose("evaluate", [choice])
-    function = hydra.utils.get_method(config.run._target_)
-    arguments = {key for key in config.run if not key.startswith("_")}
+    function = hydra.utils.get_method(config._target_)
+    arguments = {str(key) for key in config if not str(key).startswith("_")}
     assert arguments == set(inspect.signature(function).parameters)
+    with (
+        initialize_config_dir(CONFIGS, version_base="1.3"),
+        pytest.raises(ConfigCompositionException),
+    ):
+        compose("evaluate", [choice, "ouut=x"])
 
 
 @pytest.mark.parametrize("fit", FITS)
 def test_no_fit_writes_into_the_package_unless_told_so(fit: str) -> None:
     with initialize_config_dir(CONFIGS, version_base="1.3"):
         config = compose("evaluate", [f"fit={fit}"])
-    assert config.out.startswith("out/") and config.run.out == config.out
-    assert "analysers" not in config.run  # nothing of the default study
+    assert config.out.startswith("out/")
 
 
 @pytest.mark.parametrize(
     ("choice", "part"),
     [("scene=off", "scene"), ("faces=off", "faces"), ("areas=off", "areas"),
-     ("saliency=off", "saliency"), ("faces=literal", None), ("scene=shipped", None)],
+     ("saliency=off", "saliency"), ("faces=literal", None), ("scene=shipped", None),
+     ("scene=literal", None)],
 )  # fmt: skip
 def test_what_a_transfer_knows_is_chosen(choice: str, part: str | None) -> None:
     with initialize_config_dir(CONFIGS, version_base="1.3"):
         config = compose("evaluate", [choice])
-    analysers = hydra.utils.instantiate(config.run).keywords["analysers"]
+    analysers = hydra.utils.instantiate(config).keywords["analysers"]
     missing = [n for n in ("scene", "faces", "areas", "saliency") if getattr(analysers, n) is None]
     assert missing == ([] if part is None else [part])
     assert analysers.literal == (choice == "faces=literal")
     assert analysers.protection == Protection()
+    if analysers.scene is not None:
+        literal = analysers.scene.degree_of is literal_degree
+        assert literal == (choice == "scene=literal")
 
 
 @pytest.mark.parametrize("name", NETWORKS)
@@ -260,7 +273,8 @@ def test_every_network_config_is_a_network(name: str, tmp_path: Path) -> None:
     network = hydra.utils.instantiate(config.network)
     architecture = OmegaConf.to_container(config.network, resolve=True)
     save_weights(network.state_dict(), architecture, tmp_path / "x.safetensors")
-    assert type(load_network(tmp_path / "x.safetensors")) is type(network)
+    loaded = load_network(tmp_path / "x.safetensors", *BUILDABLE, parts=(LookEncoder,))
+    assert type(loaded) is type(network)
     assert sum(p.numel() for p in network.parameters()) <= 1_600_000
 
 
@@ -343,9 +357,12 @@ def test_the_debug_command_finishes_and_its_weights_work(tmp_path: Path) -> None
         ("evaluate.py", ["strength=abc"], "strength"),
         ("evaluate.py", ["photos=/nowhere"], "/nowhere"),
         ("evaluate.py", ["strength=3"], "strength"),
-        ("evaluate.py", ["study=look_benchmark"], "kodak"),
-        ("evaluate.py", ["areas=torchvision", "areas.model=nope"], "nope: expected one of"),
-        ("evaluate.py", ["faces.detector.model=none.onnx"], "none.onnx"),
+        ("evaluate.py", ["study=look_benchmark"], "folders.kodak=, folders.looks="),
+        ("evaluate.py", ["study=areas"], "folders.looks=, folders.people=, folders.street="),
+        ("evaluate.py", ["areas=torchvision", "analysers.areas.model=no"], "no: expected one of"),
+        ("evaluate.py", ["analysers.faces.model=none.onnx"], "none.onnx"),
+        ("evaluate.py", ["template=a (1).jpg"], "'template=\"a (1).jpg\"'"),
+        ("evaluate.py", ['template="a (1).jpg"'], "a (1).jpg: no such file"),
     ],
 )
 def test_wrong_values_are_one_sentence(

@@ -118,16 +118,16 @@ class ContextTask(nn.Module):
         pixels = batch.pixels.shape[0] * batch.pixels.shape[2] * batch.pixels.shape[3]
         means = symbols.means
         matrix = cells.matrix
-        single = picture_features(symbols.step, matrix)
+        single = picture_features(symbols.step_index, matrix)
         planes = [_KnownPlane(mean) for mean in means]
         for number, plane in enumerate(planes):
             code_plane(networks["means"], plane, shape_of(means[0]), means[:number][::-1], single)
         splits = [_Known(flags) for flags in split_flags(symbols.sizes)]
-        code_sizes(networks, splits[0], splits[1], means[0], symbols.step, matrix)
+        code_sizes(networks, splits[0], splits[1], means[0], single)
         perceptual = matrix == WEIGHTINGS["perceptual"].number
         adaptive = _Known(batch.adaptive[perceptual].int() + AQ_LARGEST)
         if perceptual.any():
-            code_adaptive(networks, adaptive, means[0][perceptual], symbols.step[perceptual])
+            code_adaptive(networks, adaptive, means[0][perceptual], symbols.step_index[perceptual])
         luma = _Known(symbols.classes[0], symbols.values[0])
         code_cells(LUMA, networks, luma, cells, means[:1])
         before = DecodedLuma(symbols.classes[0], symbols.values[0][..., 0, :], means[0])

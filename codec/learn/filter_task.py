@@ -14,7 +14,6 @@ from codec.pictures.colour import luma, ycbcr_to_rgb
 from codec.pictures.metrics import psnr
 from codec.pictures.ssimulacra2 import distance, ssimulacra2
 from codec.pictures.weight_files import read_weights
-from codec.residual.adaptive_quantisation import spread_over_cells
 from codec.residual.analyse import reconstruct
 from codec.residual.edge_filter import smooth
 from codec.residual.postfilter import GREY, PostFilter
@@ -67,9 +66,9 @@ def _decode(tiles: Tiles) -> Decoded:
         symbols, _ = tile_symbols(batch)
         name = next(n for n, m in WEIGHTINGS.items() if m.number == int(batch.matrix[0]))
         matrix = WEIGHTINGS[name]
-        planes = reconstruct(symbols, matrix)
-        cells = spread_over_cells(batch.adaptive.int())
-        steps = plane_steps(batch.step, matrix, 3, symbols.sizes, cells)
+        symbols = symbols._replace(weighting=matrix)
+        planes = reconstruct(symbols)
+        steps = plane_steps(symbols.steps, 3, symbols.sizes)
         parts.append(
             Decoded(
                 batch.pixels,

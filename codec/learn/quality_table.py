@@ -57,7 +57,7 @@ def run(photos: str | None, out: str, most: int, steps: list[int]) -> Report:
 def _scores(pictures: list[Tensor], step: int, mode: str, score: Score) -> list[float]:
     return [
         score.measure(
-            picture, picture_codec.preview_steps([picture], [step], Settings(mode=mode))[0]
+            picture, picture_codec.preview_steps([picture], [step], [Settings(mode=mode)])[0]
         )
         for picture in pictures
     ]

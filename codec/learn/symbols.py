@@ -62,13 +62,15 @@ def tile_symbols(batch: Tiles) -> tuple[Symbols, Cells]:
     """The symbols of a batch in their working types, and what contexts know of the cells."""
     symbols = Symbols(
         batch.step,
+        WEIGHTINGS["mse"],  # of the steps alone; what the contexts see is put in below
+        batch.hints,
         batch.adaptive.int(),
         batch.sizes.int(),
         [mean.int() for mean in batch.means.unbind(1)],
         [batch.luma_classes.int(), batch.chroma_classes.int()],
         [batch.luma_values.int(), batch.chroma_values.int()],
     )
-    cells = cells_of(batch.step, symbols.adaptive, symbols.sizes, WEIGHTINGS["mse"], batch.hints)
+    cells = cells_of(symbols.steps, symbols.sizes, batch.hints)
     return symbols, cells._replace(matrix=batch.matrix.int())
 
 
@@ -200,7 +202,7 @@ def _base(planes: Tensor, rng: random.Random) -> Tensor:
     half = F.interpolate(planes.float(), scale_factor=0.5, mode="bicubic", antialias=True)
     step = torch.full((len(planes),), rng.randint(100, 180))
     matrix = WEIGHTINGS["mse"]
-    decoded = reconstruct(analyse(half.round().int(), step, matrix, None), matrix)
+    decoded = reconstruct(analyse(half.round().int(), step, matrix, None))
     return F.interpolate(decoded.float(), scale_factor=2, mode="bicubic").round().int()
 
 

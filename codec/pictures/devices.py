@@ -14,8 +14,12 @@ def gpu_name() -> str | None:
     return torch.cuda.get_device_name() if torch.cuda.is_available() else None
 
 
-def check_device(name: torch.device | str) -> None:
-    """Raise ValueError unless torch can compute there: `cpu`, `cuda`, `cuda:1`."""
+def check_device(name: torch.device | str) -> torch.device:
+    """The device of this name, `cpu`, `cuda` or `cuda:1`.
+
+    Raises:
+        ValueError: torch cannot compute there.
+    """
     try:
         device = torch.device(name)
         known = device.type in ("cpu", "cuda")
@@ -25,3 +29,4 @@ def check_device(name: torch.device | str) -> None:
         known = False
     if not known:
         raise ValueError(f"expected cpu, or cuda where there is one, got {str(name)!r}")
+    return device

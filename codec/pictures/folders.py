@@ -1,11 +1,41 @@
-"""Which files are meant: pictures among files and folders."""
+"""Which files are meant: pictures, or files of other kinds, among files, folders and patterns."""
 
+import glob
 from collections.abc import Iterable
 from pathlib import Path
+from typing import NamedTuple
 
-from codec.pictures.picture_files import PictureError
+from codec.pictures.picture import PictureError
 
-EXTENSIONS = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".avif", ".ppm", ".gif")
+# What `read_picture` reads, and what it refuses with a reason that is worth knowing.
+EXTENSIONS = (
+    ".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".webp", ".tif", ".tiff", ".avif",
+    ".heic", ".heif", ".hif", ".bmp", ".dib", ".ppm", ".pgm", ".pbm", ".pnm", ".gif", ".tga",
+    ".jp2", ".j2k", ".jpx", ".jxl", ".qoi", ".pcx", ".sgi",
+)  # fmt: skip
+_APPLE_DOUBLE = "._"  # macOS stores attributes of x.jpg under ._x.jpg on foreign file systems
+_MANY = 4  # names that a sentence may have
+
+
+class Listing(NamedTuple):
+    """What a search has found.
+
+    Attributes:
+        found: (path, path relative to what was given), sorted within each folder.
+        skipped: the other files in searched folders, hidden ones and results excepted.
+    """
+
+    found: list[tuple[Path, Path]]
+    skipped: list[Path]
+
+    def about_skipped(self) -> str:
+        """A sentence with the number and the first names of skipped files; empty if none."""
+        if not self.skipped:
+            return ""
+        names = ", ".join(path.name for path in self.skipped[:_MANY])
+        more = ", ..." if len(self.skipped) > _MANY else ""
+        files = "file" if len(self.skipped) == 1 else "files"
+        return f"skipped {len(self.skipped)} {files} of other kinds: {names}{more}"
 
 
 def list_pictures(
@@ -13,41 +43,67 @@ def list_pictures(
     extensions: tuple[str, ...] = EXTENSIONS,
     output: Path | str | None = None,
 ) -> list[tuple[Path, Path]]:
-    """Pictures among files and folders.
+    """What `search` finds."""
+    return search(paths, extensions, output).found
+
+
+def search(
+    paths: Iterable[Path | str],
+    extensions: tuple[str, ...] = EXTENSIONS,
+    output: Path | str | None = None,
+) -> Listing:
+    """Files of some kinds, by default pictures, among files, folders and patterns.
 
     Args:
-        paths: files, taken whatever their extension, and folders, searched for extensions.
-        extensions: what to search folders for.
+        paths: files, taken whatever their extension, folders, searched for extensions, and
+            patterns such as `in/*.jpg`, which not every shell expands.
+        extensions: what to search folders for, in lower case.
         output: a folder for results: what lies in it is no input, unless it is named itself.
 
-    Returns:
-        (path, path relative to what was given), sorted within each folder.
-
     Raises:
-        PictureError: something is missing, or a folder holds no picture.
+        PictureError: something is missing, or a folder holds nothing of the kind.
     """
-    found: list[tuple[Path, Path]] = []
-    paths = list(paths)
-    if "" in paths:
-        raise PictureError("expected the path of a picture or folder, got an empty one")
-    for given in map(Path, paths):
+    listing = Listing([], [])
+    for given in (one for path in list(paths) for one in _expanded(path)):
         if given.is_dir():
-            inside = sorted(
-                path
-                for path in given.rglob("*")
-                if path.suffix.lower() in extensions
-                and path.is_file()
-                and not _is_result(path, given, output)
-            )
-            if not inside:
+            inside = _inside(given, extensions, output)
+            if not inside.found:
                 kind = "pictures" if extensions is EXTENSIONS else " or ".join(extensions)
                 raise PictureError(f"{given}: expected {kind} in this folder, found none")
-            found += [(path, path.relative_to(given)) for path in inside]
-        elif given.exists():
-            found.append((given, Path(given.name)))
+            listing.found.extend(inside.found)
+            listing.skipped.extend(inside.skipped)
         else:
-            raise PictureError(f"{given}: no such file or folder")
-    return found
+            listing.found.append((given, Path(given.name)))
+    return listing
+
+
+def _expanded(given: Path | str) -> list[Path]:
+    """The path itself if there is such a file or folder, or else what it matches as a pattern."""
+    if given == "":
+        raise PictureError("expected the path of a picture or folder, got an empty one")
+    if Path(given).exists():
+        return [Path(given)]
+    # Path.glob takes no absolute patterns.
+    matches = sorted(map(Path, glob.glob(str(given), recursive=True)))  # noqa: PTH207
+    if not matches:
+        raise PictureError(f"{given}: no such file or folder")
+    return matches
+
+
+def _inside(folder: Path, extensions: tuple[str, ...], output: Path | str | None) -> Listing:
+    files = [
+        path
+        for path in sorted(folder.rglob("*"))
+        if not path.name.startswith(_APPLE_DOUBLE)
+        and path.is_file()
+        and not _is_result(path, folder, output)
+    ]
+    wanted = [path for path in files if path.suffix.lower() in extensions]
+    hidden = {path for path in files if path.name.startswith(".")}
+    return Listing(
+        [(path, path.relative_to(folder)) for path in wanted],
+        [path for path in files if path not in hidden and path.suffix.lower() not in extensions],
+    )
 
 
 def _is_result(path: Path, given: Path, output: Path | str | None) -> bool:

@@ -1,8 +1,15 @@
 """Files written as a whole or not at all."""
 
 import os
-import tempfile
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
+
+_PERMISSIONS = 0o777
+_FOR_ALL = 0o666  # less what the umask takes away
+_PRIVATE = 0o600
 
 
 def output_path(out: str, shipped: Path) -> Path:
@@ -10,17 +17,41 @@ def output_path(out: str, shipped: Path) -> Path:
     return shipped if out == "shipped" else Path(out)
 
 
-def write_atomically(path: Path, data: bytes) -> None:
-    """Write a file as a whole or not at all; makes the folder where it is missing."""
+@contextmanager
+def atomic_file(path: Path, like: Path | None = None) -> Iterator[BinaryIO]:
+    """A new file to write to, which takes its place when all went well; makes its folder.
+
+    Args:
+        path: where to.
+        like: a file, possibly the same, whose modification time and permissions the new one gets.
+            At no time is anything more readable than the result.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:40]}.")
+    temporary = path.parent / f".{path.name[:40]}.{secrets.token_hex(6)}"
     try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-        umask = os.umask(0)
-        os.umask(umask)
-        Path(temporary).chmod(0o666 & ~umask)
-        Path(temporary).replace(path)
+        temporary.touch(_FOR_ALL if like is None else _PRIVATE, exist_ok=False)
+        with temporary.open("wb") as file:
+            yield file
+        if like is not None:
+            copy_attributes(like, temporary)
+        temporary.replace(path)
     except BaseException:
-        Path(temporary).unlink()
+        temporary.unlink(missing_ok=True)
         raise
+
+
+def write_atomically(path: Path, data: bytes, like: Path | None = None) -> None:
+    """Write a file as a whole or not at all; see `atomic_file`."""
+    with atomic_file(path, like) as file:
+        file.write(data)
+
+
+def copy_attributes(source: Path, target: Path) -> None:
+    """Give a file the access and modification times and the permissions of another.
+
+    Raises:
+        OSError: one of them is missing, or the target belongs to somebody else.
+    """
+    found = source.stat()
+    os.utime(target, ns=(found.st_atime_ns, found.st_mtime_ns))
+    target.chmod(found.st_mode & _PERMISSIONS)

@@ -11,12 +11,12 @@ from torch import Tensor
 from codec.residual.adaptive_quantisation import choose_adaptive, spread_over_cells
 from codec.residual.alphabet import COST_UNIT
 from codec.residual.chroma import predict, slopes
-from codec.residual.context import ONE, Cells, log_size, octave_steps
-from codec.residual.passes import CHROMA, LUMA, DecodedLuma, Kind, Networks, code_cells
+from codec.residual.context import ONE, Cells, log_size
+from codec.residual.passes import CHROMA, LUMA, DecodedLuma, Networks, PlaneGroup, code_cells
 from codec.residual.quantise import (
-    AQ_PER_OCTAVE,
     STEP_COUNT,
     WEIGHTINGS,
+    Steps,
     Weighting,
     dequantise,
     quantise,
@@ -31,10 +31,12 @@ _ROUND = 16  # of 32: means are rounded to the nearest
 
 
 class Symbols(NamedTuple):
-    """All that is coded of a batch of pictures of one shape.
+    """All that is coded of a batch of pictures of one shape, and what it was made with.
 
     Attributes:
-        step: (N,) step index.
+        step_index: (N,) int64.
+        weighting: see `quantise.Weighting`.
+        hints: (N, I, J, HINTS) int8 of a prediction, see `hints_of`, or None.
         adaptive: (N, S, T) int32, or None.
         sizes: (N, I, J) int32 index into transform.SIZES.
         means: C of (N, I, J) int32.
@@ -42,32 +44,36 @@ class Symbols(NamedTuple):
         values: luma's (N, I, J, 1, K) and, with three planes, chroma's (N, I, J, 2, K) int32.
     """
 
-    step: Tensor
+    step_index: Tensor
+    weighting: Weighting
+    hints: Tensor | None
     adaptive: Tensor | None
     sizes: Tensor
     means: list[Tensor]
     classes: list[Tensor]
     values: list[Tensor]
 
+    @property
+    def steps(self) -> Steps:
+        return steps_of(self.step_index, self.weighting, self.adaptive)
 
-def cells_of(
-    step: Tensor,
-    adaptive: Tensor | None,
-    sizes: Tensor,
-    matrix: Weighting,
-    hints: Tensor | None = None,
-) -> Cells:
+
+def steps_of(step_index: Tensor, weighting: Weighting, adaptive: Tensor | None) -> Steps:
+    """The steps of pictures whose adaptive quantisation is given by region, (N, S, T)."""
+    cells = None if adaptive is None else spread_over_cells(adaptive)
+    return Steps(step_index, weighting, cells)
+
+
+def cells_of(steps: Steps, sizes: Tensor, hints: Tensor | None) -> Cells:
     """What the contexts know of the cells."""
-    index = step.int()[:, None, None].expand(sizes.shape)
-    if adaptive is not None:
-        index = index + octave_steps(spread_over_cells(adaptive), AQ_PER_OCTAVE)
-    return Cells(sizes, index, torch.full_like(step, matrix.number, dtype=torch.int32), hints)
+    number = torch.full_like(steps.step_index, steps.weighting.number, dtype=torch.int32)
+    return Cells(sizes, steps.cell_index(sizes), number, hints)
 
 
 def analyse(
     planes: Tensor,
-    step: Tensor,
-    matrix: Weighting,
+    step_index: Tensor,
+    weighting: Weighting,
     networks: Networks | None,
     sizes: Tensor | None = None,
     hints: Tensor | None = None,
@@ -76,50 +82,49 @@ def analyse(
 
     Args:
         planes: (N, C, H, W) integers in 1/16 grey level, at most LARGEST_SAMPLE in size, C 1 or 3.
-        step: (N,) int64 step index.
-        matrix: see `quantise.WEIGHTINGS`.
+        step_index: (N,) int64.
+        weighting: see `quantise.WEIGHTINGS`.
         networks: the context networks; None quantises plainly, for their first training.
         sizes: (N, I, J) if they are given; None chooses them by the cost of luma.
         hints: (N, I, J, HINTS) int8 of a prediction, see `hints_of`, or None.
+
+    Raises:
+        ValueError: planes or step indices out of range.
     """
-    _check_planes(planes, step)
+    _check_planes(planes, step_index)
     every = SIZES if sizes is None else [n for n in SIZES if bool((sizes == SIZES.index(n)).any())]
-    every = sorted({*every, CELL}) if matrix.slope else every
+    every = sorted({*every, CELL}) if weighting.slope else every
     luma = {n: forward(planes[:, 0], n) for n in every}
-    adaptive = choose_adaptive(luma[CELL]) if matrix.slope else None
-    spread = spread_over_cells(adaptive) if adaptive is not None else None
+    adaptive = choose_adaptive(luma[CELL]) if weighting.slope else None
+    steps = steps_of(step_index, weighting, adaptive)
     if sizes is None:
-        weights = [
-            _weight(x, index, step, matrix, adaptive, spread, networks, hints)
-            for index, x in enumerate(luma.values())
-        ]
-        sizes = choose_sizes(weights)
-    chosen = _select(luma, sizes)[..., None, :]
+        sizes = choose_sizes([
+            _cost_of_size(x, index, steps, networks, hints) for index, x in enumerate(luma.values())
+        ])  # fmt: skip
+    cells = cells_of(steps, sizes, hints)
+    chosen, luma_step = _select(luma, sizes)[..., None, :], steps.of(sizes)[..., None, :]
     del luma
-    cells = cells_of(step, adaptive, sizes, matrix, hints)
-    luma_step = step_map(step, matrix, False, sizes, spread)[..., None, :]
-    mean = quantise(chosen[..., 0, 0], luma_step[..., 0, 0], _ROUND)
-    classes, values = _choose(LUMA, networks, chosen, luma_step, cells, [mean], None)
-    means, all_classes, all_values = [mean], [classes], [values]
+    means = [quantise(chosen[..., 0, 0], luma_step[..., 0, 0], _ROUND)]
+    choice = _Choice(networks, cells, means, None)
+    classes, values = choice.of(LUMA, chosen, luma_step)
+    all_classes, all_values = [classes], [values]
     if planes.shape[1] == 3:
-        chroma_step = step_map(step, matrix, True, sizes, spread)
+        chroma_step = steps.of(sizes, chroma=True)
         colour = [
             _select({n: forward(p, n) for n in every}, sizes) for p in planes[:, 1:].unbind(1)
         ]
-        colour_means = [quantise(c[..., 0], chroma_step[..., 0], _ROUND) for c in colour]
-        guesses = _follow_luma(mean, colour_means, values, luma_step, chroma_step, sizes)
+        means += [quantise(c[..., 0], chroma_step[..., 0], _ROUND) for c in colour]
+        guesses = _follow_luma(means, values, luma_step, chroma_step, sizes)
         rest = torch.stack([c - g for c, g in zip(colour, guesses, strict=True)], -2)
-        before = DecodedLuma(classes, values[..., 0, :], mean)
-        chroma = _choose(
-            CHROMA, networks, rest, chroma_step[..., None, :], cells, colour_means, before
-        )
-        means += colour_means
-        all_classes.append(chroma[0])
-        all_values.append(chroma[1])
-    return Symbols(step, adaptive, sizes, means, all_classes, all_values)
+        decoded = DecodedLuma(classes, values[..., 0, :], means[0])
+        choice = _Choice(networks, cells, means[1:], decoded)
+        classes, values = choice.of(CHROMA, rest, chroma_step[..., None, :])
+        all_classes.append(classes)
+        all_values.append(values)
+    return Symbols(step_index, weighting, hints, adaptive, sizes, means, all_classes, all_values)
 
 
-def _check_planes(planes: Tensor, step: Tensor) -> None:
+def _check_planes(planes: Tensor, step_index: Tensor) -> None:
     shape = tuple(planes.shape)
     if len(shape) != 4 or shape[1] not in (1, 3) or shape[2] % REGION or shape[3] % REGION:
         raise ValueError(
@@ -132,8 +137,9 @@ def _check_planes(planes: Tensor, step: Tensor) -> None:
     low, high = (int(x) for x in planes.aminmax())
     if max(-low, high) > LARGEST_SAMPLE:
         raise ValueError(f"expected samples within +-{LARGEST_SAMPLE}, got {low} to {high}")
-    if bool(((step < 0) | (step >= STEP_COUNT)).any()):
-        raise ValueError(f"expected step indices from 0 to {STEP_COUNT - 1}, got {step.tolist()}")
+    if bool(((step_index < 0) | (step_index >= STEP_COUNT)).any()):
+        last = STEP_COUNT - 1
+        raise ValueError(f"expected step indices from 0 to {last}, got {step_index.tolist()}")
 
 
 def uniform_sizes(planes: Tensor) -> Tensor:
@@ -142,80 +148,80 @@ def uniform_sizes(planes: Tensor) -> Tensor:
     return torch.full(shape, SIZES.index(16), dtype=torch.int32, device=planes.device)
 
 
-def hints_of(prediction: Tensor, step: Tensor) -> Tensor:
+def hints_of(prediction: Tensor, step_index: Tensor) -> Tensor:
     """What a prediction says about how much is left over: where it is busy, more is.
 
     Args:
         prediction: (N, H, W) int32 luma in 1/16 grey level, exactly as the decoder has it.
-        step: (N,) step index.
+        step_index: (N,).
 
     Returns:
         (N, I, J, HINTS) int8: a flag, and the size of each group of its frequencies in steps.
     """
     frequencies = forward(prediction, CELL)
-    sizes = torch.zeros(frequencies.shape[:3], dtype=torch.int32, device=step.device)
-    stepped = step_map(step, WEIGHTINGS["mse"], False, sizes, None)
+    sizes = torch.zeros(frequencies.shape[:3], dtype=torch.int32, device=step_index.device)
+    stepped = step_map(step_index, WEIGHTINGS["mse"], False, sizes)
     values = quantise(frequencies, stepped, _ROUND).abs()
     found = [log_size(values[..., a:b].sum(-1)) for a, b in LUMA.spans]
     return torch.stack((torch.full_like(found[0], ONE), *found), -1)
 
 
-def reconstruct(symbols: Symbols, matrix: Weighting) -> Tensor:
+def reconstruct(symbols: Symbols) -> Tensor:
     """(N, C, H, W) int32 planes in 1/16 grey level."""
-    spread = None if symbols.adaptive is None else spread_over_cells(symbols.adaptive)
-    sizes = symbols.sizes
-    luma_step = step_map(symbols.step, matrix, False, sizes, spread)
+    sizes, steps, means = symbols.sizes, symbols.steps, symbols.means
+    luma_step = steps.of(sizes)
     luma = dequantise(symbols.values[0][..., 0, :], luma_step)
-    luma[..., 0] = dequantise(symbols.means[0], luma_step[..., 0])
+    luma[..., 0] = dequantise(means[0], luma_step[..., 0])
     planes = [inverse(luma, sizes)]
-    if len(symbols.means) > 1:
-        chroma_step = step_map(symbols.step, matrix, True, sizes, spread)
+    if len(means) > 1:
+        chroma_step = steps.of(sizes, chroma=True)
         guesses = _follow_luma(
-            symbols.means[0], symbols.means[1:], symbols.values[0], luma_step[..., None, :],
-            chroma_step, sizes,
-        )  # fmt: skip
+            means, symbols.values[0], luma_step[..., None, :], chroma_step, sizes
+        )
         for number, guess in enumerate(guesses):
             x = dequantise(symbols.values[1][..., number, :], chroma_step) + guess
-            x[..., 0] = dequantise(symbols.means[1 + number], chroma_step[..., 0])
+            x[..., 0] = dequantise(means[1 + number], chroma_step[..., 0])
             planes.append(inverse(x, sizes))
     return torch.stack(planes, 1).int()
 
 
-def _weight(
-    coefficients: Tensor, index: int, step: Tensor, matrix: Weighting, adaptive: Tensor | None,
-    spread: Tensor | None, networks: Networks | None, hints: Tensor | None,
-) -> Tensor:  # fmt: skip
-    """J (N, I, J) of luma if every block has this size."""
+def _cost_of_size(
+    coefficients: Tensor,
+    index: int,
+    steps: Steps,
+    networks: Networks | None,
+    hints: Tensor | None,
+) -> Tensor:
+    """J (N, I, J) of luma if every block has the size with this index."""
     sizes = torch.full(coefficients.shape[:3], index, dtype=torch.int32, device=coefficients.device)
-    stepped = step_map(step, matrix, False, sizes, spread)
+    stepped = steps.of(sizes)
     if networks is None:
         ratio = (coefficients / stepped)[..., 1:]
         return (1 + ratio.square()).log2().sum(-1) * (COST_UNIT * COST_WEIGHT)
     mean = quantise(coefficients[..., 0], stepped[..., 0], _ROUND)
-    cells = cells_of(step, adaptive, sizes, matrix, hints)
-    chooser = RdoQuantiser(LUMA, coefficients[..., None, :], stepped[..., None, :], optimise=False)
-    classes, values = code_cells(LUMA, networks, chooser, cells, [mean])
-    return chooser.trim(classes, values)[2]
+    cells = cells_of(steps, sizes, hints)
+    quantiser = RdoQuantiser(LUMA, coefficients[..., None, :], stepped[..., None, :], False)
+    classes, values = code_cells(LUMA, networks, quantiser, cells, [mean])
+    return quantiser.trim(classes, values)[2]
 
 
-def _choose(
-    kind: Kind,
-    networks: Networks | None,
-    coefficients: Tensor,
-    step: Tensor,
-    cells: Cells,
-    means: list[Tensor],
-    before: DecodedLuma | None,
-) -> tuple[Tensor, Tensor]:
-    """Classes and values: quantised plainly, or as the networks' costs suggest."""
-    if networks is None:
-        values = quantise(coefficients, step)
-        values[..., 0] = 0
-        return classes_of(values, kind), values
-    chooser = RdoQuantiser(kind, coefficients, step, optimise=True)
-    classes, values = code_cells(kind, networks, chooser, cells, means, before)
-    classes, values, _ = chooser.trim(classes, values)
-    return classes, values
+class _Choice(NamedTuple):
+    """How values are chosen: quantised plainly, or as the networks' costs suggest."""
+
+    networks: Networks | None
+    cells: Cells
+    means: list[Tensor]
+    luma: DecodedLuma | None
+
+    def of(self, group: PlaneGroup, coefficients: Tensor, step: Tensor) -> tuple[Tensor, Tensor]:
+        """Classes and values of coefficients (N, I, J, planes, K)."""
+        if self.networks is None:
+            values = quantise(coefficients, step)
+            values[..., 0] = 0
+            return classes_of(values, group), values
+        quantiser = RdoQuantiser(group, coefficients, step, optimise=True)
+        found = code_cells(group, self.networks, quantiser, self.cells, self.means, self.luma)
+        return quantiser.trim(*found)[:2]
 
 
 def _select(every: dict[int, Tensor], sizes: Tensor) -> Tensor:
@@ -228,13 +234,16 @@ def _select(every: dict[int, Tensor], sizes: Tensor) -> Tensor:
 
 
 def _follow_luma(
-    luma_mean: Tensor, chroma_means: list[Tensor], luma_values: Tensor, luma_step: Tensor,
-    chroma_step: Tensor, sizes: Tensor,
-) -> list[Tensor]:  # fmt: skip
-    """What each chroma plane's frequencies are guessed to be, float64 integers (N, I, J, K)."""
+    means: list[Tensor], luma_values: Tensor, luma_step: Tensor, chroma_step: Tensor, sizes: Tensor
+) -> list[Tensor]:
+    """What each chroma plane's frequencies are guessed to be, float64 integers (N, I, J, K).
+
+    Args:
+        means: of luma and of the chroma planes.
+        luma_values, luma_step: (N, I, J, 1, K), or steps that broadcast to it.
+        chroma_step: (N, I, J, K), or what broadcasts to it.
+    """
     luma = dequantise(luma_values[..., 0, :], luma_step[..., 0, :])
-    base = dequantise(luma_mean, luma_step[..., 0, 0])
+    base = dequantise(means[0], luma_step[..., 0, 0])
     step = chroma_step[..., 0]
-    return [
-        predict(slopes(base, dequantise(mean, step), step, sizes), luma) for mean in chroma_means
-    ]
+    return [predict(slopes(base, dequantise(mean, step), step, sizes), luma) for mean in means[1:]]

@@ -8,16 +8,21 @@ Axes: N picture, C plane, H W pixels, I J cells, K frequency.
 """
 
 import math
+import zlib
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
+from codec.residual import analyse as analysis
 from codec.residual import pyramid
 from codec.residual.adaptive_quantisation import code_adaptive
-from codec.residual.analyse import Symbols, cells_of
+from codec.residual.analyse import Symbols, cells_of, steps_of
 from codec.residual.context import picture_features
-from codec.residual.passes import CHROMA, LUMA, DecodedLuma, Networks, code_cells
+from codec.residual.context_sets import Contexts
+from codec.residual.exact import exact_arithmetic
+from codec.residual.passes import CHROMA, LUMA, DecodedLuma, code_cells
 from codec.residual.pyramid import code_plane, shape_of
 from codec.residual.quantise import AQ_LARGEST, FRACTION, Weighting, steps
 from codec.residual.rans import BYTES_PER_LANE, RansReader, RansWriter
@@ -26,183 +31,298 @@ from codec.residual.transform import CELL, REGION
 from codec.residual.transform_sizes import code_sizes, split_flags
 
 Stream = tuple[int, bytes]  # lanes and words
+Shape = tuple[int, int, int]  # C, H, W
+
+
+class Terms(NamedTuple):
+    """What the reader of coded planes must have in common with their writer.
+
+    Attributes:
+        step_index: see `quantise.steps`.
+        weighting: number of the weighting.
+        networks: fingerprint of the context networks.
+        bits: of a sample, its sign included.
+        hints: CRC-32 of the hints of the prediction, 0 without any.
+    """
+
+    step_index: int
+    weighting: int
+    networks: int
+    bits: int
+    hints: int = 0
 
 
 class Coded(NamedTuple):
-    """The two streams of one picture."""
+    """The two streams of one picture and their terms."""
 
     means: Stream
     cells: Stream
+    terms: Terms
 
 
-def write(
-    symbols: Symbols, matrix: Weighting, networks: Networks, bits: int, hints: Tensor | None = None,
-    bytes_per_lane: int = BYTES_PER_LANE,
-) -> list[Coded]:  # fmt: skip
-    """Entropy-code symbols.
+class CodedLossless(NamedTuple):
+    """The stream of the planes of one picture, and bits of a sample."""
 
-    Args:
-        symbols: see `analyse.Symbols`.
-        matrix: the quantisation matrix they were made with.
-        networks: integer networks by name.
+    planes: Stream
+    bits: int
+
+
+class TermsDiffer(ValueError):
+    """Coded planes given to a reader that has other networks, weighting, bits or hints."""
+
+
+@dataclass(frozen=True)
+class ResidualCoder:
+    """Codes planes with loss.
+
+    Attributes:
+        networks: the context networks, see `context_sets`.
+        weighting: see `quantise.WEIGHTINGS`.
+        bits: of a sample of the planes, its sign included; 9 for pictures of 8 bits, 10 for what a
+            prediction leaves over of them.
+    """
+
+    networks: Contexts
+    weighting: Weighting
+    bits: int
+
+    @exact_arithmetic()
+    def analyse(
+        self,
+        planes: Tensor,
+        step_index: Tensor,
+        sizes: Tensor | None = None,
+        hints: Tensor | None = None,
+    ) -> Symbols:
+        """What is coded of planes; arguments as for `analyse.analyse`."""
+        return analysis.analyse(planes, step_index, self.weighting, self.networks, sizes, hints)
+
+    @exact_arithmetic()
+    def reconstruct(self, symbols: Symbols) -> Tensor:
+        """(N, C, H, W) int32 planes in 1/16 grey level."""
+        self._check(symbols)
+        return analysis.reconstruct(symbols)
+
+    @exact_arithmetic()
+    def write(self, symbols: Symbols, bytes_per_lane: int = BYTES_PER_LANE) -> list[Coded]:
+        """Entropy-code symbols.
+
+        Args:
+            symbols: see `analyse`.
+            bytes_per_lane: fewer are faster to decode and cost three bytes a lane.
+
+        Raises:
+            ValueError: samples of more bits, or symbols of another weighting.
+        """
+        finished = (writer.finish() for writer in self._fill(symbols, bytes_per_lane))
+        terms = self.terms(symbols.step_index.tolist(), symbols.hints)
+        return [Coded(*streams) for streams in zip(*finished, terms, strict=True)]
+
+    @exact_arithmetic()
+    def entropy(self, symbols: Symbols) -> Tensor:
+        """(N,) float64: bits that the symbols take in theory."""
+        means, cells = self._fill(symbols, BYTES_PER_LANE)
+        return means.bits() + cells.bits()
+
+    @exact_arithmetic()
+    def read_means(self, streams: list[Stream], shape: Shape, step_index: Tensor) -> list[Tensor]:
+        """The quantised means of the cells: C of (N, I, J) int32, from their streams alone.
+
+        Args:
+            streams: of N pictures.
+            shape: C, H and W, multiples of 32.
+            step_index: (N,).
+
+        Raises:
+            CorruptStream: not what `write` made.
+        """
+        planes, height, width = shape
+        reader = RansReader(streams, step_index.device, planes * height * width // (CELL * CELL))
+        largest = self._largest(step_index)
+        cells = (len(streams), height // CELL, width // CELL)
+        means: list[Tensor] = []
+        for _ in range(planes):
+            source = PlaneReader(reader, largest)
+            means.append(self._code_means(source, means[::-1], step_index, cells))
+        reader.close()
+        return means
+
+    @exact_arithmetic()
+    def read(
+        self,
+        coded: list[Coded],
+        shape: Shape,
+        device: torch.device | str = "cpu",
+        hints: Tensor | None = None,
+    ) -> Symbols:
+        """Inverse of `write`.
+
+        Args:
+            coded: of N pictures of one shape.
+            shape: C, H and W, multiples of 32.
+            device: where the symbols are wanted.
+            hints: those that the symbols were made with.
+
+        Raises:
+            TermsDiffer: it was written with other networks, weighting, bits or hints.
+            CorruptStream: not what `write` made.
+        """
+        indices = [one.terms.step_index for one in coded]
+        for one, own in zip(coded, self.terms(indices, hints), strict=True):
+            if one.terms != own:
+                raise TermsDiffer(f"expected planes coded with {own}, got {one.terms}")
+        step_index = torch.tensor(indices, device=device)
+        means = self.read_means([one.means for one in coded], shape, step_index)
+        reader = RansReader([one.cells for one in coded], step_index.device, math.prod(shape))
+        source = CellReader(reader, max(self._largest(step_index)))
+        adaptive = None
+        if self.weighting.slope:
+            adaptive = code_adaptive(self.networks, source, means[0], step_index)
+        single = self._features(step_index)
+        sizes = code_sizes(self.networks, source, source, means[0], single)
+        cells = cells_of(steps_of(step_index, self.weighting, adaptive), sizes, hints)
+        classes, values = code_cells(LUMA, self.networks, source, cells, means[:1])
+        all_classes, all_values = [classes], [values]
+        if shape[0] > 1:
+            luma = DecodedLuma(classes, values[..., 0, :], means[0])
+            classes, values = code_cells(CHROMA, self.networks, source, cells, means[1:], luma)
+            all_classes.append(classes)
+            all_values.append(values)
+        reader.close()
+        return Symbols(
+            step_index, self.weighting, hints, adaptive, sizes, means, all_classes, all_values
+        )
+
+    def terms(self, step_indices: list[int], hints: Tensor | None) -> list[Terms]:
+        """The terms of each of N pictures, coded by this coder."""
+        checksums = [0] * len(step_indices)
+        if hints is not None:
+            checksums = [zlib.crc32(one.cpu().contiguous().numpy().tobytes()) for one in hints]
+        return [
+            Terms(index, self.weighting.number, self.networks.fingerprint, self.bits, checksum)
+            for index, checksum in zip(step_indices, checksums, strict=True)
+        ]
+
+    def _fill(self, symbols: Symbols, bytes_per_lane: int) -> tuple[RansWriter, RansWriter]:
+        """Writers that hold all symbols of the means and of the cells."""
+        self._check(symbols)
+        index, sizes, means = symbols.step_index, symbols.sizes, symbols.means
+        pictures, device = len(index), sizes.device
+        largest = self._largest(index)
+        self._check_values(symbols, largest)
+        values = sizes[0].numel() * len(means)
+        means_writer = RansWriter(pictures, device, values, bytes_per_lane)
+        writer = RansWriter(pictures, device, values * CELL * CELL, bytes_per_lane)
+        for number, plane in enumerate(means):
+            source = PlaneWriter(means_writer, plane, largest)
+            self._code_means(source, means[:number][::-1], index, shape_of(plane))
+        if symbols.adaptive is not None:
+            spread = CellWriter(writer, symbols.adaptive + AQ_LARGEST)
+            code_adaptive(self.networks, spread, means[0], index)
+        regions, quarters = (CellWriter(writer, flags) for flags in split_flags(sizes))
+        code_sizes(self.networks, regions, quarters, means[0], self._features(index))
+        cells = cells_of(symbols.steps, sizes, symbols.hints)
+        source_of = [
+            CellWriter(writer, *x) for x in zip(symbols.classes, symbols.values, strict=True)
+        ]
+        code_cells(LUMA, self.networks, source_of[0], cells, means[:1])
+        if len(means) > 1:
+            luma = DecodedLuma(symbols.classes[0], symbols.values[0][..., 0, :], means[0])
+            code_cells(CHROMA, self.networks, source_of[1], cells, means[1:], luma)
+        return means_writer, writer
+
+    def _check(self, symbols: Symbols) -> None:
+        if symbols.weighting != self.weighting:
+            raise TermsDiffer(f"expected symbols of {self.weighting}, got {symbols.weighting}")
+
+    def _check_values(self, symbols: Symbols, largest: list[int]) -> None:
+        planes = (*symbols.means, *symbols.values)
+        found = torch.stack([plane.flatten(1).abs().amax(1) for plane in planes]).amax(0)
+        if bool((found > torch.tensor(largest, device=found.device)).any()):
+            raise ValueError(
+                f"expected samples of {self.bits} bits with their sign, got larger ones"
+            )
+
+    def _code_means(
+        self,
+        source: pyramid.Source,
+        known: list[Tensor],
+        step_index: Tensor,
+        shape: tuple[int, int, int],
+    ) -> Tensor:
+        """One plane of means; `known` are those before it, the latest first."""
+        single = self._features(step_index)
+        return code_plane(self.networks["means"], source, shape, known, single)
+
+    def _features(self, step_index: Tensor) -> Tensor:
+        return picture_features(step_index, torch.full_like(step_index, self.weighting.number))
+
+    def _largest(self, step_index: Tensor) -> list[int]:
+        """The largest coefficient of such samples, with room to spare, picture by picture."""
+        smallest = (max(steps()[index] // 2, 1) for index in step_index.tolist())
+        return [(REGION << self.bits + FRACTION) // least + 1 for least in smallest]
+
+
+@dataclass(frozen=True)
+class LosslessCoder:
+    """Codes planes without loss, from coarse to fine.
+
+    Attributes:
+        networks: the context networks, see `context_sets`.
         bits: of a sample of the planes, its sign included.
-        hints: of the prediction that the planes are the residual of, or None.
-        bytes_per_lane: fewer are faster to decode and cost three bytes a lane.
     """
-    writers = _fill(symbols, matrix, networks, bits, hints, bytes_per_lane)
-    finished = (writer.finish() for writer in writers)
-    return [Coded(*streams) for streams in zip(*finished, strict=True)]
 
+    networks: Contexts
+    bits: int
 
-def entropy(symbols: Symbols, matrix: Weighting, networks: Networks, bits: int) -> Tensor:
-    """(N,) float64: bits that the symbols take in theory."""
-    means, cells = _fill(symbols, matrix, networks, bits, None, BYTES_PER_LANE)
-    return means.bits() + cells.bits()
+    @exact_arithmetic()
+    def write(self, planes: Tensor) -> list[CodedLossless]:
+        """Code planes (N, C, H, W) int32.
 
+        Raises:
+            ValueError: a sample beyond +-2^bits.
+        """
+        if not len(planes):
+            return []
+        low, high = (int(x) for x in planes.aminmax())
+        if max(-low, high) > 1 << self.bits:
+            raise ValueError(f"expected samples within +-{1 << self.bits}, got {low} to {high}")
+        writer = RansWriter(len(planes), planes.device, planes[0].numel())
+        parts = list(planes.unbind(1))
+        for number, plane in enumerate(parts):
+            source = PlaneWriter(writer, plane, [1 << self.bits] * len(planes))
+            self._code(source, parts[:number][::-1], shape_of(plane), planes.device)
+        return [CodedLossless(stream, self.bits) for stream in writer.finish()]
 
-def _fill(
-    symbols: Symbols, matrix: Weighting, networks: Networks, bits: int, hints: Tensor | None,
-    bytes_per_lane: int,
-) -> tuple[RansWriter, RansWriter]:  # fmt: skip
-    """Writers that hold all symbols of the means and of the cells."""
-    pictures, device = len(symbols.step), symbols.sizes.device
-    largest = _largest(symbols.step, bits)
-    _check_values(symbols, largest, bits)
-    cells_count = symbols.sizes[0].numel() * len(symbols.means)
-    means_writer = RansWriter(pictures, device, cells_count, bytes_per_lane)
-    writer = RansWriter(pictures, device, cells_count * CELL * CELL, bytes_per_lane)
-    for plane_number, plane in enumerate(symbols.means):
-        source = PlaneWriter(means_writer, plane, largest)
-        _means(source, plane_number, symbols.means, symbols.step, matrix, networks)
-    step, mean = symbols.step, symbols.means[0]
-    number = torch.full_like(step, matrix.number)
-    if symbols.adaptive is not None:
-        spread = CellWriter(writer, symbols.adaptive + AQ_LARGEST)
-        code_adaptive(networks, spread, mean, step)
-    regions, quarters = (CellWriter(writer, flags) for flags in split_flags(symbols.sizes))
-    code_sizes(networks, regions, quarters, mean, step, number)
-    cells = cells_of(step, symbols.adaptive, symbols.sizes, matrix, hints)
-    luma = CellWriter(writer, symbols.classes[0], symbols.values[0])
-    code_cells(LUMA, networks, luma, cells, symbols.means[:1])
-    if len(symbols.means) > 1:
-        before = DecodedLuma(symbols.classes[0], symbols.values[0][..., 0, :], mean)
-        chroma = CellWriter(writer, symbols.classes[1], symbols.values[1])
-        code_cells(CHROMA, networks, chroma, cells, symbols.means[1:], before)
-    return means_writer, writer
+    @exact_arithmetic()
+    def read(
+        self, coded: list[CodedLossless], shape: Shape, device: torch.device | str = "cpu"
+    ) -> Tensor:
+        """Inverse of `write`: (N, C, H, W) int32 for a shape of C, H, W.
 
+        Raises:
+            TermsDiffer: it was written with other bits.
+            CorruptStream: not what `write` made.
+        """
+        for one in coded:
+            if one.bits != self.bits:
+                raise TermsDiffer(f"expected samples of {self.bits} bits, got {one.bits}")
+        reader = RansReader([one.planes for one in coded], torch.device(device), math.prod(shape))
+        parts: list[Tensor] = []
+        for _ in range(shape[0]):
+            source = PlaneReader(reader, [1 << self.bits] * len(coded))
+            size = (len(coded), *shape[1:])
+            parts.append(self._code(source, parts[::-1], size, reader.device))
+        reader.close()
+        return torch.stack(parts, 1)
 
-def _check_values(symbols: Symbols, largest: list[int], bits: int) -> None:
-    planes = (*symbols.means, *symbols.values)
-    found = torch.stack([plane.flatten(1).abs().amax(1) for plane in planes]).amax(0)
-    if bool((found > torch.tensor(largest, device=found.device)).any()):
-        raise ValueError(f"expected samples of {bits} bits with their sign, got larger ones")
-
-
-def read_means(
-    streams: list[Stream], shape: tuple[int, int, int], step: Tensor, matrix: Weighting,
-    networks: Networks, bits: int,
-) -> list[Tensor]:  # fmt: skip
-    """The quantised means of the cells: C of (N, I, J) int32, from their streams alone.
-
-    Args:
-        streams: of N pictures.
-        shape: C, H and W, multiples of 32.
-        step: (N,) step index.
-
-    Raises:
-        CorruptStream: not what `write` made.
-    """
-    planes, height, width = shape
-    reader = RansReader(streams, step.device, planes * height * width // (CELL * CELL))
-    largest = _largest(step, bits)
-    cells = (len(streams), height // CELL, width // CELL)
-    means: list[Tensor] = []
-    for number in range(planes):
-        source = PlaneReader(reader, largest)
-        means.append(_means(source, number, means, step, matrix, networks, cells))
-    reader.close()
-    return means
-
-
-def read(
-    streams: list[Coded], shape: tuple[int, int, int], step: Tensor, matrix: Weighting,
-    networks: Networks, bits: int, hints: Tensor | None = None,
-) -> Symbols:  # fmt: skip
-    """Inverse of `write`; arguments and errors as for `read_means`."""
-    means = read_means([s.means for s in streams], shape, step, matrix, networks, bits)
-    reader = RansReader([s.cells for s in streams], step.device, math.prod(shape))
-    source = CellReader(reader, max(_largest(step, bits)))
-    adaptive = None
-    if matrix.slope:
-        adaptive = code_adaptive(networks, source, means[0], step)
-    number = torch.full_like(step, matrix.number)
-    sizes = code_sizes(networks, source, source, means[0], step, number)
-    cells = cells_of(step, adaptive, sizes, matrix, hints)
-    classes, values = code_cells(LUMA, networks, source, cells, means[:1])
-    all_classes, all_values = [classes], [values]
-    if shape[0] > 1:
-        before = DecodedLuma(classes, values[..., 0, :], means[0])
-        chroma = code_cells(CHROMA, networks, source, cells, means[1:], before)
-        all_classes.append(chroma[0])
-        all_values.append(chroma[1])
-    reader.close()
-    return Symbols(step, adaptive, sizes, means, all_classes, all_values)
-
-
-def _means(
-    source: pyramid.Source,
-    number: int,
-    means: list[Tensor],
-    step: Tensor,
-    matrix: Weighting,
-    networks: Networks,
-    shape: tuple[int, int, int] | None = None,
-) -> Tensor:
-    """One plane of means; `means` holds at least those before it."""
-    known = means[:number][::-1]
-    single = picture_features(step, torch.full_like(step, matrix.number))
-    shape = shape_of(means[0]) if shape is None else shape
-    return code_plane(networks["means"], source, shape, known, single)
-
-
-def _largest(step: Tensor, bits: int) -> list[int]:
-    """The largest coefficient of such samples, with room to spare, picture by picture."""
-    smallest = (max(steps()[index] // 2, 1) for index in step.tolist())
-    return [(REGION << bits + FRACTION) // least + 1 for least in smallest]
-
-
-def write_lossless(planes: Tensor, networks: Networks, bits: int) -> list[Stream]:
-    """Code planes (N, C, H, W) int32 without loss.
-
-    Raises:
-        ValueError: a sample beyond +-2^bits.
-    """
-    if not len(planes):
-        return []
-    low, high = (int(x) for x in planes.aminmax())
-    if max(-low, high) > 1 << bits:
-        raise ValueError(f"expected samples within +-{1 << bits}, got {low} to {high}")
-    writer = RansWriter(len(planes), planes.device, planes[0].numel())
-    none = torch.zeros(len(planes), 2, dtype=torch.int8, device=planes.device)
-    parts = list(planes.unbind(1))
-    for number, plane in enumerate(parts):
-        source = PlaneWriter(writer, plane, [1 << bits] * len(planes))
-        known = parts[:number][::-1][:2]
-        code_plane(networks["lossless"], source, shape_of(plane), known, none)
-    return writer.finish()
-
-
-def read_lossless(
-    streams: list[Stream], shape: tuple[int, int, int], networks: Networks, bits: int,
-    device: torch.device,
-) -> Tensor:  # fmt: skip
-    """Inverse of `write_lossless`: (N, C, H, W) int32 for a shape of C, H, W."""
-    reader = RansReader(streams, device, math.prod(shape))
-    none = torch.zeros(len(streams), 2, dtype=torch.int8, device=device)
-    parts: list[Tensor] = []
-    for _ in range(shape[0]):
-        source = PlaneReader(reader, [1 << bits] * len(streams))
-        size = (len(streams), *shape[1:])
-        parts.append(code_plane(networks["lossless"], source, size, parts[::-1][:2], none))
-    reader.close()
-    return torch.stack(parts, 1)
+    def _code(
+        self,
+        source: pyramid.Source,
+        known: list[Tensor],
+        shape: tuple[int, int, int],
+        device: torch.device,
+    ) -> Tensor:
+        none = torch.zeros(shape[0], 2, dtype=torch.int8, device=device)
+        known = known[: pyramid.PLANES - 1]
+        return code_plane(self.networks["lossless"], source, shape, known, none)

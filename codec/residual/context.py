@@ -15,8 +15,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from codec.residual.quantise import STEPS_PER_OCTAVE
-
 LUMA_GROUPS = (1, 3, 6, 10, 15, 21, 36, 64)  # first frequency of each group, in zigzag order
 CHROMA_GROUPS = (1, 3, 6, 15, 64)
 ONE = 64  # a flag that is set
@@ -45,9 +43,9 @@ def step_feature(index: Tensor) -> Tensor:
     return (torch.div(index, 2, rounding_mode="floor")).clamp(-128, 127).to(torch.int8)
 
 
-def picture_features(step: Tensor, matrix: Tensor) -> Tensor:
-    """(N, 2) int8: what step index (N,) and quantisation matrix (N,) say of a whole picture."""
-    return torch.stack((step_feature(step), matrix.to(torch.int8) * ONE), 1)
+def picture_features(step_index: Tensor, matrix: Tensor) -> Tensor:
+    """(N, 2) int8: what the step index (N,) and the weighting's number (N,) say of a picture."""
+    return torch.stack((step_feature(step_index), matrix.to(torch.int8) * ONE), 1)
 
 
 def owners(chosen: Tensor) -> Tensor:
@@ -60,13 +58,13 @@ class Cells(NamedTuple):
 
     Attributes:
         sizes: (N, I, J) index into transform.SIZES.
-        step: (N, I, J) int32 step index, adaptive quantisation included.
-        matrix: (N,) number of the quantisation matrix.
+        step_index: (N, I, J) int32, adaptive quantisation included.
+        matrix: (N,) number of the weighting.
         hints: (N, I, J, HINTS) int8, or None.
     """
 
     sizes: Tensor
-    step: Tensor
+    step_index: Tensor
     matrix: Tensor
     hints: Tensor | None = None
 
@@ -100,7 +98,7 @@ def fixed_features(cells: Cells, classes: Tensor, means: list[Tensor]) -> Tensor
     j = torch.arange(columns, device=device)[:, None] % r
     place = torch.cat((i & 1, i >> 1, j & 1, j >> 1), -1).to(torch.int8) * ONE
     matrix = (cells.matrix.to(torch.int8) * ONE)[:, None, None].expand_as(sizes)
-    single = torch.stack((step_feature(cells.step), matrix, torch.full_like(matrix, ONE)), -1)
+    single = torch.stack((step_feature(cells.step_index), matrix, torch.full_like(matrix, ONE)), -1)
     hints = cells.hints
     if hints is None:
         hints = torch.zeros(pictures, rows, columns, HINTS, dtype=torch.int8, device=device)
@@ -172,8 +170,3 @@ def checkerboard(rows: int, columns: int, device: torch.device) -> Tensor:
     """(rows, columns) bool: the cells of the first phase."""
     i, j = torch.arange(rows, device=device)[:, None], torch.arange(columns, device=device)
     return (i + j) % 2 == 0
-
-
-def octave_steps(adaptive: Tensor, per_octave: int) -> Tensor:
-    """Adaptive-quantisation values in units of the step index."""
-    return adaptive.int() * (STEPS_PER_OCTAVE // per_octave)

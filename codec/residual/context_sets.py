@@ -25,6 +25,10 @@ class Contexts(dict[str, IntegerNetwork]):
 
     fingerprint: int = 0
 
+    @property
+    def device(self) -> torch.device:
+        return next(iter(self.values())).layers[0].weight.device
+
     def to(self, device: torch.device) -> "Contexts":
         moved = Contexts({name: network.to(device) for name, network in self.items()})
         moved.fingerprint = self.fingerprint

@@ -28,25 +28,25 @@ from codec.residual.context import (
 Networks = Mapping[str, Callable[[Tensor], Tensor]]
 
 
-class Kind(NamedTuple):
+class PlaneGroup(NamedTuple):
     """What planes are coded together, and how: luma alone, or two chroma planes after luma."""
 
     name: str
     planes: int
-    groups: tuple[int, ...]
+    starts: tuple[int, ...]  # first frequency of each group
 
     @property
     def classes(self) -> int:
-        return len(self.groups)
+        return len(self.starts)
 
     @property
     def spans(self) -> list[tuple[int, int]]:
         """First frequency of each group, and the first one after it."""
-        return list(pairwise(self.groups))
+        return list(pairwise(self.starts))
 
 
-LUMA = Kind("luma", 1, LUMA_GROUPS)
-CHROMA = Kind("chroma", 2, CHROMA_GROUPS)
+LUMA = PlaneGroup("luma", 1, LUMA_GROUPS)
+CHROMA = PlaneGroup("chroma", 2, CHROMA_GROUPS)
 
 
 class Source(Protocol):
@@ -55,7 +55,7 @@ class Source(Protocol):
     def classes(self, logits: Tensor, chosen: Tensor) -> Tensor:
         """(P,) int32 classes of the chosen cells, from (P, classes - 1) logits."""
 
-    def values(self, logits: Tensor, chosen: Tensor, group: tuple[int, int]) -> Tensor:
+    def values(self, logits: Tensor, chosen: Tensor, span: tuple[int, int]) -> Tensor:
         """(P, planes, k) int32 values of the chosen cells, from (P, planes, k, LOGITS) logits."""
 
 
@@ -68,47 +68,47 @@ class DecodedLuma(NamedTuple):
 
 
 def code_cells(
-    kind: Kind,
+    group: PlaneGroup,
     networks: Networks,
     source: Source,
     cells: Cells,
     means: list[Tensor],
-    before: DecodedLuma | None = None,
+    luma: DecodedLuma | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """Run through the frequencies of one kind of planes.
+    """Run through the frequencies of one group of planes.
 
     Args:
-        kind: LUMA or CHROMA.
+        group: LUMA or CHROMA.
         networks: by name: `luma_class`, `luma1` ... `luma7`, `chroma_class`, `chroma1` ...
         source: see `Source`.
         cells: see `Cells`.
         means: quantised means of the planes, (N, I, J) each.
-        before: for CHROMA, what is known of luma.
+        luma: for CHROMA, what is known of luma.
 
     Returns:
         classes (N, I, J) int32 and values (N, I, J, planes, K) int32, frequency 0 left zero.
     """
-    seen = [*means, before.means] if before else means
+    seen = [*means, luma.means] if luma else means
     none = cells.sizes[..., None][..., :0]
-    above = before.classes[..., None] if before else none
-    classes = _code_classes(networks[f"{kind.name}_class"], source, cells, above, seen)
+    above = luma.classes[..., None] if luma else none
+    classes = _code_classes(networks[f"{group.name}_class"], source, cells, above, seen)
     own = torch.cat((classes[..., None], above), -1)
     fixed = fixed_features(cells, own, seen)
-    if before:
-        fixed = torch.cat((fixed, luma_features(before.values)), -1)
-    last = kind.groups[-1]
-    board = FeatureGrid(fixed, kind.planes, last - kind.groups[0])
+    if luma:
+        fixed = torch.cat((fixed, luma_features(luma.values)), -1)
+    last = group.starts[-1]
+    grid = FeatureGrid(fixed, group.planes, last - group.starts[0])
     values = torch.zeros(
-        *classes.shape, kind.planes, last, dtype=torch.int32, device=classes.device
+        *classes.shape, group.planes, last, dtype=torch.int32, device=classes.device
     )
-    for number, (start, stop) in enumerate(kind.spans, start=1):
-        network = networks[f"{kind.name}{number}"]
+    for number, (start, stop) in enumerate(group.spans, start=1):
+        network = networks[f"{group.name}{number}"]
         for phase in (0, 1):
-            chosen = (classes >= number) & (board.black == (phase == 0))
-            rows = board.rows(chosen, stop - kind.groups[0], phase)
-            logits = network(rows).reshape(len(rows), kind.planes, stop - start, LOGITS)
+            chosen = (classes >= number) & (grid.black == (phase == 0))
+            rows = grid.rows(chosen, stop - group.starts[0], phase)
+            logits = network(rows).reshape(len(rows), group.planes, stop - start, LOGITS)
             found = source.values(logits, chosen, (start, stop))
-            board.write(found, chosen, start - kind.groups[0])
+            grid.write(found, chosen, start - group.starts[0])
             values[..., start:stop][chosen] = found
     return classes, values
 
@@ -120,13 +120,13 @@ def _code_classes(
     above: Tensor,
     means: list[Tensor],
 ) -> Tensor:
-    board = FeatureGrid(fixed_features(cells, above, means), 1, 1)
+    grid = FeatureGrid(fixed_features(cells, above, means), 1, 1)
     classes = torch.zeros(cells.sizes.shape, dtype=torch.int32, device=cells.sizes.device)
     for phase in (0, 1):
-        chosen = (board.black == (phase == 0)).expand_as(classes)
-        rows = board.rows(chosen, 1, phase)
+        chosen = (grid.black == (phase == 0)).expand_as(classes)
+        rows = grid.rows(chosen, 1, phase)
         found = source.classes(network(rows), chosen)
-        board.write(found[:, None, None] * 2 + 1, chosen, 0)
+        grid.write(found[:, None, None] * 2 + 1, chosen, 0)
         classes[chosen] = found
     return classes
 
@@ -134,11 +134,11 @@ def _code_classes(
 def network_shapes() -> dict[str, tuple[int, int]]:
     """Inputs and outputs of every network of cells, by name."""
     shapes = {}
-    for kind, above, gradients, extra in ((LUMA, 0, 10, 0), (CHROMA, 1, 30, 55)):
+    for group, above, gradients, extra in ((LUMA, 0, 10, 0), (CHROMA, 1, 30, 55)):
         basic = 3 + 3 + 4 + above + HINTS + gradients
-        shapes[f"{kind.name}_class"] = (9 * (basic + 1 + 2), kind.classes - 1)
-        for number, (start, stop) in enumerate(kind.spans, start=1):
-            known = 2 * kind.planes * (stop - kind.groups[0])
+        shapes[f"{group.name}_class"] = (9 * (basic + 1 + 2), group.classes - 1)
+        for number, (start, stop) in enumerate(group.spans, start=1):
+            known = 2 * group.planes * (stop - group.starts[0])
             columns = basic + 1 + extra + 1 + known
-            shapes[f"{kind.name}{number}"] = (9 * columns, LOGITS * kind.planes * (stop - start))
+            shapes[f"{group.name}{number}"] = (9 * columns, LOGITS * group.planes * (stop - start))
     return shapes

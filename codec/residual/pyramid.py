@@ -9,6 +9,7 @@ Axes: N picture, R C value of a plane, P target of one phase, T targets of one p
 """
 
 from collections.abc import Callable
+from itertools import product
 from typing import NamedTuple, Protocol
 
 import torch
@@ -31,6 +32,7 @@ _FAR = {
     0: ((-1, -3), (-1, 3), (1, -3), (1, 3), (-3, -1), (-3, 1), (3, -1), (3, 1)),
     1: ((-1, -2), (-1, 2), (1, -2), (1, 2), (-2, -1), (-2, 1), (2, -1), (2, 1)),
 }
+Offsets = tuple[tuple[int, int], ...]
 _ORIGINS = {0: ((1, 1),), 1: ((1, 0), (0, 1))}  # of the targets, in strides
 
 
@@ -74,12 +76,11 @@ def code_plane(
     plane = torch.zeros(shape, dtype=torch.int32, device=single.device)
     plane[:, ::COARSEST, ::COARSEST] = source.coarsest(shape)
     errors = torch.zeros_like(plane)
-    for level, stride in enumerate(STRIDES):
-        for phase in (0, 1):
-            where = _targets(shape, stride, phase)
-            if not where:
-                continue
-            rows, base, spread = _rows(plane, errors, known, single, stride, phase, level)
+    for level, phase in product(range(len(STRIDES)), (0, 1)):
+        at_hand = _Phase(shape, level, phase)
+        where = at_hand.targets()
+        if where:
+            rows, base, spread = _rows(at_hand, plane, errors, known, single)
             guess = Guess(base, spread, network(rows))
             values = source.refine(guess, where)
             wrong = values - base.reshape(values.shape)
@@ -105,34 +106,46 @@ def centre(guess: Guess) -> Tensor:
     return guess.base + ((guess.outputs[:, 0].int() * guess.spread + 32) >> 6)
 
 
-def _targets(
-    shape: tuple[int, int, int], stride: int, phase: int
-) -> tuple[tuple[slice, slice], ...]:
-    """The sublattices of a phase that have any value."""
-    return tuple(
-        (slice(i * stride, None, 2 * stride), slice(j * stride, None, 2 * stride))
-        for i, j in _ORIGINS[phase]
-        if i * stride < shape[1] and j * stride < shape[2]
-    )
+class _Phase(NamedTuple):
+    """One of the ten steps from coarse to fine.
 
+    Attributes:
+        shape: (N, R, C) of the plane.
+        level: 0 to 4.
+        phase: 0 the centres of squares, 1 the middles of edges.
+    """
 
-def _neighbours(
-    padded: Tensor, offsets: tuple, stride: int, shape: tuple[int, int, int], phase: int
-) -> Tensor:
-    """(P, offsets): values around the targets, from a plane padded by _FRAME strides."""
-    frame = _FRAME * stride
-    found = []
-    for i, j in _ORIGINS[phase]:
-        if i * stride >= shape[1] or j * stride >= shape[2]:
-            continue
-        parts = []
-        for di, dj in offsets:
-            top, left = frame + (i + di) * stride, frame + (j + dj) * stride
-            rows = slice(top, top + shape[1] - i * stride, 2 * stride)
-            columns = slice(left, left + shape[2] - j * stride, 2 * stride)
-            parts.append(padded[:, rows, columns].flatten(1))
-        found.append(torch.stack(parts, -1))
-    return torch.cat(found, 1).flatten(0, 1)
+    shape: tuple[int, int, int]
+    level: int
+    phase: int
+
+    @property
+    def stride(self) -> int:
+        return STRIDES[self.level]
+
+    def origins(self) -> list[tuple[int, int]]:
+        """Where the sublattices begin that have any value."""
+        places = [(i * self.stride, j * self.stride) for i, j in _ORIGINS[self.phase]]
+        return [(i, j) for i, j in places if i < self.shape[1] and j < self.shape[2]]
+
+    def targets(self) -> tuple[tuple[slice, slice], ...]:
+        """The sublattices themselves."""
+        step = 2 * self.stride
+        return tuple((slice(i, None, step), slice(j, None, step)) for i, j in self.origins())
+
+    def neighbours(self, padded: Tensor, offsets: Offsets) -> Tensor:
+        """(P, offsets): values around the targets, from a plane padded by _FRAME strides."""
+        stride = self.stride
+        found = []
+        for i, j in self.origins():
+            parts = []
+            for di, dj in offsets:
+                top, left = i + (_FRAME + di) * stride, j + (_FRAME + dj) * stride
+                rows = slice(top, top + self.shape[1] - i, 2 * stride)
+                columns = slice(left, left + self.shape[2] - j, 2 * stride)
+                parts.append(padded[:, rows, columns].flatten(1))
+            found.append(torch.stack(parts, -1))
+        return torch.cat(found, 1).flatten(0, 1)
 
 
 def _relative(difference: Tensor, spread: Tensor) -> Tensor:
@@ -142,25 +155,17 @@ def _relative(difference: Tensor, spread: Tensor) -> Tensor:
 
 
 def _rows(
-    plane: Tensor,
-    errors: Tensor,
-    known: list[Tensor],
-    single: Tensor,
-    stride: int,
-    phase: int,
-    level: int,
+    at_hand: _Phase, plane: Tensor, errors: Tensor, known: list[Tensor], single: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Rows (P, INPUTS) int8, parents' mean (P,) int32 and spread (P,) int32."""
-    shape = shape_of(plane)
-    frame = [_FRAME * stride] * 4
-    inside = F.pad(torch.ones_like(plane[:1]), frame)
-    near, every = _NEAR[phase], _NEAR[phase] + _FAR[phase]
-    pictures = shape[0]
+    frame = [_FRAME * at_hand.stride] * 4
+    near, every = _NEAR[at_hand.phase], _NEAR[at_hand.phase] + _FAR[at_hand.phase]
+    pictures = len(plane)
 
-    def take(x: Tensor, offsets: tuple) -> Tensor:
-        return _neighbours(F.pad(x, frame), offsets, stride, shape, phase)
+    def take(x: Tensor, offsets: Offsets) -> Tensor:
+        return at_hand.neighbours(F.pad(x, frame), offsets)
 
-    valid = _neighbours(inside, every, stride, (1, *shape[1:]), phase).repeat(pictures, 1)
+    valid = take(torch.ones_like(plane[:1]), every).repeat(pictures, 1)
     count = valid[:, :4].sum(1, dtype=torch.int32)
 
     def mean_of(x: Tensor) -> Tensor:
@@ -190,10 +195,10 @@ def _rows(
         else:
             columns.append(torch.zeros(len(own), 14, dtype=torch.int8, device=plane.device))
     targets = len(own) // pictures
-    flags = torch.zeros(len(own), INPUTS - sum(c.shape[1] for c in columns), dtype=torch.int8)
-    flags = flags.to(plane.device)
-    flags[:, 0] = phase * ONE
-    flags[:, 1 + level] = ONE
+    free = INPUTS - sum(c.shape[1] for c in columns)
+    flags = torch.zeros(len(own), free, dtype=torch.int8, device=plane.device)
+    flags[:, 0] = at_hand.phase * ONE
+    flags[:, 1 + at_hand.level] = ONE
     flags[:, 6 + len(known)] = ONE
     flags[:, 9 : 9 + single.shape[1]] = single.repeat_interleave(targets, 0)
     return torch.cat((*columns, flags), 1), base, spread

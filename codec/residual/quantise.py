@@ -22,7 +22,7 @@ AQ_LARGEST = 8
 
 
 class Weighting(NamedTuple):
-    """How the step of a frequency grows.
+    """How the step grows with frequency and from luma to chroma: a quantisation matrix, in short.
 
     Attributes:
         number: written to the stream.
@@ -48,10 +48,10 @@ def steps() -> list[int]:
 
 
 @lru_cache
-def _weights(matrix: Weighting, chroma: bool, device: torch.device) -> Tensor:
+def _weights(weighting: Weighting, chroma: bool, device: torch.device) -> Tensor:
     """(sizes, 4, 4, K) float64: weight of the step in 1/WEIGHT_ONE, by size and place."""
-    table = torch.empty(len(SIZES), 4, 4, CELL * CELL, dtype=torch.float64)
-    scale = WEIGHT_ONE * (matrix.chroma if chroma else 1.0)
+    table = torch.empty(len(SIZES), 4, 4, CELL * CELL, dtype=torch.float64, device="cpu")
+    scale = WEIGHT_ONE * (weighting.chroma if chroma else 1.0)
     for index, n in enumerate(SIZES):
         r = n // CELL
         for i in range(4):
@@ -59,7 +59,7 @@ def _weights(matrix: Weighting, chroma: bool, device: torch.device) -> Tensor:
                 for k, place in enumerate(zigzag()):
                     u, v = place // CELL + i % r / r, place % CELL + j % r / r
                     height = math.hypot(u, v) / math.hypot(CELL - 1, CELL - 1)
-                    grown = 1 + matrix.slope * height if k else matrix.mean
+                    grown = 1 + weighting.slope * height if k else weighting.mean
                     table[index, i, j, k] = round(scale * grown)
     return table.to(device)
 
@@ -73,13 +73,17 @@ def _aq_scale(device: torch.device) -> Tensor:
 
 
 def step_map(
-    index: Tensor, matrix: Weighting, chroma: bool, sizes: Tensor, adaptive: Tensor | None
+    step_index: Tensor,
+    weighting: Weighting,
+    chroma: bool,
+    sizes: Tensor,
+    adaptive: Tensor | None = None,
 ) -> Tensor:
     """The step of every coefficient, float64 integers in 1/64 pixel.
 
     Args:
-        index: (N,) step index.
-        matrix: see `Weighting`.
+        step_index: (N,).
+        weighting: see `Weighting`.
         chroma: whether it is a chroma plane.
         sizes: (N, I, J) size index of every cell.
         adaptive: (N, I, J) in -AQ_LARGEST .. AQ_LARGEST, or None for zeros.
@@ -88,11 +92,13 @@ def step_map(
         (N, I, J, K), or (N, 1, 1, 1) where all are equal.
     """
     device = sizes.device
-    base = torch.tensor(steps(), dtype=torch.float64, device=device)[index][:, None, None, None]
-    if not matrix.slope and adaptive is None:
-        return torch.floor(base * matrix.chroma + 0.5)
+    base = torch.tensor(steps(), dtype=torch.float64, device=device)[step_index][
+        :, None, None, None
+    ]
+    if not weighting.slope and adaptive is None:
+        return torch.floor(base * weighting.chroma + 0.5)
     rows, columns = (torch.arange(n, device=device) % 4 for n in sizes.shape[1:])
-    weight = _weights(matrix, chroma, device)[sizes.long(), rows[:, None], columns]
+    weight = _weights(weighting, chroma, device)[sizes.long(), rows[:, None], columns]
     if adaptive is None:
         return torch.floor(base * weight / WEIGHT_ONE + 0.5).clamp_(min=1)
     scale = _aq_scale(device)[adaptive.long() + AQ_LARGEST][..., None].repeat(1, 1, 1, CELL**2)
@@ -100,12 +106,35 @@ def step_map(
     return torch.floor(base * weight * scale / WEIGHT_ONE**2 + 0.5).clamp_(min=1)
 
 
-def plane_steps(
-    index: Tensor, matrix: Weighting, planes: int, sizes: Tensor, adaptive: Tensor | None
-) -> Tensor:
+class Steps(NamedTuple):
+    """The steps of a batch of pictures.
+
+    Attributes:
+        step_index: (N,).
+        weighting: see `Weighting`.
+        adaptive: (N, I, J) adaptive quantisation of each cell, or None for zeros.
+    """
+
+    step_index: Tensor
+    weighting: Weighting
+    adaptive: Tensor | None
+
+    def of(self, sizes: Tensor, chroma: bool = False) -> Tensor:
+        """The step of every coefficient, see `step_map`."""
+        return step_map(self.step_index, self.weighting, chroma, sizes, self.adaptive)
+
+    def cell_index(self, sizes: Tensor) -> Tensor:
+        """(N, I, J) int32 step index of every cell, adaptive quantisation included."""
+        index = self.step_index.int()[:, None, None].expand(sizes.shape)
+        if self.adaptive is None:
+            return index
+        return index + self.adaptive.int() * (STEPS_PER_OCTAVE // AQ_PER_OCTAVE)
+
+
+def plane_steps(steps: Steps, planes: int, sizes: Tensor) -> Tensor:
     """(N, planes, I, J) or (N, planes, 1, 1) float64: the step of a cell before any weight."""
-    flat = Weighting(matrix.number, 0.0, 1.0, matrix.chroma)
-    maps = [step_map(index, flat, plane > 0, sizes, adaptive) for plane in range(planes)]
+    flat = steps._replace(weighting=steps.weighting._replace(slope=0.0, mean=1.0))
+    maps = [flat.of(sizes, plane > 0) for plane in range(planes)]
     return torch.stack([m[..., -1] for m in maps], 1)
 
 

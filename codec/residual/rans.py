@@ -11,6 +11,7 @@ Axes: N picture, n symbol, T step, L lane over all pictures.
 
 import math
 from collections.abc import Callable
+from itertools import accumulate
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,6 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from codec.residual.alphabet import COST_UNIT, PRECISION, TOTAL, tables
+from codec.varint import VarintError, pack_varint, unpack_varint
 
 WORD = 16
 LOWEST = 1 << WORD
@@ -28,17 +30,34 @@ _VALUES_PER_LANE = 1 << 16
 _STEPS_AT_ONCE = 256  # of the reader, between checks
 
 
-Where = Callable[..., Any]
-
-
 class CorruptStream(ValueError):
     """The words do not end as an encoder's do."""
 
 
 class _Put(NamedTuple):
     start: Tensor  # (n,) int32
-    width: Tensor  # (n,) int32, the count of the symbol
+    freq: Tensor  # (n,) int32, in 2^-PRECISION
     pictures: list[int]  # symbols of each picture
+
+
+def pack_stream(lanes: int, words: bytes) -> bytes:
+    """An entropy-coded stream as bytes: the number of lanes, then states and words."""
+    return pack_varint(lanes) + words
+
+
+def unpack_stream(data: bytes) -> tuple[int, bytes]:
+    """Inverse of `pack_stream`.
+
+    Raises:
+        CorruptStream: not what it made.
+    """
+    try:
+        lanes, at = unpack_varint(data, 0)
+    except VarintError as error:
+        raise CorruptStream(str(error)) from error
+    if not 1 <= lanes <= MOST_LANES or len(data) - at < 4 * lanes:
+        raise CorruptStream(f"expected 1 to {MOST_LANES} lanes and their states, got {lanes}")
+    return lanes, data[at:]
 
 
 def least_lanes(values: int) -> int:
@@ -85,7 +104,7 @@ class RansWriter:
         total = torch.zeros(self.pictures, dtype=torch.float64, device=self.device)
         for put in self.puts:
             owner = _owners(put.pictures, self.device)
-            cost = -(put.width.double() / TOTAL).log2()
+            cost = -(put.freq.double() / TOTAL).log2()
             total.index_add_(0, owner, cost)
         return total
 
@@ -94,7 +113,9 @@ class RansWriter:
         total = torch.zeros(self.pictures, dtype=torch.int64, device=self.device)
         table = tables(self.device)[2].long()
         for put in self.puts:
-            total.index_add_(0, _owners(put.pictures, self.device), table[put.width.long()])
+            sums = F.pad(table[put.freq.long()].cumsum(0), (1, 0))
+            ends = torch.tensor([0, *accumulate(put.pictures)], device=self.device)
+            total += sums[ends].diff()
         return total.tolist()
 
     def finish(self) -> list[tuple[int, bytes]]:
@@ -115,14 +136,14 @@ class RansWriter:
 
     def _code(self, numbers: list[int], lanes: list[int]) -> list[tuple[int, bytes]]:
         """Lanes and words of some of the pictures."""
-        dealt, starts, widths, offset = [], [], [], 0
+        dealt, starts, freqs, offset = [], [], [], 0
         for put in self.puts:
             counts = [put.pictures[n] for n in numbers]
-            ends = torch.tensor(put.pictures).cumsum(0).tolist()
+            ends = list(accumulate(put.pictures))
             for n in numbers:
                 part = slice(ends[n] - put.pictures[n], ends[n])
                 starts.append(put.start[part])
-                widths.append(put.width[part])
+                freqs.append(put.freq[part])
             table = _deal(counts, lanes, self.device)
             dealt.append(torch.where(table >= 0, table + offset, -1))
             offset += sum(counts)
@@ -131,13 +152,13 @@ class RansWriter:
         idle = torch.full((0, sum(lanes)), -1, device=self.device)
         table = torch.cat([idle, *dealt])
         start = torch.cat([*starts, certain[0]])[table]
-        width = torch.cat([*widths, certain[1]])[table]
+        freq = torch.cat([*freqs, certain[1]])[table]
         state = torch.full((sum(lanes),), LOWEST, dtype=torch.int64, device=self.device)
         words = torch.zeros(table.shape, dtype=torch.int32, device=self.device)
         written = torch.zeros(table.shape, dtype=torch.bool, device=self.device)
-        del dealt, starts, widths, table
-        where, arrays = _quick(state, start, width, words, written)
-        _push(where, *arrays)
+        del dealt, starts, freqs, table
+        where, arrays = _numpy_on_cpu(state, start, freq, words, written)
+        _push(where, arrays[0], _Table(*arrays[1:]))
         return self._collect(lanes, state, words, written)
 
     def _collect(
@@ -171,7 +192,7 @@ class RansReader:
         self.device = device
         self.lanes = [lanes for lanes, _ in streams]
         # Pictures with fewer lanes have idle ones, which stay as they are.
-        state = torch.full((len(streams), max(self.lanes)), LOWEST, dtype=torch.int64)
+        state = torch.full((len(streams), max(self.lanes)), LOWEST, dtype=torch.int64, device="cpu")
         bodies = []
         for number, (lanes, data) in enumerate(streams):
             if lanes < least_lanes(values):
@@ -185,10 +206,10 @@ class RansReader:
             bodies.append(words[2 * lanes :])
         if bool((state < LOWEST).any()):
             raise CorruptStream("expected states from 2^16")
-        lengths = torch.tensor([len(body) for body in bodies])[:, None]
+        lengths = torch.tensor([len(body) for body in bodies], device="cpu")[:, None]
         self.state = state.to(device)
         # Zeros behind, so that reading too far is noticed before it reads outside.
-        behind = torch.zeros(_STEPS_AT_ONCE * state.shape[1], dtype=torch.int64)
+        behind = torch.zeros(_STEPS_AT_ONCE * state.shape[1], dtype=torch.int64, device="cpu")
         self.words = torch.cat([*bodies, behind]).to(device)
         self.end = lengths.cumsum(0).to(device)  # (N, 1), like `before`
         self.before = self.end - lengths.to(device) - 1  # the word read last
@@ -199,15 +220,16 @@ class RansReader:
             return torch.zeros(0, dtype=torch.int64, device=self.device)
         table = self._deal(pictures)  # (T, N, L)
         used = table >= 0
-        bounds = boundaries.long()[table.clamp(min=0)].movedim(-1, 1).contiguous()  # (T, k+1, N, L)
+        cdf = boundaries.long()[table.clamp(min=0)].movedim(-1, 1).contiguous()  # (T, k+1, N, L)
         found = torch.empty(table.shape, dtype=torch.int64, device=self.device)
         lane = torch.arange(self.state.numel(), device=self.device).view_as(self.state)
         everywhere = used.flatten(1).all(1).tolist()
         for first in range(0, len(found), _STEPS_AT_ONCE):
             part = slice(first, first + _STEPS_AT_ONCE)
-            tensors = (self.state, self.before, found[part], bounds[part], used[part])
-            where, arrays = _quick(*tensors, self.words, lane)
-            _pop(where, everywhere[part], *arrays)
+            where, arrays = _numpy_on_cpu(
+                self.state, self.before, self.words, lane, found[part], cdf[part], used[part]
+            )
+            _pop(where, everywhere[part], _Lanes(*arrays[:4]), _Steps(*arrays[4:]))
             if bool((self.before >= self.end).any()):
                 raise CorruptStream("expected more entropy-coded data")
         symbols = torch.empty(len(boundaries), dtype=torch.int64, device=self.device)
@@ -234,10 +256,20 @@ class RansReader:
 # memory, whose calls cost a third of torch's.
 
 
-def _push(where: Where, state: Any, start: Any, width: Any, words: Any, written: Any) -> None:
-    """Code symbols, the last step first: state (L,), the others (T, L); all are written to."""
+class _Table(NamedTuple):
+    """Symbols of all lanes, (T, L) each: `words` and `written` are written to."""
+
+    start: Any
+    freq: Any
+    words: Any
+    written: Any
+
+
+def _push(where: Callable[..., Any], state: Any, table: _Table) -> None:
+    """Code symbols, the last step first; the state (L,) is written to."""
+    start, freq, words, written = table
     for t in range(len(start) - 1, -1, -1):
-        count = width[t]
+        count = freq[t]
         full = state >> (2 * WORD - PRECISION) >= count
         written[t] = full
         words[t] = state & LOWEST - 1
@@ -245,38 +277,45 @@ def _push(where: Where, state: Any, start: Any, width: Any, words: Any, written:
         state[:] = short + short // count * (TOTAL - count) + start[t]
 
 
-def _pop(
-    where: Where, everywhere: list[bool], state: Any, before: Any, found: Any, bounds: Any,
-    used: Any, words: Any, lane: Any,
-) -> None:  # fmt: skip
-    """Decode symbols: state (N, L), before (N, 1) and found (T, N, L) are written to.
+class _Lanes(NamedTuple):
+    """What a reader carries from step to step: `state` and `before` are written to."""
 
-    Args:
-        everywhere: for each step, whether all lanes have a symbol.
-        bounds: (T, k + 1, N, L) cumulative counts.
-        used: (T, N, L) which lanes have a symbol.
-        words: of all pictures one after the other.
-        lane: (N, L) their numbers.
-    """
-    lanes = math.prod(lane.shape)
+    state: Any  # (N, L)
+    before: Any  # (N, 1) position of the word read last
+    words: Any  # of all pictures one after the other
+    number: Any  # (N, L) of each lane
+
+
+class _Steps(NamedTuple):
+    """Steps of all lanes: `found` is written to."""
+
+    found: Any  # (T, N, L) symbols
+    cdf: Any  # (T, k + 1, N, L) cumulative counts
+    used: Any  # (T, N, L) which lanes have a symbol
+
+
+def _pop(where: Callable[..., Any], everywhere: list[bool], lanes: _Lanes, steps: _Steps) -> None:
+    """Decode symbols; `everywhere` says for each step whether all lanes have one."""
+    state, before, words, number = lanes
+    count = math.prod(number.shape)
     for t, all_used in enumerate(everywhere):
-        row = bounds[t]
+        row = steps.cdf[t]
         slot = state & TOTAL - 1
         symbol = (row[1:-1] <= slot).sum(0)
-        found[t] = symbol
+        steps.found[t] = symbol
         flat = row.reshape(-1)
-        at = symbol * lanes + lane
+        at = symbol * count + number
         start = flat[at]
-        moved = (flat[at + lanes] - start) * (state >> PRECISION) + slot - start
+        moved = (flat[at + count] - start) * (state >> PRECISION) + slot - start
         if not all_used:
-            moved = where(used[t], moved, state)
+            moved = where(steps.used[t], moved, state)
         short = moved < LOWEST
         index = short.cumsum(1) + before
         before[:] = index[:, -1:]
         state[:] = where(short, moved << WORD | words[index], moved)
 
 
-def _quick(*tensors: Tensor) -> tuple[Where, list[Any]]:
+def _numpy_on_cpu(*tensors: Tensor) -> tuple[Callable[..., Any], list[Any]]:
     """`where`, and the tensors or, on a CPU, NumPy arrays over their memory."""
     if tensors[0].device.type == "cpu":
         return np.where, [tensor.numpy() for tensor in tensors]

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from codec.residual.alphabet import COST_UNIT, class_costs, event_costs, events, tail_costs
-from codec.residual.passes import Kind
+from codec.residual.passes import PlaneGroup
 from codec.residual.quantise import quantise
 
 LAMBDA = 0.13  # squared steps for a bit; 0.085 to 0.18 differ by 0.4 % in rate
@@ -38,34 +38,34 @@ def weigh(error: Tensor, cost: Tensor) -> Tensor:
 
 
 class RdoQuantiser:
-    """Quantises the coefficients of one kind of planes while their contexts unfold.
+    """Quantises the coefficients of one group of planes while their contexts unfold.
 
     Args:
-        kind: LUMA or CHROMA.
+        group: LUMA or CHROMA.
         coefficients: (N, I, J, planes, K) float64 integers.
         step: broadcasts to that.
         optimise: whether to look for cheaper values, or only to count.
     """
 
-    def __init__(self, kind: Kind, coefficients: Tensor, step: Tensor, optimise: bool):
-        self.kind, self.optimise = kind, optimise
+    def __init__(self, group: PlaneGroup, coefficients: Tensor, step: Tensor, optimise: bool):
+        self.group, self.optimise = group, optimise
         self.start = quantise(coefficients, step)
         self.coefficients, self.step = coefficients.float(), step.float().expand_as(coefficients)
         zero = distortion(self.coefficients, torch.zeros_like(self.start), self.step)
         #: (N, I, J, groups) J of each group if it is coded, and if it is zeroed.
         self.dropped = torch.stack(
-            [weigh(zero[..., a:b], zero.new_zeros(())).sum((-2, -1)) for a, b in kind.spans], -1
+            [weigh(zero[..., a:b], zero.new_zeros(())).sum((-2, -1)) for a, b in group.spans], -1
         )
         self.kept = self.dropped.clone()
-        shape = (*coefficients.shape[:3], kind.classes)
+        shape = (*coefficients.shape[:3], group.classes)
         self.class_cost = torch.zeros(shape, dtype=torch.int32, device=coefficients.device)
 
     def classes(self, logits: Tensor, chosen: Tensor) -> Tensor:
         self.class_cost[chosen] = class_costs(logits)
-        return classes_of(self.start[chosen], self.kind)
+        return classes_of(self.start[chosen], self.group)
 
-    def values(self, logits: Tensor, chosen: Tensor, group: tuple[int, int]) -> Tensor:
-        window = (chosen, slice(None), slice(*group))
+    def values(self, logits: Tensor, chosen: Tensor, span: tuple[int, int]) -> Tensor:
+        window = (chosen, slice(None), slice(*span))
         values, step = self.start[window], self.step[window]
         wanted = self.coefficients[window]
         flat = logits.reshape(-1, logits.shape[-1])
@@ -76,7 +76,7 @@ class RdoQuantiser:
                 weight = self._weigh(flat, costs, wanted, step, other)
                 best = torch.where(weight < least, other, best)
                 least = torch.minimum(weight, least)
-        number = self.kind.groups.index(group[0])
+        number = self.group.starts.index(span[0])
         self.kept[..., number][chosen] = least.sum((-2, -1)).to(self.kept.dtype)
         return best
 
@@ -101,20 +101,20 @@ class RdoQuantiser:
         dropped = torch.cat((self.dropped.flip(-1).cumsum(-1).flip(-1), none), -1)
         weight = kept + dropped + self.class_cost * COST_WEIGHT
         if self.optimise:
-            number = torch.arange(self.kind.classes, device=classes.device)
+            number = torch.arange(self.group.classes, device=classes.device)
             weight = weight.long().masked_fill(number > classes[..., None], 1 << 50)
             # Which of equal minima argmin finds is left open: the number decides.
             classes = (weight * 16 + number).argmin(-1).to(classes.dtype)
-            ends = torch.tensor(self.kind.groups, device=classes.device)[classes.long()]
+            ends = torch.tensor(self.group.starts, device=classes.device)[classes.long()]
             frequency = torch.arange(values.shape[-1], device=classes.device)
             values = values * (frequency < ends[..., None, None])
-            classes = classes_of(values, self.kind)
+            classes = classes_of(values, self.group)
         least = weight.gather(-1, classes[..., None].long())[..., 0]
         return classes, values, least
 
 
-def classes_of(values: Tensor, kind: Kind) -> Tensor:
+def classes_of(values: Tensor, group: PlaneGroup) -> Tensor:
     """(...) int32 number of leading groups, up to the last that is not all zero."""
-    busy = torch.stack([(values[..., a:b] != 0).flatten(-2).any(-1) for a, b in kind.spans], -1)
-    number = torch.arange(1, len(kind.groups), device=values.device, dtype=torch.int32)
+    busy = torch.stack([(values[..., a:b] != 0).flatten(-2).any(-1) for a, b in group.spans], -1)
+    number = torch.arange(1, len(group.starts), device=values.device, dtype=torch.int32)
     return (busy * number).amax(-1).int()

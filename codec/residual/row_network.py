@@ -90,20 +90,25 @@ def exact_product(rows: Tensor, weight: Tensor) -> Tensor:
     if len(rows) > 16 and _has_exact_int8(rows.device):
         if rows.device.type == "cpu":
             return torch._int_mm(rows, weight)
-        # Others want more than 16 rows and multiples of 8.
-        inner, outer = -weight.shape[0] % 8, -weight.shape[1] % 8
-        rows, wide = F.pad(rows, (0, inner)), F.pad(weight, (0, outer, 0, inner))
-        return torch._int_mm(rows, wide)[:, : weight.shape[1]]
-    return (rows.float() @ weight.float()).int()
+        # Others want more than 16 rows and multiples of 16; a transposed second factor is the one
+        # layout that every cuBLASLt has.
+        inner, outer = -weight.shape[0] % 16, -weight.shape[1] % 16
+        rows = F.pad(rows, (0, inner)) if inner else rows
+        wide = F.pad(weight.T, (0, inner, 0, outer)).contiguous()  # (O, K)
+        return torch._int_mm(rows, wide.T)[:, : weight.shape[1]]
+    with torch.autocast(rows.device.type, enabled=False):  # half precision is not exact
+        return (rows.float() @ weight.float()).int()
 
 
 @lru_cache
 def _has_exact_int8(device: torch.device) -> bool:
     """Whether this device has an int8 product that does not saturate; old CPUs have none."""
-    values = torch.arange(64 * 32) * 37 % 255 - 127
+    values = torch.arange(64 * 32, device="cpu") * 37 % 255 - 127
     rows = values.reshape(32, 64).to(torch.int8)
-    rows[0], rows[1], rows[2] = 127, -127, torch.tensor([127, -127]).repeat(32)
+    rows[0], rows[1], rows[2] = 127, -127, torch.tensor([127, -127], device="cpu").repeat(32)
     weight = rows.T.contiguous().to(device)
+    if device.type != "cpu":
+        weight = weight.T.contiguous().T  # as `exact_product` asks for it
     try:
         product = torch._int_mm(rows.to(device), weight)
     except (RuntimeError, AttributeError):

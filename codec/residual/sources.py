@@ -125,9 +125,9 @@ class CellWriter:
         self.writer.put(class_boundaries(logits), found.long(), counts)
         return found
 
-    def values(self, logits: Tensor, chosen: Tensor, group: tuple[int, int]) -> Tensor:
+    def values(self, logits: Tensor, chosen: Tensor, span: tuple[int, int]) -> Tensor:
         assert self.known_values is not None
-        found = self.known_values[..., slice(*group)][chosen]
+        found = self.known_values[..., slice(*span)][chosen]
         owner = _owner(chosen, found[0].numel() if len(found) else 1)
         put_values(self.writer, logits.reshape(-1, LOGITS), found.flatten(), owner)
         return found
@@ -143,7 +143,7 @@ class CellReader:
         counts = _counts(_owner(chosen), len(self.reader.lanes))
         return self.reader.get(class_boundaries(logits), counts).int()
 
-    def values(self, logits: Tensor, chosen: Tensor, group: tuple[int, int]) -> Tensor:
+    def values(self, logits: Tensor, chosen: Tensor, span: tuple[int, int]) -> Tensor:
         shape = logits.shape[:-1]
         owner = _owner(chosen, shape[1] * shape[2])
         found = get_values(self.reader, logits.reshape(-1, LOGITS), owner, self.largest)

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from codec.residual.alphabet import COST_UNIT
-from codec.residual.context import ONE, checkerboard, log_size, owners, picture_features
+from codec.residual.context import ONE, checkerboard, log_size, owners
 from codec.residual.passes import Networks, Source
 from codec.residual.rdoq import COST_WEIGHT
 from codec.residual.transform import CELL, REGION
@@ -44,8 +44,7 @@ def code_sizes(
     regions: Source,
     quarters: Source,
     means: Tensor,
-    step: Tensor,
-    matrix: Tensor,
+    single: Tensor,
 ) -> Tensor:
     """Run through the size map: first which regions are split, then which of their quarters.
 
@@ -53,17 +52,16 @@ def code_sizes(
         networks: by name, `region_split` and `quarter_split`.
         regions, quarters: answer with classes: 0 whole, 1 split.
         means: (N, I, J) quantised luma means.
-        step: (N,) step index.
-        matrix: (N,) number of the quantisation matrix.
+        single: (N, 2) int8, see `context.picture_features`.
 
     Returns:
         (N, I, J) int32 index into transform.SIZES.
     """
     shape = [n * CELL // REGION for n in means.shape[1:]]
     every = torch.ones(len(means), *shape, dtype=torch.bool, device=means.device)
-    split = _code_flags(networks["region_split"], regions, means, step, matrix, every)
+    split = _code_flags(networks["region_split"], regions, means, single, every)
     may = _enlarge(split, 2) == 1
-    small = _code_flags(networks["quarter_split"], quarters, means, step, matrix, may)
+    small = _code_flags(networks["quarter_split"], quarters, means, single, may)
     index = torch.where(may, 1 - small, 2)
     return _enlarge(index, 2).int()
 
@@ -81,14 +79,12 @@ def _code_flags(
     network: Callable[[Tensor], Tensor],
     source: Source,
     means: Tensor,
-    step: Tensor,
-    matrix: Tensor,
+    single: Tensor,
     may: Tensor,
 ) -> Tensor:
     """(N, S, T) int32 flags where `may` is set, in two phases."""
     factor = means.shape[1] // may.shape[1]
     busy = activity(means, factor)
-    single = picture_features(step, matrix)
     flags = torch.zeros(may.shape, dtype=torch.int32, device=may.device)
     known = ~may  # what may not be split is known to be whole
     black = checkerboard(*may.shape[1:], may.device)

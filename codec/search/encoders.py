@@ -151,7 +151,7 @@ class OwnEncoder:
         return data
 
     def with_metadata(self, data: bytes, quality: int, picture: Tensor, of: Picture) -> bytes:
-        return picture_codec.with_metadata(data, of.exif, of.profile)
+        return picture_codec.with_metadata(data, picture_codec.Metadata(of.exif, of.profile))
 
     def decode(self, data: bytes) -> Tensor:
         return picture_codec.decode([data], device=self.device)[0]

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from codec.picture import check_picture
 from codec.search.encoders import Encoder, OwnEncoder
 from codec.search.methods import (
     Probe,
@@ -17,7 +18,6 @@ from codec.search.methods import (
 )
 from codec.search.prior import prior_of
 from codec.search.scores import Score
-from codec.settings import check_picture
 
 _FIRST_APART = 2  # qualities
 

@@ -9,14 +9,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from codec.pictures.fit import RIDGE_ESTIMATES, fit_least_squares
 from codec.pictures.mapping import ColourMapping
 from codec.pictures.resize import squash
 from defilter.areas.segmenter import AreaMap
 from defilter.extract import FIT_SIZE, Extraction, look_from_templates
-from defilter.global_look import GlobalLook
+from defilter.networks import LookNetwork
 from defilter.sampling import DEFAULT_COUNT, UnusableTemplate, sample_areas, usable_pixels
 
 SHIPPED_FIG3 = Path(__file__).with_name("fig3.safetensors")
@@ -28,7 +28,7 @@ ONE_LOOK, OWN_LOOKS = 0.110, 0.130
 
 
 def area_looks(
-    network: nn.Module,
+    network: LookNetwork,
     extraction: Extraction,
     templates: Sequence[Tensor],
     maps: Sequence[AreaMap],
@@ -36,11 +36,12 @@ def area_looks(
 ) -> dict[str, ColourMapping]:
     """Looks by category; several templates are pooled.
 
-    A `GlobalLook` network is asked about the pixels of each category alone. Most templates have
-    one look all over, of which a part shows less than the whole: looks of areas would lose a dB.
-    How far the network's features differ among the areas hints at templates that were graded in
-    parts; areas begin to count where nine of ten photos with one look differ less. Any other
-    network only de-filters, and each category's mapping is fitted to its pairs (paragraph 101).
+    A network that says looks itself is asked about the pixels of each category alone. Most
+    templates have one look all over, of which a part shows less than the whole: looks of areas
+    would lose a dB. How far the network's features differ among the areas hints at templates that
+    were graded in parts; areas begin to count where nine of ten photos with one look differ less.
+    Any other network only de-filters, and each category's mapping is fitted to its pairs
+    (paragraph 101).
 
     Args:
         network: that the look of the whole was taken with.
@@ -51,16 +52,18 @@ def area_looks(
 
     Returns:
         Categories that are too small, flat or clipped everywhere are left out; none where the
-        template has one look all over.
+        template has one look all over, or is monochrome.
     """
-    if isinstance(network, GlobalLook):
-        sure = None if graded_in_parts is None else float(graded_in_parts)
-        return _looks_of_sorted_pixels(network, extraction.look.mapping, templates, maps, sure)
-    return _looks_of_pairs(extraction, templates, maps)
+    if extraction.look.tone is not None:
+        return {}
+    if network.samples_pairs:
+        return _looks_of_pairs(extraction, templates, maps)
+    sure = None if graded_in_parts is None else float(graded_in_parts)
+    return _looks_of_sorted_pixels(network, extraction.look.mapping, templates, maps, sure)
 
 
 def _looks_of_sorted_pixels(
-    network: GlobalLook,
+    network: LookNetwork,
     whole: ColourMapping,
     templates: Sequence[Tensor],
     maps: Sequence[AreaMap],
@@ -77,21 +80,16 @@ def _looks_of_sorted_pixels(
                 own = sorted_pixels(template, inside)
                 gathered[name].append(own)
                 shares[name] += share
-    looks, features = {}, {}
-    for name, palettes in gathered.items():
-        looks[name] = look_from_templates(network, palettes).look.mapping
-        features[name] = _features(network, palettes)
+    taken = {name: look_from_templates(network, own) for name, own in gathered.items()}
+    features = {name: one.features for name, one in taken.items() if one.features is not None}
     trust = _trust(features, shares) if trust is None else trust
     return {} if trust == 0 else {
-        name: ColourMapping(torch.lerp(whole.coefficients, own.coefficients, trust), whole.space)
-        for name, own in looks.items()
+        name: _between(whole, one.look.mapping, trust) for name, one in taken.items()
     }  # fmt: skip
 
 
-@torch.no_grad()
-def _features(network: GlobalLook, palettes: Sequence[Tensor]) -> Tensor:
-    device = next(network.parameters()).device
-    return network.encode(torch.stack(list(palettes)).to(device)).mean(0).cpu()
+def _between(whole: ColourMapping, own: ColourMapping, trust: float) -> ColourMapping:
+    return ColourMapping(torch.lerp(whole.coefficients, own.coefficients, trust), whole.space)
 
 
 def _trust(features: dict[str, Tensor], shares: dict[str, float]) -> float:

@@ -9,7 +9,6 @@ from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
-import torchvision.models
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
@@ -127,9 +126,7 @@ def load_segmenter(weights: Path | str | None = None, side: int = 400) -> Segmen
         WeightsError: not such a file.
     """
     path = SHIPPED if weights is None else Path(weights)
-    network = load_network(path)
-    if not isinstance(network, SegmentNet):
-        raise WeightsError(f"{path}: expected a segmentation network")
+    network = load_network(path, SegmentNet)
     return Segmenter(network, network.categories, side=side)
 
 
@@ -160,6 +157,8 @@ def torchvision_segmenter(
     Raises:
         ValueError: no such model or category; weights that do not fit.
     """
+    import torchvision.models  # pulls in half of what a command loads, and few ask for it
+
     known = torchvision.models.list_models(torchvision.models.segmentation)
     if model not in known:
         raise ValueError(f"{model}: expected one of {', '.join(known)}")

@@ -10,7 +10,7 @@ from defilter.areas.network import SegmentNet
 from defilter.learn.area_pairs import GradedAreas
 from defilter.learn.area_pictures import IGNORED, NOT_THE_MASK, AreaBatch
 from defilter.learn.look_tasks import log_mse
-from defilter.unet import remove_look
+from defilter.unet import AreaDefilterUNet, DefilterUNet
 
 _SMOOTHING = 0.05  # of the labels, chosen by hand: borders are drawn a pixel or two off
 
@@ -88,12 +88,12 @@ class AreaDefilterTask(nn.Module):
         network: Fig. 3, which is told the categories, or Fig. 2, which is not.
     """
 
-    def __init__(self, network: nn.Module):
+    def __init__(self, network: AreaDefilterUNet | DefilterUNet):
         super().__init__()
         self.network = network
 
     def _removed(self, batch: GradedAreas) -> Tensor:
-        return remove_look(self.network, batch.filtered, batch.labels).float()
+        return self.network.defilter(batch.filtered, batch.labels).float()
 
     def forward(self, batch: GradedAreas) -> tuple[Tensor, dict[str, Tensor]]:
         loss = log_mse(self._removed(batch), batch.clean).mean()

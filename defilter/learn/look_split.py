@@ -7,6 +7,7 @@ written by `evaluate.py fit=look_split` before the first training, and is never 
 import hashlib
 import json
 import re
+from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 
@@ -87,14 +88,14 @@ def assign_families(families: set[str]) -> dict[str, str]:
     return splits
 
 
-def run(look_folders: list[str], out: str) -> Report:
+def run(folders: Mapping[str, Sequence[str]], out: str) -> Report:
     """Assign every HALD look of the folders to a split.
 
     Args:
-        look_folders: folders of HALD PNG files.
+        folders: `looks` are folders of HALD PNG files.
         out: JSON to write; `shipped` is defilter's own, which is never to change.
     """
-    paths = [path for folder in look_folders for path in sorted(Path(folder).glob("*.png"))]
+    paths = [path for folder in folders["looks"] for path in sorted(Path(folder).glob("*.png"))]
     splits = assign_families({family(path.stem) for path in paths})
     table: dict[str, list[str]] = {s + kind: [] for kind in ("", "_monochrome") for s in SPLITS}
     for path in paths:

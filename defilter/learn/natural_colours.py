@@ -1,5 +1,7 @@
 """Which colours photographs have, counted in training photos."""
 
+from collections.abc import Mapping
+
 import torch
 from safetensors.torch import save
 from torch import Tensor
@@ -13,14 +15,14 @@ from defilter.natural_colours import CELLS, COLOURS, FILE, cell_index
 RARE = 1e-5
 
 
-def run(photos: str, out: str) -> Report:
+def run(folders: Mapping[str, str], out: str) -> Report:
     """Write the colours of a folder of photos.
 
     Args:
-        photos: folder; those of the training split are used.
+        folders: `photos` is searched with its subfolders; those of the training split are used.
         out: file to write; `shipped` is defilter's own.
     """
-    pixels = load_photos(photos, "train", size=64, crops=1).movedim(1, -1).reshape(-1, 3)
+    pixels = load_photos(folders["photos"], "train", size=64, crops=1).movedim(1, -1).reshape(-1, 3)
     path = output_path(out, FILE)
     write_atomically(path, save(measure(pixels)))
     return Report(f"{len(pixels):,} pixels, {path}", [])

@@ -3,6 +3,7 @@
 Axes: N picture, F feature.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -13,25 +14,25 @@ from codec.report import Report
 from defilter.learn.scene_pictures import Scenes, load_scenes, split
 from defilter.scene.network import SceneClassifier, normal_scores, pooled
 from defilter.scene.similarity import SHIPPED, SHIPPED_SPACE, fit_space, save_space
-from defilter.weights import WeightsError, load_network
+from defilter.weights import load_network
 
 _AT_ONCE = 128  # pictures; bounds the memory
 
 
-def run(weights: str, scenes: str | None, layer: str, shrinkage: float, out: str) -> Report:
+def run(
+    weights: str, folders: Mapping[str, str | None], layer: str, shrinkage: float, out: str
+) -> Report:
     """Fit the space of a trained classifier; write both into one folder.
 
     Args:
         weights: from `train.py experiment=scene`.
-        scenes: the folder that it was trained on; a part of it was held out.
+        folders: `scenes` is the folder that it was trained on; a part of it was held out.
         layer: whose features are compared.
         shrinkage: of the covariance.
         out: folder; `shipped` is where defilter's own are.
     """
-    network = load_network(weights)
-    if not isinstance(network, SceneClassifier):
-        raise WeightsError(f"{weights}: expected a scene classifier")
-    every = load_scenes(scenes, network.classes)
+    network = load_network(weights, SceneClassifier)
+    every = load_scenes(folders["scenes"], network.classes)
     train, held_out = split(every, "train"), split(every, "val")
     train_features, held_out_features = (
         features_of(network, part, layer)[1] for part in (train, held_out)

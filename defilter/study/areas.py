@@ -5,11 +5,11 @@ Axes: N pair, K category, H W pixels.
 
 import random
 from collections import defaultdict
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from tqdm import tqdm
 
 from codec.pictures.fit import RIDGE_ESTIMATES, fit_least_squares
@@ -25,9 +25,10 @@ from defilter.learn.area_pairs import grade_areas
 from defilter.learn.area_pictures import NOT_THE_MASK, Labelled, load_people, load_street, resize
 from defilter.learn.look_bank import load_looks
 from defilter.look import Look
+from defilter.networks import default_network
 from defilter.render import Analysis, render
-from defilter.unet import remove_look
-from defilter.weights import default_network, load_network
+from defilter.unet import AreaDefilterUNet, DefilterUNet
+from defilter.weights import load_network
 
 _ORACLE_SAMPLES = 2000
 
@@ -41,37 +42,33 @@ class AreaPair(NamedTuple):
 
 
 def run(
-    street: str,
-    people: str,
-    look_folders: list[str],
+    folders: Mapping[str, Any],
     split: str,
     pairs: int,
     weights: str | None,
-    fig3: str | None,
-    fig2: str | None,
+    trained: Mapping[str, str | None],
     out: str,
 ) -> Report:
     """Segmentation; looks by category against one look, on pairs graded by category and on pairs
     with one look all over; Fig. 3 against Fig. 2.
 
     Args:
-        street, people: folders, see `defilter.learn.area_pictures`.
-        look_folders: HALD looks, of which those of the split are used.
+        folders: `street` and `people`, see `defilter.learn.area_pictures`, and `looks`, folders of
+            HALD looks, of which those of the split are used.
         split: `test`, or `val` to try things.
         pairs: of street pictures, for the looks.
         weights: segmentation network; None is the one that ships.
-        fig3: trained on pairs graded by category and told the areas; None is the one that ships.
-        fig2: the same, but not told; None leaves the comparison out.
+        trained: weights of networks trained on pairs graded by category: `fig3` is told the areas,
+            None is the one that ships; `fig2` is not, None leaves the comparison out.
         out: folder for the results.
     """
     segment = load_segmenter(weights)
-    streets = load_street(street, split)
-    persons = load_people(people, split, segment.categories.index("person"))
-    bank = load_looks(look_folders, split, monochrome=False)
+    streets = load_street(folders["street"], split)
+    persons = load_people(folders["people"], split, segment.categories.index("person"))
+    bank = load_looks(folders["looks"], split, monochrome=False)
     if bank is None:
-        raise ValueError("expected look_folders=[FILM,CREATIVE]")
-    told = load_network(SHIPPED_FIG3 if fig3 is None else fig3)
-    untold = None if fig2 is None else load_network(fig2)
+        raise ValueError("expected folders.looks=[FILM,CREATIVE]")
+    with_labels = load_network(trained["fig3"] or SHIPPED_FIG3, AreaDefilterUNet)
     sections = {"Segmentation, IoU in %": _segmentation(segment, streets, persons)}
     kinds = len(segment.categories)
     for title, looks in (
@@ -79,11 +76,12 @@ def run(
         ("One look all over, dB on the photo", 1),
     ):
         drawn = _draw(streets, bank.tables, kinds, looks, pairs)
-        sections[title] = _summary(_render_rows(segment, told, drawn), "whole look")
-    if untold is not None:
+        sections[title] = _summary(_render_rows(segment, with_labels, drawn), "whole look")
+    if trained["fig2"] is not None:
+        without = load_network(trained["fig2"], DefilterUNet)
         drawn = _draw(streets, bank.tables, kinds, kinds, 4 * pairs)
         sections["De-filtering, each category with a look of its own, dB"] = _summary(
-            _remove_rows(segment, told, untold, drawn), "Fig. 2"
+            _remove_rows(segment, with_labels, without, drawn), "Fig. 2"
         )
     return save_tables("areas", sections, out, split=split)
 
@@ -143,7 +141,7 @@ def _graded(one: Labelled, tables: Tensor) -> Tensor:
 
 
 def _render_rows(
-    segment: Segmenter, told: nn.Module, pairs: Sequence[AreaPair]
+    segment: Segmenter, with_labels: AreaDefilterUNet, pairs: Sequence[AreaPair]
 ) -> dict[str, list[float]]:
     """PSNR of each pair over the pixels that have a category."""
     rows: dict[str, list[float]] = defaultdict(list)
@@ -166,9 +164,10 @@ def _render_rows(
             "by category, true areas": (area_looks(network, whole, small, [true]), truly),
             "by category, oracle": (_oracle(template, filtered, segment.categories), truly),
         }
-        labels = [found.labels(FIT_SIZE, FIT_SIZE)]
-        seed = look_from_templates(told, small, labels=labels)
-        owns["Fig. 3, pairs of each category"] = area_looks(told, seed, small, [found]), there
+        told = [found.enlarged(FIT_SIZE, FIT_SIZE, slice(0, FIT_SIZE))]
+        literal = look_from_templates(with_labels, small, told)
+        own = area_looks(with_labels, literal, small, [found])
+        owns["Fig. 3, pairs of each category"] = own, there
         results = {"photo": photo.pixels, "whole look": whole.look.render(photo.pixels)}
         for name, (own, areas) in owns.items():
             analysis = Analysis(1.0, None, [], areas)
@@ -198,7 +197,10 @@ def _oracle(template: Labelled, filtered: Tensor, categories: tuple[str, ...]) -
 
 
 def _remove_rows(
-    segment: Segmenter, told: nn.Module, untold: nn.Module, pairs: Sequence[AreaPair]
+    segment: Segmenter,
+    with_labels: AreaDefilterUNet,
+    without: DefilterUNet,
+    pairs: Sequence[AreaPair],
 ) -> dict[str, list[float]]:
     """PSNR of de-filtered pictures at the size that the networks were trained at."""
     rows: dict[str, list[float]] = defaultdict(list)
@@ -211,9 +213,9 @@ def _remove_rows(
             results = {
                 "template": x,
                 "default network": default_network()(x),
-                "Fig. 2": untold(x),
-                "Fig. 3": remove_look(told, x, found),
-                "Fig. 3, true areas": remove_look(told, x, known),
+                "Fig. 2": without(x),
+                "Fig. 3": with_labels(x, found),
+                "Fig. 3, true areas": with_labels(x, known),
             }
         for name, result in results.items():
             rows[name].append(float(psnr(result.clamp(0, 1), clean)))

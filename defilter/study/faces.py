@@ -3,9 +3,10 @@
 Axes: H W pixels.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import skimage.data
 import torch
@@ -29,20 +30,21 @@ _LOOKS = 20
 _FACES = 100  # of lfw_subset: the first hundred; the others are none
 
 
-def run(kodak: str, look_folders: list[str], out: str) -> Report:
+def run(folders: Mapping[str, Any], out: str) -> Report:
     """Measure both.
 
     Args:
-        kodak: folder with the Kodak pictures.
-        look_folders: HALD looks, of which 20 of the test split are used.
+        folders: `kodak` has the Kodak pictures, `looks` are folders of HALD looks, of which 20 of
+            the test split are used.
         out: folder for the results.
     """
-    portraits = {name: read_picture(Path(kodak) / f"{name}.png").pixels for name in PORTRAITS}
+    kodak = Path(folders["kodak"])
+    portraits = {name: read_picture(kodak / f"{name}.png").pixels for name in PORTRAITS}
     portraits["astronaut"] = as_pixels(skimage.data.astronaut())
     sections = {
         "Detection": _detection(portraits),
         f"Skin under {_LOOKS} looks, mean over {len(portraits)} portraits": _protection(
-            portraits, spread_looks(look_folders, "test", _LOOKS)
+            portraits, spread_looks(folders["looks"], "test", _LOOKS)
         ),
     }
     return save_tables("faces", sections, out)

@@ -9,11 +9,10 @@ Axes: C channel, H W pixels.
 """
 
 import io
-import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from matplotlib.figure import Figure
@@ -27,16 +26,18 @@ from codec.pictures.lut_files import load_lut
 from codec.pictures.picture_files import read_picture, to_dtype
 from codec.pictures.resize import squash
 from codec.pictures.storage import write_atomically
-from codec.report import provenance
+from codec.report import Report, provenance, save_tables
 from defilter.areas.segmenter import load_saliency
 from defilter.extract import fit_pair, look_from_templates, sample_pair
 from defilter.global_look import GlobalLook
 from defilter.learn.effects import add_vignettes, round_to_eight_bits
 from defilter.learn.instagram import CLOSED_SET, instafilter_look, pilgram_look, require
 from defilter.learn.look_bank import load_looks
+from defilter.networks import LookNetwork, load_global_look
 from defilter.study.classic import monge_kantorovich, reinhard
 from defilter.study.look_pairs import PAIRS_A_LOOK, PHOTOS, LookPair, load_pairs
-from defilter.study.look_scores import ScoreTable, score_table
+from defilter.study.look_scores import ScoreTable, score_rows
+from defilter.unet import DefilterUNet
 from defilter.weights import fingerprint, load_network
 
 PRESET, TRAINED = 256, 32  # sides of the squashed pictures
@@ -46,34 +47,24 @@ STRENGTHS = torch.arange(0, 2.55, 0.1).tolist()
 Look = Callable[[Tensor], Tensor]
 
 
-class BenchmarkResult(NamedTuple):
-    """Printed by evaluate.py."""
-
-    tables: dict[str, Any]
-    failures: list[str]
-    summary: str
-
-
 def run(
-    kodak: str,
-    look_folders: list[str],
-    fig2: str,
-    closed_set: str,
+    folders: Mapping[str, Any],
+    trained: Mapping[str, str],
     out: str,
     weights: str | None,
-    pairs: int | None,
+    every: int,
     tracks: list[str],
-) -> BenchmarkResult:
+) -> Report:
     """Measure all tracks; prints and saves tables (JSON, Markdown) and a plot.
 
     Args:
-        kodak: folder with the 24 Kodak pictures.
-        look_folders: folders with the film and creative looks of look_split.json.
-        fig2: weights of `train.py experiment=defilter_fig2`.
-        closed_set: weights of `train.py experiment=closed_set`.
+        folders: `kodak` has the 24 Kodak pictures, `looks` are the folders with the film and
+            creative looks of look_split.json.
+        trained: weights of `train.py experiment=defilter_fig2` and `experiment=closed_set`, as
+            `fig2` and `closed_set`.
         out: folder for the results.
         weights: the default network; None is the one that ships.
-        pairs: only the first of every so many pairs, to try things; None is all.
+        every: only every n-th pair, to try things; 1 is all.
         tracks: some of TRACKS.
 
     Raises:
@@ -83,24 +74,24 @@ def run(
         raise ValueError(f"expected tracks out of {', '.join(TRACKS)}, got {list(tracks)}")
     record = provenance()  # of the code that starts, whatever is committed meanwhile
     require("instafilter", "pilgram2")
-    photos = Photos(Path(kodak))
-    find = FindLook([Path(folder) for folder in look_folders])
-    listed = load_pairs()[:: pairs or 1]
+    photos = Photos(Path(folders["kodak"]))
+    find = FindLook([Path(folder) for folder in folders["looks"]])
+    listed = load_pairs()[::every]
     for pair in listed:
         find.get(pair.group, pair.look)
-    networks = {"default": load_network(weights), "fig2": load_network(fig2)}
+    default = load_global_look(weights)
+    literal = load_network(trained["fig2"], DefilterUNet)
+    networks: dict[str, nn.Module] = {"default": default, "fig2": literal}
+    closed = load_global_look(trained["closed_set"]) if "A" in tracks else default
     if "A" in tracks:
-        networks["closed_set"] = load_network(closed_set)
-    default, literal = networks["default"], networks["fig2"]
-    if not isinstance(default, GlobalLook):
-        raise ValueError(f"{weights}: expected a network with global heads (task=global_look)")
-    bank = load_looks(look_folders, "train", monochrome=True)
+        networks["closed_set"] = closed
+    bank = load_looks(folders["looks"], "train", monochrome=True)
     if bank is None:
-        raise ValueError("expected look_folders=[FILM,CREATIVE]")
+        raise ValueError("expected folders.looks=[FILM,CREATIVE]")
     with torch.inference_mode():
         measure = {
             "B": lambda: _unseen(photos, find, listed, default, literal, bank.tables.mean(0)),
-            "A": lambda: _closed(photos, networks["closed_set"], pairs),
+            "A": lambda: _closed(photos, closed, every),
             "C": lambda: {"C pair mode": _pair_mode(photos, find, listed)},
             "clean": lambda: _clean(photos, {"default": default, "Fig. 2 literal": literal}),
             "unet": lambda: _vignettes(photos, find, listed[::4], default),
@@ -108,7 +99,7 @@ def run(
         }
         measured = {title: rows for track in tracks for title, rows in measure[track]().items()}
     weights_used = {name: fingerprint(network) for name, network in networks.items()}
-    return _save(Path(out), measured, record | {"weights": weights_used})
+    return _save(out, measured, record | {"weights": weights_used})
 
 
 class Photos:
@@ -149,8 +140,8 @@ def _unseen(
     kodak: Photos,
     find: FindLook,
     pairs: list[LookPair],
-    default: nn.Module,
-    literal: nn.Module,
+    default: GlobalLook,
+    literal: DefilterUNet,
     blind: Tensor,
 ) -> dict[str, ScoreTable]:
     """Track B."""
@@ -176,11 +167,12 @@ def _unseen(
         rendered.add(
             "Monge-Kantorovich", pair, monge_kantorovich(photo.float() / 255, floats[0]), truth
         )
-        for row, network, count in (
+        contenders: tuple[tuple[str, LookNetwork, int], ...] = (
             ("Fig. 2 literal", literal, 1),
             ("default", default, 1),
             ("default, five templates", default, 5),
-        ):
+        )
+        for row, network, count in contenders:
             mapping = look_from_templates(network, floats[:count]).look.mapping
             result = render_mapping(photo, mapping)
             rendered.add(row, pair, result, truth)
@@ -213,12 +205,12 @@ def _matching_colours(clean: Tensor, filtered: Tensor) -> tuple[Tensor, Tensor]:
     return sample_pair(clean.float() / 255, filtered.float() / 255)
 
 
-def _closed(kodak: Photos, network: nn.Module, pairs: int | None) -> dict[str, ScoreTable]:
+def _closed(kodak: Photos, network: GlobalLook, every: int) -> dict[str, ScoreTable]:
     """Track A: known looks, unseen photos, everything at 256 x 256."""
     removed, rendered = ScoreTable(), ScoreTable()
     for name in tqdm(CLOSED_SET, desc="closed set", disable=None):
         look = instafilter_look(name)
-        for number in range(0, len(PHOTOS), pairs or 1):
+        for number in range(0, len(PHOTOS), every):
             template, photo = PHOTOS[number], PHOTOS[(number + 7) % len(PHOTOS)]
             pair = LookPair("instafilter", name, [template], photo)
             small = [squash(kodak.get(n)[None].float() / 255, PRESET) for n in (template, photo)]
@@ -295,7 +287,11 @@ def _vignettes(
 
 
 def _salient(
-    kodak: Photos, find: FindLook, pairs: list[LookPair], default: nn.Module, literal: nn.Module
+    kodak: Photos,
+    find: FindLook,
+    pairs: list[LookPair],
+    default: GlobalLook,
+    literal: DefilterUNet,
 ) -> dict[str, ScoreTable]:
     """What the sampling weight T changes: samples of the whole template or mostly of the target."""
     rows = ScoreTable()
@@ -306,7 +302,8 @@ def _salient(
         truth = look(photo)
         target = see(template / 255).inside("salient", *template.shape[1:])
         rows.add("do nothing", pair, photo, truth)
-        for name, network in (("Fig. 2", literal), ("default", default)):
+        networks: dict[str, LookNetwork] = {"Fig. 2": literal, "default": default}
+        for name, network in networks.items():
             for suffix, masks in (("", None), (", salient targets", [target])):
                 taken = look_from_templates(network, [template / 255], masks=masks)
                 result = render_mapping(photo, taken.look.mapping)
@@ -314,22 +311,22 @@ def _salient(
     return {"samples of salient targets": rows}
 
 
-def _save(out: Path, tracks: dict[str, ScoreTable], record: dict[str, Any]) -> BenchmarkResult:
-    tables = {title: rows.summary() for title, rows in tracks.items()}
+def _save(out: str, tracks: dict[str, ScoreTable], record: dict[str, Any]) -> Report:
+    summaries = {title: rows.summary() for title, rows in tracks.items()}
     for title in sorted({"B de-filter", "B render", "C pair mode"} & tracks.keys()):
         for group in PAIRS_A_LOOK:
             part = tracks[title].of_group(group).summary()
             if part:
-                tables[f"{title}, {group}"] = part
-    text = "\n\n".join(f"## {title}\n\n{score_table(table)}" for title, table in tables.items())
-    text += "\n\nGain: over the first row, pair by pair. ±: standard error over looks."
+                summaries[f"{title}, {group}"] = part
+    if "B render" in summaries:
+        write_atomically(Path(out) / "look_benchmark.png", _plot(summaries))
+    sections = {title: score_rows(rows) for title, rows in summaries.items()}
     per_pair = {title: rows.per_pair() for title, rows in tracks.items()}
-    content = json.dumps(record | {"tables": tables, "pairs": per_pair}, indent=1)
-    write_atomically(out / "look_benchmark.json", content.encode())
-    write_atomically(out / "look_benchmark.md", f"# Look benchmark\n\n{text}\n".encode())
-    if "B render" in tables:
-        write_atomically(out / "look_benchmark.png", _plot(tables))
-    return BenchmarkResult(tables, [], f"{text}\n\nsaved in {out}")
+    report = save_tables(
+        "look_benchmark", sections, out, **record, tables=summaries, pairs=per_pair
+    )
+    note = "Gain: over the first row, pair by pair. ±: standard error over looks."
+    return Report(f"{report.summary}\n\n{note}", report.failures)
 
 
 def _plot(tables: dict[str, dict[str, dict[str, float]]]) -> bytes:

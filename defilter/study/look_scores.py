@@ -7,7 +7,6 @@ import torch
 from torch import Tensor
 
 from codec.pictures.metrics import delta_e2000, psnr, ssim
-from codec.report import markdown_table
 from defilter.study.look_pairs import LookPair
 
 
@@ -83,19 +82,17 @@ def compare(result: Tensor, truth: Tensor) -> Figures:
     return Figures(min(float(psnr(x, y)), 60.0), float(ssim(x, y)), float(delta_e2000(x, y)))
 
 
-def score_table(table: dict[str, dict[str, float]]) -> str:
-    """A summary as a Markdown table."""
-    header = ["row", "pairs", "PSNR dB", "gain dB", "p10 dB", "SSIM", "dE2000"]
-    cells = [
-        [
-            row,
-            f"{v['pairs']}",
-            f"{v['psnr']:.2f} ± {v['psnr_se']:.2f}",
-            f"{v['gain']:+.2f} ± {v['gain_se']:.2f}",
-            f"{v['psnr_p10']:.2f}",
-            f"{v['ssim']:.3f}",
-            f"{v['delta_e']:.2f}",
-        ]
+def score_rows(table: dict[str, dict[str, float]]) -> list[dict[str, str]]:
+    """A summary as cells by column."""
+    return [
+        {
+            "row": row,
+            "pairs": f"{v['pairs']}",
+            "PSNR dB": f"{v['psnr']:.2f} ± {v['psnr_se']:.2f}",
+            "gain dB": f"{v['gain']:+.2f} ± {v['gain_se']:.2f}",
+            "p10 dB": f"{v['psnr_p10']:.2f}",
+            "SSIM": f"{v['ssim']:.3f}",
+            "dE2000": f"{v['delta_e']:.2f}",
+        }
         for row, v in table.items()
     ]
-    return markdown_table(header, cells)

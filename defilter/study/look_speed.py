@@ -4,12 +4,10 @@ All contenders of a table run in turn in one process, so that ratios hold on a n
 row gives median and spread. H W pixels; MP is a million pixels.
 """
 
-import json
 import statistics
 import time
 from collections.abc import Callable
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import cv2
 import numpy as np
@@ -21,22 +19,13 @@ from codec.pictures.apply import render_lut, render_mapping
 from codec.pictures.devices import gpu_name, synchronise
 from codec.pictures.mapping import ColourMapping, identity_coefficients
 from codec.pictures.picture_files import to_dtype
-from codec.pictures.storage import write_atomically
-from codec.report import markdown_table, provenance
+from codec.report import Report, save_tables
 from defilter.extract import look_from_templates
 from defilter.learn.instagram import MissingPackage
+from defilter.networks import LookNetwork, load_look_network
 from defilter.unet import DefilterUNet
-from defilter.weights import load_network
 
 LUT_SIZE = 33
-
-
-class SpeedResult(NamedTuple):
-    """Printed by evaluate.py."""
-
-    tables: dict[str, Any]
-    failures: list[str]
-    summary: str
 
 
 def run(
@@ -45,7 +34,7 @@ def run(
     threads: int,
     runs: int,
     megapixels: float,
-) -> SpeedResult:
+) -> Report:
     """Time the network and the renderers; prints and saves tables (JSON, Markdown).
 
     Args:
@@ -62,7 +51,7 @@ def run(
     before = torch.get_num_threads(), cv2.getNumThreads()
     try:
         torch.set_num_threads(threads)
-        tables = {f"network, {threads} threads": _network(load_network(weights), runs)}
+        tables = {f"network, {threads} threads": _network(load_look_network(weights), runs)}
         torch.set_num_threads(1)
         cv2.setNumThreads(1)
         tables |= _rendering(megapixels, runs)
@@ -70,21 +59,14 @@ def run(
         torch.set_num_threads(before[0])
         cv2.setNumThreads(before[1])
     if gpu_name():
-        tables["network, CUDA"] = _network(load_network(weights).to("cuda"), runs)
-    text = "\n\n".join(
-        f"## {title}\n\n" + markdown_table(list(next(iter(rows.values()))), _cells(rows))
-        for title, rows in tables.items()
-    )
-    target = Path(out)
-    record = json.dumps(provenance() | {"tables": tables}, indent=1)
-    write_atomically(target / "look_speed.json", record.encode())
-    write_atomically(target / "look_speed.md", f"# Look speed\n\n{text}\n".encode())
-    return SpeedResult(tables, [], f"{text}\n\nsaved in {target}")
+        tables["network, CUDA"] = _network(load_look_network(weights).to("cuda"), runs)
+    sections = {title: _cells(rows) for title, rows in tables.items()}
+    return save_tables("look_speed", sections, out, tables=tables)
 
 
-def _cells(rows: dict[str, dict[str, Any]]) -> list[list[str]]:
+def _cells(rows: dict[str, dict[str, Any]]) -> list[dict[str, str]]:
     return [
-        [f"{v:.6g}" if isinstance(v, float) else str(v) for v in row.values()]
+        {key: f"{v:.6g}" if isinstance(v, float) else str(v) for key, v in row.items()}
         for row in rows.values()
     ]
 
@@ -122,7 +104,7 @@ def _table(
     return rows
 
 
-def _network(network: nn.Module, runs: int) -> dict[str, dict[str, Any]]:
+def _network(network: LookNetwork, runs: int) -> dict[str, dict[str, Any]]:
     device = next(network.parameters()).device
     big = torch.rand(1, 3, 256, 256, device=device)
     template = torch.rand(3, 64, 64) * 0.8 + 0.1

@@ -1,4 +1,4 @@
-"""What was seen in a photo, as pictures and numbers: for the report, and as files in OUT/maps.
+"""What was found in a photo, as pictures and numbers: for the report, and as files in OUT/maps.
 
 Axes: H W pixels of a map.
 """
@@ -31,23 +31,23 @@ class Area(NamedTuple):
 
 
 class PhotoMaps(NamedTuple):
-    """What was analysis.
+    """What was found in a photo, to be shown.
 
     Attributes:
         note: for people.
-        strength: rendering degree outside faces.
+        degree: rendering degree outside faces.
         numbers: more, as JSON values.
         faces: left, top, width, height of each, as shares of the photo's sides.
-        degree: (H, W) in [0, 1], or None where it is in its file alone.
+        degree_map: (H, W) in [0, 1], or None where it is in its file alone.
         area_map: (3, H, W) in [0, 1], or None.
         areas: what the colours of the map stand for.
     """
 
     note: str
-    strength: float
+    degree: float
     numbers: dict[str, object]
     faces: list[tuple[float, float, float, float]]
-    degree: Tensor | None
+    degree_map: Tensor | None
     area_map: Tensor | None
     areas: list[Area]
 
@@ -93,18 +93,18 @@ def gather(
     )
 
 
-def without_maps(evidence: PhotoMaps) -> PhotoMaps:
+def without_maps(maps: PhotoMaps) -> PhotoMaps:
     """What is kept of photos that the page only links to: there may be thousands."""
-    return evidence._replace(degree=None, area_map=None)
+    return maps._replace(degree_map=None, area_map=None)
 
 
-def write_maps(evidence: PhotoMaps, path: Path) -> None:
+def write_maps(maps: PhotoMaps, path: Path) -> None:
     """PATH.degree.png (grey, 255 is degree 1), PATH.areas.png (in colours) and PATH.json."""
-    for name, drawn in {"degree": evidence.degree, "areas": evidence.area_map}.items():
+    for name, drawn in {"degree": maps.degree_map, "areas": maps.area_map}.items():
         target = path.with_name(f"{path.name}.{name}.png")
         if drawn is None:
             target.unlink(missing_ok=True)  # of an earlier run
         else:
             write_pixels(target, to_dtype(drawn.expand(3, -1, -1), torch.uint8))
-    text = json.dumps(evidence.numbers, indent=1, ensure_ascii=False)
+    text = json.dumps(maps.numbers, indent=1, ensure_ascii=False)
     write_atomically(path.with_name(f"{path.name}.json"), f"{text}\n".encode())

@@ -5,14 +5,12 @@ timings. It loads nothing from anywhere.
 """
 
 import base64
-import html
 import io
 from collections.abc import Sequence
 from pathlib import Path
-from string import Template
 from typing import NamedTuple
-from urllib.parse import quote
 
+import jinja2
 import torch
 import torch.nn.functional as F
 from matplotlib.figure import Figure
@@ -21,32 +19,32 @@ from torch import Tensor
 from codec.pictures.picture_files import encode_jpeg, to_dtype
 from codec.pictures.storage import write_atomically
 from defilter.look import Look
+from defilter.render import WEAK
 from defilter.study.maps import PhotoMaps
 
 MOST_SLIDERS = 24
 SLIDER_SIDE = 1024
 THUMBNAIL_SIDE = 320
 SHEET_SIDE, SHEET_COLUMNS, SHEET_PHOTOS = 320, 4, 12
-_PAGE = Path(__file__).with_name("report.html")
 _CHANNELS = (("red", "#d33"), ("green", "#2a2"), ("blue", "#36d"))
 
 
 class Comparison(NamedTuple):
-    """A photo and its rendering.
+    """A photo and its rendering, or a template without its look and as it is.
 
     Attributes:
         name: path of the rendering relative to the page.
         before, after: (3, H, W) in [0, 1], `reduced`, or None where the page only links to the
             file.
-        coverage: share of the photo's pixels whose colours the look has analysis.
-        evidence: what was seen in the photo, or None.
+        coverage: share of the photo's pixels whose colours the look has seen; None of a template.
+        maps: what was found in the photo; None of a template.
     """
 
     name: str
     before: Tensor | None
     after: Tensor | None
-    coverage: float
-    evidence: PhotoMaps | None = None
+    coverage: float | None = None
+    maps: PhotoMaps | None = None
 
 
 def write_report(
@@ -67,92 +65,41 @@ def write_report(
         network: name of the weights.
         path: of the page.
     """
-    shown = [c for c in comparisons if c.before is not None]
-    linked = [c for c in comparisons if c.before is None]
-    links = "".join(
-        f'<li><a href="{quote(c.name)}">{html.escape(c.name)}</a> {html.escape(_note(c))}</li>'
-        for c in linked
-    )
-    page = Template(_PAGE.read_text(encoding="utf-8")).substitute(
-        templates=html.escape(", ".join(look.provenance.get("templates", []))),
-        network=html.escape(network),
-        coverage=f"{look.coverage or 0:.0%}",
-        removed="".join(_slider(c, "without its look, and as it is") for c in templates),
-        curves=curves_svg(look),
-        own=_own_looks(look),
-        sliders="".join(_slider(c, _note(c)) for c in shown),
-        links=f"<h2>More renderings</h2><ul>{links}</ul>" if links else "",
-        timings="".join(
-            f"<tr><td>{html.escape(what)}</td><td>{seconds:.2f} s</td></tr>"
-            for what, seconds in timings.items()
-        ),
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent),
+        autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined,
+    )  # fmt: skip
+    environment.filters["jpeg"] = _data_url
+    environment.filters["thumbnail"] = _thumbnail
+    degrees = [c.maps.degree for c in comparisons if c.maps is not None]
+    page = environment.get_template("report.html").render(
+        look=look,
+        network=network,
+        templates=templates,
+        sliders=[c for c in comparisons if c.before is not None],
+        links=[c for c in comparisons if c.before is None],
+        curves=_curves(look),
+        timings=timings,
+        weak=any(degree < WEAK for degree in degrees),
     )
     write_atomically(path, page.encode())
 
 
-def _own_looks(look: Look) -> str:
-    """One sentence about looks of parts."""
-    if not look.categories:
-        return ""
-    return f"Looks of their own: {html.escape(', '.join(look.categories))}."
-
-
-def _note(comparison: Comparison) -> str:
-    covered = f"{comparison.coverage:.0%} of its colours were seen in the template"
-    if comparison.evidence is None or not comparison.evidence.note:
-        return covered
-    return f"{comparison.evidence.note}; {covered}"
-
-
-def _slider(comparison: Comparison, note: str) -> str:
-    before, after = comparison.before, comparison.after
-    assert before is not None and after is not None
-    name, evidence = html.escape(comparison.name), comparison.evidence
-    return (
-        f'<figure><div class="seen"><div class="pair" '
-        f'style="aspect-ratio:{before.shape[2]}/{before.shape[1]}">'
-        f'<img alt="before" src="{_data_url(before)}"><img alt="after" class="after" '
-        f'src="{_data_url(after)}">{_boxes(evidence)}<input type="range" min="0" max="100" '
-        f'value="50" aria-label="before and after of {name}"></div>{_maps(evidence)}</div>'
-        f"<figcaption><b>{name}</b> {html.escape(note)}</figcaption></figure>"
-    )
-
-
-def _boxes(evidence: PhotoMaps | None) -> str:
-    """Faces, drawn over the slider."""
-    if evidence is None or not evidence.faces:
-        return ""
-    drawn = "".join(
-        f'<rect x="{100 * x:.2f}" y="{100 * y:.2f}" width="{100 * w:.2f}" height="{100 * h:.2f}"/>'
-        for x, y, w, h in evidence.faces
-    )
-    return f'<svg viewBox="0 0 100 100" preserveAspectRatio="none" aria-hidden="true">{drawn}</svg>'
-
-
-def _maps(evidence: PhotoMaps | None) -> str:
-    """Degree and areas beside the slider, small."""
-    if evidence is None or evidence.degree is None:
-        return ""
-    degree = evidence.degree
-    drawn = reduced(degree.expand(3, -1, -1), THUMBNAIL_SIDE)
-    parts = [
-        f'<img alt="degree map" src="{_data_url(drawn)}">'
-        f"<p>degree {float(degree.min()):.2f} to {float(degree.max()):.2f}, "
-        f"mean {float(degree.mean()):.2f}</p>"
-    ]
-    if evidence.area_map is not None:
-        names = " ".join(
-            f'<span style="--colour:rgb({_rgb(area.colour)})">'
-            f"{html.escape(area.name)} {area.share:.0%}{'*' if area.own_look else ''}</span>"
-            for area in evidence.areas
+def _curves(look: Look) -> dict[str, tuple[str, str]]:
+    """What the look does to greys: by channel the colour and points of an SVG curve, 200 wide."""
+    diagonal = look.lut(65).diagonal(dim1=1, dim2=2).diagonal(dim1=1, dim2=2)
+    x = torch.linspace(0, 200, diagonal.shape[1]).tolist()
+    return {
+        name: (
+            colour,
+            " ".join(f"{a:.1f},{200 - 200 * b:.1f}" for a, b in zip(x, y, strict=True)),
         )
-        picture = _data_url(reduced(evidence.area_map, THUMBNAIL_SIDE))
-        parts.append(f'<img alt="area map" src="{picture}"><p class="names">{names}</p>')
-    return f'<div class="maps">{"".join(parts)}</div>'
+        for (name, colour), y in zip(_CHANNELS, diagonal.tolist(), strict=True)
+    }
 
 
-def _rgb(colour: Tensor) -> str:
-    return ",".join(str(round(255 * value)) for value in colour.tolist())
+def _thumbnail(picture: Tensor) -> str:
+    return _data_url(reduced(picture.expand(3, -1, -1), THUMBNAIL_SIDE))
 
 
 def _data_url(picture: Tensor) -> str:
@@ -171,29 +118,6 @@ def reduced(picture: Tensor, side: int = SLIDER_SIDE) -> Tensor:
     return small[0].clamp(0, 1)
 
 
-def curves_svg(look: Look) -> str:
-    """What the look does to greys, as an SVG of three curves over the identity."""
-    grey = torch.linspace(0, 1, 65)
-    after = look.mapping(grey.expand(1, 3, 1, -1))[0, :, 0]
-    lines = [
-        f'<polyline points="{_points(grey, after[c])}" stroke="{colour}"><title>{name}</title>'
-        "</polyline>"
-        for c, (name, colour) in enumerate(_CHANNELS)
-    ]
-    return (
-        '<svg viewBox="-4 -4 208 208" role="img" aria-label="curves of the look on greys">'
-        '<rect width="200" height="200" fill="none" stroke="#ccc"/>'
-        '<polyline points="0,200 200,0" stroke="#bbb" stroke-dasharray="4"/>'
-        f"{''.join(lines)}</svg>"
-    )
-
-
-def _points(x: Tensor, y: Tensor) -> str:
-    return " ".join(
-        f"{200 * a:.1f},{200 - 200 * b:.1f}" for a, b in zip(x.tolist(), y.tolist(), strict=True)
-    )
-
-
 def write_contact_sheet(
     templates: Sequence[Comparison], comparisons: Sequence[Comparison], path: Path
 ) -> None:
@@ -203,7 +127,7 @@ def write_contact_sheet(
         (pair, f"de-filtered: {pair.name}", f"template: {pair.name}") for pair in templates[:2]
     ]
     for pair in comparisons[:SHEET_PHOTOS]:
-        degree = "" if pair.evidence is None else f", degree {pair.evidence.strength:.2f}"
+        degree = "" if pair.maps is None else f", degree {pair.maps.degree:.2f}"
         titled.append((pair, pair.name, f"with the look{degree}"))
     for pair, first, second in titled:
         if pair.before is not None and pair.after is not None:

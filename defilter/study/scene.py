@@ -3,6 +3,8 @@
 Axes: N picture, F feature.
 """
 
+from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -23,29 +25,24 @@ _LOOKS = 20
 
 
 def benchmark(
-    scenes: str,
-    look_folders: list[str],
-    photos: str,
-    weights: str | None,
-    space: str | None,
-    out: str,
+    folders: Mapping[str, Any], weights: str | None, space: str | None, out: str
 ) -> Report:
     """Classes, their steadiness under looks, and similarity, on pictures never trained on.
 
     Args:
-        scenes: folder with a folder of test pictures for each class.
-        look_folders: HALD looks, of which the test split is used.
-        photos: folder of colour photos; those that begin with `bsds-`.
+        folders: `scenes` has a folder of test pictures for each class, `looks` are folders of HALD
+            looks, of which the test split is used, `photos` has colour photos; of these, those
+            that begin with `bsds-` are used.
         weights, space: see `load_scene_comparer`.
         out: folder for the results.
     """
-    judge = load_scene_comparer(weights, space)
-    network = judge.network
-    test = load_scenes(scenes, network.classes)
-    label, features = features_of(network, test, judge.space.layer)
+    comparer = load_scene_comparer(weights, space)
+    network, photos = comparer.network, folders["photos"]
+    test = load_scenes(folders["scenes"], network.classes)
+    label, features = features_of(network, test, comparer.space.layer)
     right = (label == test.label).float()
     by_class = torch.stack([right[test.label == k].mean() for k in test.label.unique()])
-    tables = spread_looks(look_folders, "test", _LOOKS)
+    tables = spread_looks(folders["looks"], "test", _LOOKS)
     coloured = [
         read_picture(path).floats()
         for path, _ in list_pictures([photos])
@@ -54,7 +51,7 @@ def benchmark(
     if not coloured:
         raise ValueError(f"{photos}: expected photos that begin with bsds-, found none")
     grey = [y.expand(3, -1, -1) / 255 for y in test.luma]
-    auc, spread = _similarity(judge, features, test.label)
+    auc, spread = _similarity(comparer, features, test.label)
     rows: list[dict[str, str]] = [
         {"what": "top-1, mean over classes", "figure": f"{100 * by_class.mean():.1f} %"},
         {"what": "top-1, worst class", "figure": f"{100 * by_class.min():.1f} %"},
@@ -64,7 +61,7 @@ def benchmark(
          "figure": f"{100 * _steady(network, coloured, tables):.1f} %"},
         {"what": "similarity from features, same against different class",
          "figure": f"AUC {auc:.3f}"},
-        {"what": "degrees of different classes, 5 % to 95 %",
+        {"what": "similarity of different classes, 5 % to 95 %",
          "figure": f"{spread[0]:.2f} to {spread[1]:.2f}"},
     ]  # fmt: skip
     return save_tables("scene", {"Scenes": rows}, out, pictures=len(test.label))
@@ -91,12 +88,12 @@ def _steady(network: SceneClassifier, pictures: list[Tensor], tables: Tensor) ->
 
 
 def _similarity(
-    judge: SceneComparer, features: Tensor, labels: Tensor
+    comparer: SceneComparer, features: Tensor, labels: Tensor
 ) -> tuple[float, tuple[float, float]]:
     """AUC of same against different classes over random pairs, and how the latter spread."""
     generator = torch.Generator().manual_seed(0)
     i, j = torch.randint(len(labels), (2, 200_000), generator=generator)
-    similarity = judge.space.alike(judge.space.distances(features[i], features[j]))
+    similarity = comparer.space.alike(comparer.space.distances(features[i], features[j]))
     same = (labels[i] == labels[j]) & (i != j)
     different = similarity[labels[i] != labels[j]].sort().values
     below = torch.searchsorted(different, similarity[same]).double() / len(different)

@@ -1,5 +1,6 @@
 """`python -m codec` and what it calls: whole files, one bad one among good ones."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -8,7 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
-from codec import picture as picture_codec
+from codec import files
 from codec.__main__ import main
 from codec.pictures.metrics import ssim
 from codec.pictures.picture_files import Picture, read_picture, write_picture
@@ -98,12 +99,12 @@ def test_optimise_never_makes_a_file_larger(
     flat = torch.full((8, 8), 90, dtype=torch.uint8).numpy()
     Image.fromarray(flat).save(folder / "small.jpg", quality=1, optimize=True)
     (folder / "broken.jpg").write_bytes(b"no")
-    assert run("optimise", folder, "-o", out, "--ssim", "0.95") == 1
-    shown = capsys.readouterr()
-    assert "broken.jpg" in shown.err and shown.err.count("\n") == 1
-    assert "2 of 3 done" in shown.out
-    assert "kept" in shown.out and "probes" in shown.out
-    assert (out / "small.jpg").read_bytes() == (folder / "small.jpg").read_bytes()
+    assert run("optimise", folder, "-o", out, "--ssim", "0.95") == 0
+    shown = capsys.readouterr().out
+    assert "3 of 3 done, 2 of them kept as they are" in shown and "probes" in shown
+    assert "kept as it is: not a picture" in shown and "kept as it is: the input" in shown
+    for name in ("small.jpg", "broken.jpg"):
+        assert (out / name).read_bytes() == (folder / name).read_bytes()
     assert (out / "large.jpg").stat().st_size < (folder / "large.jpg").stat().st_size
     with Image.open(out / "large.jpg") as after:
         assert after.getexif()[0x0112] == 6 and after.info["icc_profile"]
@@ -115,10 +116,85 @@ def test_no_input_is_overwritten(tmp_path: Path, capsys: pytest.CaptureFixture[s
                       tmp_path / name)  # fmt: skip
     before = (tmp_path / "a.jpg").read_bytes()
     assert run("optimise", tmp_path, "-o", tmp_path, "--ssim", "0.9") == 1
-    assert capsys.readouterr().err.count("would overwrite an input") == 2
+    assert capsys.readouterr().err.count("would overwrite an input") == 1  # a.png becomes a.png.jpg
     assert (tmp_path / "a.jpg").read_bytes() == before
-    assert run("optimise", tmp_path, "-o", tmp_path / "out", "--ssim", "0.9") == 1
-    assert "of " in capsys.readouterr().err  # two sources, one a.jpg
+
+
+def test_names_that_would_clash_keep_their_old_suffix(tmp_path: Path) -> None:
+    folder = tmp_path / "in"
+    for name, file_format in (("a.jpg", "JPEG"), ("a.png", "PNG"), ("b.png", "PNG")):
+        write_picture(Picture(photo(), file_format=file_format), folder / name)
+    assert run("encode", folder, "-o", tmp_path / "coded", "--effort", "fast") == 0
+    assert written(tmp_path / "coded") == ["a.jpg.dfc", "a.png.dfc", "b.dfc"]
+    assert run("decode", tmp_path / "coded", "-o", tmp_path / "back") == 0
+    assert written(tmp_path / "back") == ["a.jpg.png", "a.png.png", "b.png"]
+    assert run("optimise", folder, "-o", tmp_path / "small", "--ssim", "0.9") == 0
+    assert written(tmp_path / "small") == ["a.jpg", "a.png.jpg", "b.jpg"]
+
+
+def test_one_input_may_have_a_file_as_its_output(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("a.png", "b.png"):
+        write_picture(Picture(photo()), tmp_path / name)
+    assert run("encode", tmp_path / "a.png", "-o", tmp_path / "x.dfc") == 0
+    assert run("decode", tmp_path / "x.dfc", "-o", tmp_path / "y.png") == 0
+    assert written(tmp_path) == ["a.png", "b.png", "x.dfc", "y.png"]
+    assert run("encode", tmp_path / "a.png", tmp_path / "b.png", "-o", tmp_path / "x.dfc") == 1
+    assert "expected a folder for 2 files" in capsys.readouterr().err
+
+
+def test_what_would_be_done_is_said_and_not_done(
+    photo_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (photo_folder / "notes.txt").write_text("x")
+    for command in (("encode",), ("optimise", "--ssim", "0.9")):
+        assert run(*command, photo_folder, "-o", tmp_path / "out", "--dry-run") == 0
+        shown = capsys.readouterr().out
+        assert "2 files would be written" in shown and "a.jpg -> " in shown
+        assert not (tmp_path / "out").exists()
+
+
+def test_results_that_are_there_may_be_left(
+    photo_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (photo_folder / "notes.txt").write_text("x")
+    target = tmp_path / "out" / "a.dfc"
+    target.parent.mkdir()
+    target.write_bytes(b"mine")
+    assert run("encode", photo_folder, "-o", tmp_path / "out", "--skip-existing") == 0
+    shown = capsys.readouterr().out
+    assert "1 of 1 done, 1 there already" in shown and "notes.txt" in shown
+    assert target.read_bytes() == b"mine" and written(tmp_path / "out") == ["a.dfc", "trip/b.dfc"]
+
+
+def test_drawings_that_pack_better_as_they_are_stay_so(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page = torch.full((1, 200, 300), 255, dtype=torch.uint8)
+    page[:, 10::20, ::3] = 0
+    write_picture(Picture(page), tmp_path / "page.png")
+    before = (tmp_path / "page.png").read_bytes()
+    assert run("encode", tmp_path / "page.png", "-o", tmp_path / "out") == 0
+    assert "kept as it is: the input is smaller" in capsys.readouterr().out
+    assert written(tmp_path / "out") == ["page.png"]
+    assert (tmp_path / "out/page.png").read_bytes() == before
+    assert run("encode", tmp_path / "page.png", "-o", tmp_path / "out", "--lossless") == 0
+    assert run("decode", tmp_path / "out/page.dfc", "-o", tmp_path / "back") == 0
+    assert torch.equal(read_picture(tmp_path / "back/page.png").pixels[:1], page)
+
+
+def test_times_and_permissions_travel(tmp_path: Path) -> None:
+    source = tmp_path / "a.png"
+    write_picture(Picture(photo()), source)
+    os.utime(source, (1_500_000_000, 1_500_000_000))
+    source.chmod(0o600)
+    assert run("encode", source, "-o", tmp_path) == 0
+    assert run("decode", tmp_path / "a.dfc", "-o", tmp_path / "out") == 0
+    assert run("optimise", source, "-o", tmp_path / "out", "--ssim", "0.9") == 0
+    for path in (tmp_path / "a.dfc", tmp_path / "out/a.png", tmp_path / "out/a.jpg"):
+        found = path.stat()
+        assert found.st_mtime == 1_500_000_000 and found.st_mode & 0o777 == 0o600, path
 
 
 def test_decode_leaves_the_original_beside_the_stream(
@@ -196,16 +272,15 @@ def test_an_interrupt_is_one_line(
 ) -> None:
     for name in ("a.png", "b.png"):
         write_picture(Picture(photo()), tmp_path / name)
-    encode, calls = picture_codec.encode, []
 
-    def stop_at_the_second(*arguments: object, **options: object) -> list[bytes]:
-        calls.append(1)
-        if len(calls) == 2:
+    def stop_at_the_second(path: Path, keep_profile: bool) -> Picture:
+        if path.name == "b.png":
             raise KeyboardInterrupt
-        return encode(*arguments, **options)  # type: ignore[arg-type]
+        return read_picture(path, keep_profile)
 
-    monkeypatch.setattr(picture_codec, "encode", stop_at_the_second)
-    assert run("encode", tmp_path, "-o", tmp_path / "out") == 130
+    monkeypatch.setattr(files, "read_picture", stop_at_the_second)
+    arguments = ("encode", tmp_path, "-o", tmp_path / "out", "--psnr", "30", "--effort", "fast")
+    assert run(*arguments) == 130
     shown = capsys.readouterr()
     assert "a.dfc" in shown.out and "interrupted" in shown.err
     assert written(tmp_path / "out") == ["a.dfc"]
@@ -229,11 +304,11 @@ def test_bad_files_are_told_and_cost_the_others_nothing(
     write_picture(Picture(colourful(20, 20), alpha=clear), tmp_path / "clear.png")
     (tmp_path / "empty.png").write_bytes(b"")
     assert run("encode", tmp_path, "-o", tmp_path / "out", "--quality", "50") == 1
-    err = capsys.readouterr().err.splitlines()
-    assert len(err) == 3
-    assert any("deep.png: expected 8 bits a channel, got 16" in line for line in err)
-    assert any("clear.png: expected an opaque picture" in line for line in err)
-    assert written(tmp_path / "out") == ["good.dfc"]
+    shown = capsys.readouterr()
+    assert len(shown.err.splitlines()) == 1 and "empty.png" in shown.err
+    assert "kept as it is: expected 8 bits a channel, got 16" in shown.out
+    assert "kept as it is: expected an opaque picture" in shown.out
+    assert written(tmp_path / "out") == ["clear.png", "deep.png", "good.dfc"]
     (tmp_path / "out/bad.dfc").write_bytes((tmp_path / "out/good.dfc").read_bytes()[:-9])
     assert run("decode", tmp_path / "out", "-o", tmp_path / "back") == 1
     assert "bad.dfc: byte" in capsys.readouterr().err

@@ -1,11 +1,14 @@
 """Still pictures: round trips, the same bytes everywhere, refusals."""
 
+import contextlib
 import hashlib
 import io
 import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -23,11 +26,10 @@ from codec.pictures.metrics import psnr
 from codec.pictures.picture_files import read_picture
 from codec.pictures.sample_photos import embedded_photos
 from codec.residual import row_network
-from codec.residual.analyse import analyse, hints_of, reconstruct
-from codec.residual.coder import read, read_lossless, write, write_lossless
+from codec.residual.analyse import hints_of
+from codec.residual.coder import LosslessCoder, ResidualCoder, TermsDiffer
 from codec.residual.colour import fixed_ycbcr_to_rgb, rgb_to_fixed_ycbcr, rgb_to_ycocg, ycocg_to_rgb
 from codec.residual.context_sets import shipped_contexts
-from codec.residual.postfilter import postfilter_of
 from codec.residual.quantise import WEIGHTINGS
 from codec.settings import Settings
 from tests.codec import format_decoder
@@ -36,6 +38,10 @@ from tests.conftest import colourful
 GOLDEN = Path(__file__).parent / "golden"
 SHAPES = [(1, 1), (1, 40), (33, 1), (31, 32), (32, 32), (45, 70)]
 CPU = torch.device("cpu")
+
+
+def residual_coder(mode: str, bits: int) -> ResidualCoder:
+    return ResidualCoder(shipped_contexts("full", CPU), WEIGHTINGS[mode], bits)
 
 
 def photo(number: int = 0, height: int = 128, width: int = 160) -> Tensor:
@@ -129,6 +135,69 @@ def test_bytes_do_not_depend_on_the_int8_product(monkeypatch: pytest.MonkeyPatch
         torch.set_float32_matmul_precision("highest")
 
 
+@contextlib.contextmanager
+def set_for_a_while(setter: Callable, value: object, before: object) -> Iterator[None]:
+    setter(value)
+    try:
+        yield
+    finally:
+        setter(before)
+
+
+SETTINGS_OF_THE_CALLER = {
+    "autocast": lambda: torch.autocast("cpu"),
+    "autocast, float16": lambda: torch.autocast("cpu", torch.float16),
+    "bfloat16 products": lambda: set_for_a_while(
+        torch.set_float32_matmul_precision, "medium", "highest"
+    ),
+    "TF32 products": lambda: set_for_a_while(torch.set_float32_matmul_precision, "high", "highest"),
+    "default device": lambda: torch.device("meta"),
+    "float64": lambda: set_for_a_while(torch.set_default_dtype, torch.float64, torch.float32),
+    "float16": lambda: set_for_a_while(torch.set_default_dtype, torch.float16, torch.float32),
+    "deterministic": lambda: set_for_a_while(torch.use_deterministic_algorithms, True, False),
+    "one thread": lambda: set_for_a_while(torch.set_num_threads, 1, torch.get_num_threads()),
+    "three threads": lambda: set_for_a_while(torch.set_num_threads, 3, torch.get_num_threads()),
+    "inference": torch.inference_mode,
+}
+
+
+OPTIONS: tuple[dict, ...] = ({}, {"lossless": True}, {"effort": "fast", "mode": "mse"})
+
+
+def small_pictures() -> list[Tensor]:
+    """One that fills a few dozen rows of a product, and grey ones of a few rows."""
+    return [photo(0, 64, 40), photo(1, 8, 12)[:1]]
+
+
+def everything_coded() -> list[object]:
+    """Bytes and pixels by every way into the codec, with what it did not write itself."""
+    pictures = small_pictures()
+    streams = [codec.encode(pictures, 60, **options) for options in OPTIONS]
+    pixels = [p.tolist() for one in streams for p in codec.decode(one)]
+    small = [codec.thumbnail(one[0]).tolist() for one in streams]
+    # The same in the caller's own thread, where its settings hold.
+    coder = residual_coder("perceptual", 9)
+    with torch.device("cpu"):
+        step, planes = torch.tensor([110]), rgb_to_fixed_ycbcr(photo(2, 32, 64)[None])
+    coded = coder.write(coder.analyse(planes, step))
+    restored = coder.reconstruct(coder.read(coded, (3, 32, 64))).tolist()
+    exact = LosslessCoder(coder.networks, 10).write(planes >> 4)
+    return [streams, pixels, small, coded, restored, exact]
+
+
+@pytest.fixture(scope="module")
+def expected_of_everything() -> list[object]:
+    return everything_coded()
+
+
+@pytest.mark.parametrize("name", SETTINGS_OF_THE_CALLER)
+def test_nothing_that_the_caller_sets_changes_bytes_or_pixels(
+    name: str, expected_of_everything: list[object]
+) -> None:
+    with SETTINGS_OF_THE_CALLER[name]():
+        assert everything_coded() == expected_of_everything
+
+
 @pytest.mark.slow
 def test_bytes_do_not_depend_on_threads() -> None:
     script = (
@@ -169,22 +238,19 @@ def test_the_network_filter_helps_and_is_flagged(mode: str) -> None:
     assert abs(len(streams[0]) - len(streams[1])) <= 4  # the fingerprint
     plain, restored = (decibel(picture, d) for d in codec.decode(streams))
     assert restored > plain
-    header, _, _ = picture_codec.metadata(streams[1])
+    header, _ = picture_codec.read_metadata(streams[1])
     assert header.filter.name == "NETWORK" and header.postfilter
 
 
-def test_the_network_filter_in_float32_differs_by_one_at_most() -> None:
+def test_the_network_filter_in_float32_differs_by_one_at_most(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     (stream,) = codec.encode([photo()], 40, filter="network")
     header, symbols = picture_codec.read_symbols(stream)
-    postfilter = postfilter_of(header.postfilter, CPU)
-    assert postfilter is not None
-    usual = picture_codec.to_pixels(symbols, "perceptual", header.filter, postfilter)
-    again = torch.autocast
-    try:
-        torch.autocast = lambda *_: again("cpu", enabled=False)  # type: ignore[assignment, misc]
-        exact = picture_codec.to_pixels(symbols, "perceptual", header.filter, postfilter)
-    finally:
-        torch.autocast = again  # type: ignore[misc]
+    profile = picture_codec.profile_from(header, CPU)
+    usual = picture_codec.to_pixels(symbols, profile)
+    monkeypatch.setattr(torch, "autocast", lambda *_: contextlib.nullcontext())
+    exact = picture_codec.to_pixels(symbols, profile)
     assert (usual.int() - exact.int()).abs().max() <= 1
 
 
@@ -220,9 +286,8 @@ def test_thumbnails_need_the_means_alone(options: dict, channels: int) -> None:
     truth = torch.nn.functional.avg_pool2d(picture[:, :96, :88].float(), 8)
     assert (small[:, :12, :11].float() - truth).abs().mean() < 3
     if "mode" in options:
-        sections = container.unpack(stream)
-        del sections[container.Section.CELLS]
-        rest = container.pack(list(sections.items()))
+        sections = container.unpack(stream).found
+        rest = container.pack([s for s in sections if s[0] != container.Section.CELLS])
         assert torch.equal(codec.thumbnail(rest), small)
         with pytest.raises(FormatError, match="cells"):
             codec.decode([rest])
@@ -305,18 +370,18 @@ def test_residuals_of_a_prediction_are_coded_better_with_it() -> None:
     planes = rgb_to_fixed_ycbcr(picture[None])
     small = torch.nn.functional.avg_pool2d(planes.float(), 2)
     guess = torch.nn.functional.interpolate(small, scale_factor=2, mode="bilinear").round().int()
-    contexts, matrix, step = shipped_contexts("full", CPU), WEIGHTINGS["mse"], torch.tensor([130])
+    coder, step = residual_coder("mse", 10), torch.tensor([130])
     hints = hints_of(guess[:, 0], step)
     assert hints.shape == (1, 16, 16, 8) and hints[..., 0].unique().tolist() == [64]
     sizes = []
     for known in (hints, None):
-        symbols = analyse(planes - guess, step, matrix, contexts, hints=known)
-        coded = write(symbols, matrix, contexts, 10, known)
-        back = read(coded, (3, 128, 128), step, matrix, contexts, 10, known)
+        symbols = coder.analyse(planes - guess, step, hints=known)
+        coded = coder.write(symbols)
+        back = coder.read(coded, (3, 128, 128), hints=known)
         assert all(torch.equal(a, b) for a, b in zip(symbols.values, back.values, strict=True))
-        restored = reconstruct(back, matrix) + guess
+        restored = coder.reconstruct(back) + guess
         assert decibel(fixed_ycbcr_to_rgb(restored)[0], picture) > 33
-        sizes.append(sum(len(words) for _, words in coded[0]))
+        sizes.append(sum(len(words) for _, words in coded[0][:2]))
     assert sizes[0] < sizes[1]
 
 
@@ -327,37 +392,54 @@ def test_wide_planes_of_any_number_are_coded(bits: int) -> None:
     smooth = torch.linspace(-top, top - 1, 64)[:, None] * torch.linspace(-1, 1, 96)
     plane = (smooth + torch.randn(64, 96, generator=generator) * 3).round().int()
     plane = plane.clamp(-top, top - 1)
-    contexts, matrix, step = shipped_contexts("full", CPU), WEIGHTINGS["mse"], torch.tensor([70])
-    symbols = analyse((plane << 4)[None, None], step, matrix, contexts)
-    coded = write(symbols, matrix, contexts, bits)
-    back = read(coded, (1, 64, 96), step, matrix, contexts, bits)
+    coder = residual_coder("mse", bits)
+    symbols = coder.analyse((plane << 4)[None, None], torch.tensor([70]))
+    back = coder.read(coder.write(symbols), (1, 64, 96))
     assert torch.equal(back.values[0], symbols.values[0])
     assert torch.equal(back.means[0], symbols.means[0])
-    restored = (reconstruct(back, matrix)[0, 0] + 8) >> 4
+    restored = (coder.reconstruct(back)[0, 0] + 8) >> 4
     assert (restored - plane).abs().max() <= (24 if bits == 16 else 8)
     two = torch.stack((plane, plane.flip(1)))[None]
-    streams = write_lossless(two, contexts, bits)
-    assert torch.equal(read_lossless(streams, (2, 64, 96), contexts, bits, CPU), two)
+    lossless = LosslessCoder(coder.networks, bits)
+    assert torch.equal(lossless.read(lossless.write(two), (2, 64, 96)), two)
 
 
 def test_subsampled_chroma_is_coded_plane_by_plane() -> None:
     planes = rgb_to_fixed_ycbcr(photo(0, 64, 64)[None])
-    contexts, matrix, step = shipped_contexts("full", CPU), WEIGHTINGS["mse"], torch.tensor([110])
+    coder, step = residual_coder("mse", 9), torch.tensor([110])
     half = torch.nn.functional.avg_pool2d(planes[:, 1:].float(), 2).round().int()
     for plane in (planes[:, :1], half[:, :1], half[:, 1:]):
-        symbols = analyse(plane, step, matrix, contexts)
-        coded = write(symbols, matrix, contexts, 9)
-        back = read(coded, (1, *plane.shape[2:]), step, matrix, contexts, 9)
-        assert torch.equal(reconstruct(back, matrix), reconstruct(symbols, matrix))
+        symbols = coder.analyse(plane, step)
+        back = coder.read(coder.write(symbols), (1, *plane.shape[2:]))
+        assert torch.equal(coder.reconstruct(back), coder.reconstruct(symbols))
+
+
+def test_planes_are_read_with_the_terms_that_they_were_written_with() -> None:
+    """Every one of them alone: another value would read garbage, or call good data broken."""
+    planes = rgb_to_fixed_ycbcr(photo(1, 64, 64)[None])[:, :1]
+    writer, step = residual_coder("mse", 10), torch.tensor([130])
+    (coded,) = writer.write(writer.analyse(planes, step))
+    readers = [replace(writer, bits=bits) for bits in (8, 9, 11, 12, 16)]
+    readers.append(residual_coder("perceptual", 10))
+    readers.append(replace(writer, networks=shipped_contexts("fast", CPU)))
+    for reader in readers:
+        with pytest.raises(TermsDiffer, match="expected planes coded with"):
+            reader.read([coded], (1, 64, 64))
+    with pytest.raises(TermsDiffer):
+        writer.read([coded], (1, 64, 64), hints=hints_of(planes[:, 0], step))
+    with pytest.raises(TermsDiffer):
+        readers[-2].reconstruct(writer.read([coded], (1, 64, 64)))
+    (exact,) = LosslessCoder(writer.networks, 12).write(planes)
+    with pytest.raises(TermsDiffer, match="11 bits, got 12"):
+        LosslessCoder(writer.networks, 11).read([exact], (1, 64, 64))
 
 
 def test_modes_stand_in_the_header() -> None:
     for options, mode in (({"mode": "mse"}, Mode.MSE), ({"lossless": True}, Mode.LOSSLESS)):
         (stream,) = codec.encode([colourful(9, 14)], **options)
-        header, exif, icc = picture_codec.metadata(
-            picture_codec.with_metadata(stream, b"Exif", None)
-        )
-        assert (header.mode, header.width, header.height, exif, icc) == (mode, 14, 9, b"Exif", None)
+        given = picture_codec.Metadata(b"Exif", None, b"<x:xmpmeta/>")
+        header, found = picture_codec.read_metadata(picture_codec.with_metadata(stream, given))
+        assert (header.mode, header.width, header.height, found) == (mode, 14, 9, given)
 
 
 def test_what_is_no_list_of_tensors_is_told() -> None:
@@ -373,23 +455,27 @@ def test_what_is_no_list_of_tensors_is_told() -> None:
         codec.decode(["file.dfc"])  # type: ignore[list-item]
     with pytest.raises(FormatError, match="stream 1: "):
         codec.decode([stream, stream[:-3]])
+    shown = picture_codec.preview, [picture], [Settings()]
     for device in ("gpu", "meta"):
-        with pytest.raises(ValueError, match="expected cpu, or cuda"):
-            codec.decode([stream], device=device)
+        for call, *arguments in (
+            (codec.encode, [picture]), (codec.decode, [stream]), (codec.thumbnail, stream), shown,
+            (picture_codec.entropy, [picture], Settings()), (picture_codec.read_symbols, stream),
+        ):  # fmt: skip
+            with pytest.raises(ValueError, match="expected cpu, or cuda"):
+                call(*arguments, device=device)  # type: ignore[operator]
 
 
 def test_planes_out_of_range_are_refused() -> None:
-    contexts = shipped_contexts("full", torch.device("cpu"))
-    step, matrix = torch.tensor([100]), WEIGHTINGS["mse"]
+    coder, step = residual_coder("mse", 9), torch.tensor([100])
     planes = torch.zeros(1, 1, 32, 32, dtype=torch.int32)
     with pytest.raises(ValueError, match="expected samples within"):
-        analyse(planes + 600_000, step, matrix, contexts)
+        coder.analyse(planes + 600_000, step)
     with pytest.raises(ValueError, match="signed integers"):
-        analyse(planes.float(), step, matrix, contexts)
+        coder.analyse(planes.float(), step)
     with pytest.raises(ValueError, match="expected step indices"):
-        analyse(planes, step + 200, matrix, contexts)
+        coder.analyse(planes, step + 200)
     with pytest.raises(ValueError, match="expected samples within"):
-        write_lossless(planes + 1025, contexts, 10)
+        LosslessCoder(coder.networks, 10).write(planes + 1025)
 
 
 @pytest.mark.parametrize("quality", [50, 80, 95, 100])

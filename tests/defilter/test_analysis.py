@@ -93,7 +93,7 @@ def test_the_user_is_told_the_degree_and_may_overrule_it(
     said = capsys.readouterr().out
     assert "degree 0.25" in said and "face" not in said
     assert main([*command, "--no-scene", "--no-faces", "--no-areas", "--no-saliency"]) == 0
-    assert "degree" not in capsys.readouterr().out
+    assert "degree 1.00\n" in capsys.readouterr().out
 
 
 def test_a_table_and_the_look_of_a_pair_render_everywhere(portrait: Path) -> None:
@@ -171,7 +171,7 @@ def test_figure_3_is_told_the_areas(template: Path, tmp_path: Path) -> None:
     network = AreaDefilterUNet(**arguments)  # type: ignore[arg-type]
     target = {"_target_": "defilter.unet.AreaDefilterUNet"}
     save_weights(network.state_dict(), target | arguments, tmp_path / "fig3.safetensors")
-    loaded = defilter.load_network(tmp_path / "fig3.safetensors")
+    loaded = defilter.load_look_network(tmp_path / "fig3.safetensors")
     look = defilter.extract([template], loaded).look
     assert look.categories  # fitted to the pairs of each area
     weights = ["--weights", str(tmp_path / "fig3.safetensors")]

@@ -23,7 +23,8 @@ from defilter.learn.area_pictures import (
     recoloured,
 )
 from defilter.learn.area_tasks import SegmentTask
-from defilter.weights import default_network
+from defilter.networks import default_network
+from defilter.unet import Reading
 from tests.conftest import colourful
 
 
@@ -216,6 +217,8 @@ def test_areas_count_the_more_the_more_they_differ() -> None:
 
 def test_the_seed_fits_pairs_of_each_area() -> None:
     class Brighter(nn.Module):
+        samples_pairs = True
+
         def __init__(self) -> None:
             super().__init__()
             self.unused = nn.Parameter(torch.zeros(1))
@@ -224,6 +227,9 @@ def test_the_seed_fits_pairs_of_each_area() -> None:
             y = x.clone()
             y[:, :, :32], y[:, :, 32:] = x[:, :, :32] / 0.5, x[:, :, 32:] / 0.8
             return y
+
+        def read(self, templates: Tensor, areas: Tensor | None = None) -> Reading:
+            return Reading(self(templates))
 
     template = colourful(256, 256).float() / 255 * 0.5
     extraction = look_from_templates(Brighter(), [template])

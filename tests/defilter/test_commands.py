@@ -174,10 +174,10 @@ def test_unwritable_output(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    def refuse(**_: object) -> None:
+    def refuse(*_: object, **__: object) -> None:
         raise PermissionError(13, "Permission denied", "out")
 
-    monkeypatch.setattr("tempfile.mkstemp", refuse)
+    monkeypatch.setattr(Path, "touch", refuse)
     assert run("apply", look_file, photo_folder, "-o", tmp_path / "out") == 1
     assert capsys.readouterr().err.count("Permission denied") == 2
 

@@ -16,9 +16,12 @@ from defilter.extract import (
     look_from_pair,
     look_from_templates,
 )
+from defilter.global_look import GlobalLook
+from defilter.networks import DEFAULT_WEIGHTS, default_network, load_look_network
 from defilter.sampling import UnusableTemplate
 from defilter.study.demonstration import demonstration_look
-from defilter.weights import WeightsError, default_network, load_network, save_weights
+from defilter.unet import DefilterUNet, Reading
+from defilter.weights import WeightsError, load_network, save_weights
 from tests.conftest import small_network
 
 
@@ -33,8 +36,8 @@ class Perfect(nn.Module):
         super().__init__()
         self.gain = nn.Parameter(torch.tensor(gain))
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return x / self.gain
+    def read(self, templates: torch.Tensor, areas: torch.Tensor | None = None) -> Reading:
+        return Reading(templates / self.gain)
 
 
 def test_a_network_that_knows_the_look_gives_the_look() -> None:
@@ -125,26 +128,32 @@ def test_weights_files_say_how_to_build_the_network(tmp_path: Path) -> None:
     architecture = {
         "_target_": "defilter.unet.DefilterUNet", "in_channels": 3, "widths": [4, 8, 8]
     }  # fmt: skip
-    from defilter.unet import DefilterUNet
-
     network = DefilterUNet(widths=(4, 8, 8))
     path = tmp_path / "x.safetensors"
     save_weights(network.state_dict(), architecture, path, note="trained for a test")
-    loaded = load_network(path)
+    loaded = load_network(path, DefilterUNet)
     x = torch.rand(1, 3, 8, 8)
     assert torch.equal(loaded(x), network.eval()(x))
 
     save_weights(network.state_dict(), architecture | {"widths": [4, 8, 12]}, path)
     with pytest.raises(WeightsError, match=r"x\.safetensors"):
-        load_network(path)
+        load_look_network(path)
     save_weights(network.state_dict(), {"_target_": "os.system", "command": "true"}, path)
     with pytest.raises(WeightsError):
-        load_network(path)
+        load_look_network(path)
     path.write_bytes(b"not weights")
     with pytest.raises(WeightsError):
-        load_network(path)
+        load_look_network(path)
     with pytest.raises(WeightsError, match="no such"):
-        load_network(tmp_path / "missing.safetensors")
+        load_look_network(tmp_path / "missing.safetensors")
+
+
+def test_only_the_classes_that_are_asked_for_are_built(tmp_path: Path) -> None:
+    with pytest.raises(WeightsError, match=r"expected DefilterUNet, found defilter\.global_look"):
+        load_network(DEFAULT_WEIGHTS, DefilterUNet)
+    with pytest.raises(WeightsError, match="LookEncoder"):
+        load_network(DEFAULT_WEIGHTS, GlobalLook)  # and its parts
+    assert type(load_look_network()) is GlobalLook
 
 
 def test_identity_mapping_stays_in_the_look() -> None:

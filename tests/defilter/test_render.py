@@ -8,7 +8,7 @@ from defilter.analysis import NO_ANALYSERS, Analysers
 from defilter.areas.segmenter import AreaMap
 from defilter.faces import Face, FaceDetector
 from defilter.look import Look
-from defilter.render import Analysis, analyse, degree_map, render
+from defilter.render import Analysis, analyse, degree_map, describe, render
 from defilter.scene.similarity import SceneDescriptor
 
 PHOTO = torch.randint(20, 230, (3, 90, 120), generator=torch.Generator().manual_seed(0)).to(
@@ -100,13 +100,18 @@ def test_the_user_is_right_about_the_strength() -> None:
         def descriptors(self, pictures: Tensor) -> list[SceneDescriptor]:
             return [SceneDescriptor("sea", 0.9, [1.0])] * len(pictures)
 
-        def similarity(self, one: SceneDescriptor, other: SceneDescriptor) -> float:
-            return 0.3
+        def degree(self, template: SceneDescriptor, photo: SceneDescriptor) -> float:
+            return 0.55
 
     analysers = Analysers(scene=Judge())  # type: ignore[arg-type]
     look = Look(times(0.5), scene=SceneDescriptor("wood", 0.9, [1.0]))
-    assert analyse(look, PHOTO, analysers).degree == 0.3
+    weak = analyse(look, PHOTO, analysers)
+    assert weak.degree == 0.55 and "degree 0.55 (sea 90%, template: wood 90%); --strength 1" in (
+        describe(weak, look)
+    )
     assert analyse(look, PHOTO, analysers, 0.8).degree == 0.8
+    asked = describe(analyse(look, PHOTO, analysers, 0.2), look)
+    assert asked == "degree 0.20 (as asked)"
     assert analyse(Look(times(0.5)), PHOTO, analysers).degree == 1  # nothing to compare with
     assert analyse(look, PHOTO, NO_ANALYSERS).degree == 1
 

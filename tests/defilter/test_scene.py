@@ -22,6 +22,7 @@ from defilter.scene.similarity import (
     load_scene_comparer,
     pool_descriptors,
     save_space,
+    visible_degree,
 )
 from defilter.weights import WeightsError, save_weights
 from tests.conftest import colourful
@@ -94,6 +95,22 @@ def test_one_class_is_one_unless_it_is_doubtful() -> None:
         judging.similarity(
             SceneDescriptor("sea", 0.1, near), SceneDescriptor("sea", 0.1, near, "another")
         )
+
+
+def test_the_degree_is_one_that_people_see() -> None:
+    degrees = [visible_degree(s / 100) for s in range(101)]
+    assert degrees[0] == 0.5 and degrees[-1] == 1 and degrees == sorted(degrees)
+    assert visible_degree(0.33) >= 0.75  # the median over unrelated photos
+    comparing = judge()
+    near, far = ([1.0, *[0.0] * 7], [0.0, 1.0, *[0.0] * 6])
+    one, other = (
+        SceneDescriptor(name, 0.9, features, comparing.fingerprint)
+        for name, features in (("sea", near), ("wood", far))
+    )
+    similarity = comparing.similarity(one, other)
+    assert comparing.degree(one, other) == visible_degree(similarity) >= 0.5 > similarity
+    assert comparing.literally().degree(one, other) == similarity
+    assert comparing.degree(one, one) == comparing.literally().degree(one, one) == 1
 
 
 def test_views_of_several_templates_are_pooled() -> None:

@@ -1,6 +1,10 @@
 import itertools
+import struct
+import subprocess
+import sys
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -12,13 +16,60 @@ from codec.pictures.mapping import ColourMapping
 from defilter.analysis import NO_ANALYSERS, Analysers
 from defilter.faces import Face
 from defilter.look import Look
-from defilter.video import VideoError, _MonotonicTimes, _TemporalSmoother, render_video
+from defilter.video import VideoError, render_video
+from defilter.video_smoothing import TemporalSmoother
+from defilter.video_tracks import MonotonicTimes
 
 
 def darker() -> Look:
     coefficients = torch.zeros(3, 9, dtype=torch.float64)
     coefficients[:, 1] = 0.5
     return Look(ColourMapping(coefficients, "rgb"))
+
+
+def identity() -> Look:
+    coefficients = torch.zeros(3, 9, dtype=torch.float64)
+    coefficients[:, 1] = 1
+    return Look(ColourMapping(coefficients, "rgb"))
+
+
+def write_frames(
+    path: Path,
+    frames: list[av.VideoFrame],
+    codec: str = "libx264",
+    kind: str = "yuv420p",
+    rate: Fraction = Fraction(25),
+    options: dict[str, str] | None = None,
+    tags: dict[str, int] | None = None,
+) -> None:
+    """A video of frames, one after the other.
+
+    Args:
+        tags: attributes of the stream, such as its colorspace.
+    """
+    with av.open(str(path), "w") as made:
+        stream: Any = made.add_stream(codec, rate=rate, options=options or {})
+        stream.width, stream.height, stream.pix_fmt = frames[0].width, frames[0].height, kind
+        for name, value in (tags or {}).items():
+            setattr(stream.codec_context, name, value)
+        for number, frame in enumerate(frames):
+            for name, value in (tags or {}).items():
+                if hasattr(frame, name):
+                    setattr(frame, name, value)
+            frame.pts, frame.time_base = number, 1 / rate
+            made.mux(stream.encode(frame))
+        made.mux(stream.encode(None))
+
+
+def grey_frames(count: int = 6, width: int = 64, height: int = 48) -> list[av.VideoFrame]:
+    """Frames that get brighter."""
+    arrays = (np.full((height, width, 3), 60 + 10 * n, np.uint8) for n in range(count))
+    return [av.VideoFrame.from_ndarray(array, format="rgb24") for array in arrays]
+
+
+def first_frame(path: Path) -> av.VideoFrame:
+    with av.open(str(path)) as given:
+        return next(given.decode(video=0))
 
 
 def clip(path: Path, width: int = 64, height: int = 48, count: int = 12, sound: str = "",
@@ -45,7 +96,7 @@ def clip(path: Path, width: int = 64, height: int = 48, count: int = 12, sound: 
     return times
 
 
-def frames(path: Path) -> tuple[list[float], list[np.ndarray]]:
+def frames_of(path: Path) -> tuple[list[float], list[np.ndarray]]:
     with av.open(str(path)) as given:
         found = [(f.time, f.to_ndarray(format="rgb24")) for f in given.decode(video=0)]
     return [t for t, _ in found], [x for _, x in found]
@@ -63,8 +114,8 @@ def test_every_frame_is_rendered_and_sound_is_kept(tmp_path: Path, name: str, so
     clip(tmp_path / name, sound=sound)
     done = render_video(darker(), tmp_path / name, tmp_path / "out/clip.mp4", NO_ANALYSERS)
     assert done.frames == 12 and done.note == ""
-    _, before = frames(tmp_path / name)
-    _, after = frames(tmp_path / "out/clip.mp4")
+    _, before = frames_of(tmp_path / name)
+    _, after = frames_of(tmp_path / "out/clip.mp4")
     assert len(after) == 12
     for x, y in zip(before, after, strict=True):
         assert np.abs(y.mean((0, 1)) - x.mean((0, 1)) / 2).max() < 4  # colours, too
@@ -87,7 +138,7 @@ def test_a_clip_lying_on_its_side_is_turned(tmp_path: Path) -> None:
     matrix = b"".join(n.to_bytes(4, "big", signed=True) for n in quarter)
     (tmp_path / "turned.mp4").write_bytes(data[:at] + matrix + data[at + 36 :])
     render_video(darker(), tmp_path / "turned.mp4", tmp_path / "out.mp4", NO_ANALYSERS)
-    _, pictures = frames(tmp_path / "out.mp4")
+    _, pictures = frames_of(tmp_path / "out.mp4")
     assert pictures[0].shape == (64, 48, 3)
 
 
@@ -102,7 +153,7 @@ def test_a_video_is_not_written_over_itself(tmp_path: Path) -> None:
 def test_odd_sides_and_uneven_times(tmp_path: Path) -> None:
     times = clip(tmp_path / "in.mkv", 63, 47, times=[0, 40, 200, 210, 700])
     render_video(darker(), tmp_path / "in.mkv", tmp_path / "out.mp4", NO_ANALYSERS)
-    found, pictures = frames(tmp_path / "out.mp4")
+    found, pictures = frames_of(tmp_path / "out.mp4")
     assert pictures[0].shape == (48, 64, 3)
     assert [t - found[0] for t in found] == pytest.approx([t / 1000 for t in times], abs=0.002)
 
@@ -113,7 +164,7 @@ def test_a_file_that_breaks_off_is_rendered_as_far_as_it_goes(tmp_path: Path) ->
     (tmp_path / "cut.mkv").write_bytes(data[: len(data) * 2 // 3])
     done = render_video(darker(), tmp_path / "cut.mkv", tmp_path / "out.mp4", NO_ANALYSERS)
     assert 5 < done.frames < 40
-    assert len(frames(tmp_path / "out.mp4")[0]) == done.frames
+    assert len(frames_of(tmp_path / "out.mp4")[0]) == done.frames
 
 
 def test_what_is_no_video_leaves_nothing(tmp_path: Path) -> None:
@@ -125,7 +176,7 @@ def test_what_is_no_video_leaves_nothing(tmp_path: Path) -> None:
 
 def test_degrees_follow_slowly_but_jump_at_cuts() -> None:
     """A face moves away, then the picture is cut to one without a face."""
-    follow = _TemporalSmoother(darker(), Analysers(faces=_FaceAt()), None)  # type: ignore[arg-type]
+    follow = TemporalSmoother(darker(), Analysers(faces=_FaceAt()), None)  # type: ignore[arg-type]
     still = torch.full((3, 96, 96), 100, dtype=torch.uint8)
     kept = []
     for number in range(80):
@@ -144,7 +195,7 @@ def test_degrees_follow_slowly_but_jump_at_cuts() -> None:
     assert follow.render(face[:, :90, :90]).shape == (3, 90, 90)
 
 
-def used(follow: _TemporalSmoother) -> float:
+def used(follow: TemporalSmoother) -> float:
     assert follow.used is not None
     return float(follow.used[0][2:10, 2:10].mean())
 
@@ -157,9 +208,9 @@ class _FaceAt:
 
 
 def test_times_that_start_anew_are_moved(tmp_path: Path) -> None:
-    rising = _MonotonicTimes()
+    rising = MonotonicTimes()
     assert [rising(t) for t in (10, 20, 30, 0, 10, None, 40)] == [10, 20, 30, 40, 50, 60, 80]
-    sound = _MonotonicTimes()
+    sound = MonotonicTimes()
     assert [sound(t, 8) for t in (0, 8, 0, 8)] == [0, 8, 16, 24]
     streams = (tmp_path / "a.ts", tmp_path / "b.ts")
     for stream in streams:
@@ -174,5 +225,107 @@ def test_times_that_start_anew_are_moved(tmp_path: Path) -> None:
             made.mux(out.encode(None))
     (tmp_path / "joined.ts").write_bytes(b"".join(stream.read_bytes() for stream in streams))
     done = render_video(darker(), tmp_path / "joined.ts", tmp_path / "out.mp4", NO_ANALYSERS)
-    at, _ = frames(tmp_path / "out.mp4")
+    at, _ = frames_of(tmp_path / "out.mp4")
     assert done.frames == len(at) and done.frames >= 11 and at == sorted(set(at))
+
+
+def test_interlaced_frames_are_deinterlaced(tmp_path: Path) -> None:
+    """A bar that moves between the two fields of a frame."""
+    frames = []
+    for number in range(8):
+        array = np.full((48, 64, 3), 40, dtype=np.uint8)
+        array[0::2, 6 * number : 6 * number + 12] = 220
+        array[1::2, 6 * number + 3 : 6 * number + 15] = 220
+        frames.append(av.VideoFrame.from_ndarray(array, format="rgb24"))
+    options = {"x264-params": "tff=1", "crf": "5"}
+    write_frames(tmp_path / "in.mkv", frames, options=options)
+    done = render_video(identity(), tmp_path / "in.mkv", tmp_path / "out.mp4", NO_ANALYSERS)
+    assert done.frames == 8
+    assert done.notes == ("interlaced: deinterlaced (bwdif), one frame for two fields",)
+    times, pictures = frames_of(tmp_path / "out.mp4")
+    assert times == pytest.approx([n / 25 for n in range(8)], abs=0.002)
+    _, before = frames_of(tmp_path / "in.mkv")
+    combed, clean = (
+        np.mean([np.abs(np.diff(x.astype(float), axis=0)).mean() for x in given[1:-1]])
+        for given in (before, pictures)
+    )
+    assert clean < 0.3 * combed
+    assert pictures[4][::2, 26:34].mean() > 150  # the bar is where the upper field has it
+
+
+@pytest.mark.parametrize("mirrored", [False, True])
+@pytest.mark.parametrize("degrees", [0, 90, 180, 270])
+def test_clips_are_turned_and_mirrored(degrees: int, mirrored: bool, tmp_path: Path) -> None:
+    """As phones write what the camera in front sees; the corner goes where the matrix says."""
+    array = np.full((48, 64, 3), 40, dtype=np.uint8)
+    array[:12, :12] = 220
+    with av.open(str(tmp_path / "in.mp4"), "w") as made:
+        stream: Any = made.add_stream("libx264", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        stream.set_display_rotation(degrees, hflip=mirrored)
+        made.mux(stream.encode(av.VideoFrame.from_ndarray(array, format="rgb24")))
+        made.mux(stream.encode(None))
+    a, b, c, d = 1, 0, 0, 1
+    if degrees or mirrored:
+        matrix: Any = first_frame(tmp_path / "in.mp4").side_data["DISPLAYMATRIX"]
+        a, b, _, c, d = struct.unpack_from("5i", bytes(matrix))
+    render_video(identity(), tmp_path / "in.mp4", tmp_path / "out.mp4", NO_ANALYSERS)
+    _, (picture,) = frames_of(tmp_path / "out.mp4")
+    assert picture.shape[:2] == ((64, 48) if degrees % 180 else (48, 64))
+    right, low = -(a + c) > 0, -(b + d) > 0  # ISO/IEC 14496-12, 6.2.2, of the corner at (-1, -1)
+    corner = picture[
+        slice(-10, None) if low else slice(10), slice(-10, None) if right else slice(10)
+    ]
+    assert corner.mean() > 180 and picture.mean() < 70
+
+
+def test_what_is_unfinished_is_removed_when_a_person_stops(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clip(tmp_path / "in.mp4")
+    count = itertools.count()
+
+    def stopped(self: TemporalSmoother, pixels: Tensor) -> Tensor:
+        if next(count) == 3:
+            raise KeyboardInterrupt
+        return pixels
+
+    monkeypatch.setattr(TemporalSmoother, "render", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        render_video(darker(), tmp_path / "in.mp4", tmp_path / "out/a.mp4", NO_ANALYSERS)
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_a_name_may_be_as_long_as_the_system_allows(tmp_path: Path) -> None:
+    clip(tmp_path / "in.mp4")
+    target = tmp_path / ("x" * 251 + ".mp4")
+    render_video(darker(), tmp_path / "in.mp4", target, NO_ANALYSERS)
+    assert target.exists()
+
+
+def test_without_pyav_all_but_videos_works(tmp_path: Path) -> None:
+    code = """
+import sys
+sys.modules["av"] = None
+import defilter, defilter.__main__
+from defilter.video import VIDEO_EXTENSIONS, VideoError, is_video, render_video
+assert ".mp4" in VIDEO_EXTENSIONS and is_video("a.MOV") and not is_video("a.jpg")
+try:
+    render_video(None, "a.mp4", "b.mp4", None)
+except VideoError as error:
+    assert "a.mp4" in str(error) and "pip install av" in str(error), error
+else:
+    raise SystemExit("no error")
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_progress_is_shown_to_a_person(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clip(tmp_path / "in.mp4")
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True, raising=False)
+    render_video(darker(), tmp_path / "in.mp4", tmp_path / "out.mp4", NO_ANALYSERS)
+    shown = capsys.readouterr().err
+    assert "in.mp4" in shown and "12/12" in shown

@@ -11,6 +11,7 @@ from codec.pictures import picture_files
 from codec.pictures.folders import list_pictures
 from codec.pictures.picture_files import Picture, PictureError, read_picture, write_picture
 from codec.pictures.storage import write_atomically
+from tests.codec.pictures.made_files import tiff_of_sixteen_bits
 from tests.conftest import colourful
 
 
@@ -117,6 +118,24 @@ def test_orientation_is_undone_and_restored(
     if file_format == "PNG":
         again = read_picture(tmp_path / f"again-{name}")
         assert torch.equal(again.pixels, picture.pixels)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_tiffs_of_both_depths_are_turned_once(tmp_path: Path, orientation: int) -> None:
+    stored = colourful(24, 40, torch.uint16)
+    (tmp_path / "deep.tif").write_bytes(tiff_of_sixteen_bits(stored, orientation))
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = orientation
+    shallow = (stored.int() >> 8).to(torch.uint8)
+    as_image(shallow).save(tmp_path / "shallow.tif", exif=exif)
+    as_image(shallow).save(tmp_path / "shallow.png", exif=exif)
+    deep = read_picture(tmp_path / "deep.tif")
+    for name in ("shallow.tif", "shallow.png"):
+        assert torch.equal(
+            (deep.pixels.int() >> 8).to(torch.uint8), read_picture(tmp_path / name).pixels
+        )
+    write_picture(deep, tmp_path / "out.tif")
+    assert torch.equal(read_picture(tmp_path / "out.tif").pixels, deep.pixels)
 
 
 def other_profile() -> bytes:

@@ -126,8 +126,9 @@ def test_areas_from_folders(tmp_path: Path) -> None:
     for name in split_table()["test"][:8]:
         save_hald(identity_lut(16) * 0.7, tmp_path / "looks" / f"{name}.png", 8)
     result = areas.run(
-        str(tmp_path / "street"), str(tmp_path / "people"), [str(tmp_path / "looks")], "test", 2,
-        None, None, None, str(tmp_path / "out"),
+        {name: str(tmp_path / name) for name in ("street", "people")}
+        | {"looks": [str(tmp_path / "looks")]},
+        "test", 2, None, {"fig3": None, "fig2": None}, str(tmp_path / "out"),
     )  # fmt: skip
     assert "person" in result.summary
     record = json.loads((tmp_path / "out/areas.json").read_text())

@@ -1,0 +1,1 @@
+"""What `python -m codec` and the command `dfc` do."""

@@ -1,0 +1,280 @@
+"""Files in, files out: which file becomes which, doing it, and what became of each.
+
+One bad file never costs the others, nothing is written over an input, and a searched folder comes
+out whole: what cannot be worked on but can be kept is copied as it is.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+from tqdm import tqdm
+
+from codec.pictures.folders import EXTENSIONS, search
+from codec.pictures.picture import UnsupportedPicture
+from codec.pictures.storage import write_atomically
+from codec.pictures.workers import spread, worker_count
+
+_GROUP_BYTES = 1 << 20
+_GROUP_FILES = 64
+
+
+class Job(NamedTuple):
+    """A file, and where its result goes."""
+
+    source: Path
+    target: Path
+
+
+class FileResult(NamedTuple):
+    """What became of one file.
+
+    Attributes:
+        source: where it came from.
+        target: where the result is; None if there is none.
+        before, after: bytes.
+        notes: what else is worth saying, a clause each.
+        error: one sentence where it failed, or empty.
+        kept: whether the file was copied as it is.
+    """
+
+    source: Path
+    target: Path | None
+    before: int = 0
+    after: int = 0
+    notes: tuple[str, ...] = ()
+    error: str = ""
+    kept: bool = False
+
+
+OnResult = Callable[[FileResult], None]
+
+
+@dataclass(frozen=True)
+class BatchResult:
+    """What became of files: one entry each in the order of the inputs, and what was left aside.
+
+    Attributes:
+        results: of all files that were worked on.
+        about_skipped: a sentence about files of other kinds in searched folders, or empty.
+        existing: how many were left because their result was there already.
+    """
+
+    results: list[FileResult] = field(default_factory=list)
+    about_skipped: str = ""
+    existing: int = 0
+
+    @property
+    def written(self) -> list[FileResult]:
+        return [one for one in self.results if not one.error]
+
+    @property
+    def failures(self) -> list[str]:
+        return [one.error for one in self.results if one.error]
+
+
+@dataclass(frozen=True)
+class Output:
+    """Where results go.
+
+    Attributes:
+        path: a folder, or for one input a file, which its suffix tells.
+        suffix: of results; None keeps that of the input.
+        rename: the name of a result with its old suffix -> its new name.
+        skip_existing: leave inputs whose result is there.
+        reserved: names in the folder that no result may take.
+    """
+
+    path: Path
+    suffix: str | None = None
+    rename: Callable[[Path], Path] = lambda path: path
+    skip_existing: bool = False
+    reserved: Collection[str] = ()
+
+    def is_file(self) -> bool:
+        """Whether the path names a file: it has a suffix, and is no folder."""
+        suffix = self.path.suffix.lower()
+        known = suffix == self.suffix if self.suffix else suffix in EXTENSIONS
+        return known and not self.path.is_dir()
+
+
+class Plan(NamedTuple):
+    """Jobs to do, and what was found beside them.
+
+    Attributes:
+        jobs: in the order of the inputs.
+        failures: inputs that have no place to go to.
+        about_skipped, existing: see `BatchResult`.
+        may_keep: whether there is a folder that inputs can be copied to.
+    """
+
+    jobs: list[Job]
+    failures: list[FileResult]
+    about_skipped: str = ""
+    existing: int = 0
+    may_keep: bool = True
+
+
+def plan_jobs(
+    inputs: Sequence[Path | str],
+    output: Output,
+    extensions: tuple[str, ...] = EXTENSIONS,
+    others: Sequence[Path] = (),
+) -> Plan:
+    """Which file becomes which.
+
+    Folders keep the paths below them. Where two inputs would get one name, as photo.jpg and
+    photo.png do when they become photo.dfc, both keep their old suffix before the new one:
+    photo.jpg.dfc and photo.png.dfc.
+
+    Args:
+        inputs: files, folders and patterns, see `folders.search`.
+        output: where results go.
+        extensions: what to search folders for.
+        others: files that must not be written over, and are no inputs where a folder holds them.
+
+    Raises:
+        ValueError: nothing to do, or several inputs for one file.
+    """
+    if not str(output.path):
+        raise ValueError("expected an output folder, got an empty path")
+    listing = search(inputs, extensions, output.path)
+    named = {Path(path).resolve() for path in inputs}
+    aside = {path.resolve() for path in others} - named
+    found = {p: r for p, r in dict(listing.found).items() if p.resolve() not in aside}
+    protected = {path.resolve() for path in (*found, *others)}
+    jobs: list[Job] = []
+    failures: list[FileResult] = []
+    existing = 0
+    taken: dict[Path, Path] = {}
+    for source, target in zip(found, _targets(list(found.values()), output), strict=True):
+        reason = _obstacle(target, output, protected, taken)
+        taken.setdefault(target.resolve(), source)
+        if reason:
+            failures.append(FileResult(source, None, error=f"{source}: {reason}"))
+        elif output.skip_existing and target.exists():
+            existing += 1
+        else:
+            jobs.append(Job(source, target))
+    return Plan(jobs, failures, listing.about_skipped(), existing, not output.is_file())
+
+
+def _obstacle(
+    target: Path, output: Output, protected: Collection[Path], taken: dict[Path, Path]
+) -> str:
+    """Why a result cannot go to its target, or empty."""
+    place = target.resolve()
+    if place in protected:
+        return f"{target} would overwrite an input; choose another folder"
+    if place in taken:
+        return f"would overwrite {target} of {taken[place]}; rename one of them"
+    if output.reserved and target.relative_to(output.path).parts[0] in output.reserved:
+        return "this name is taken by an output; rename the file"
+    return ""
+
+
+def _targets(relatives: list[Path], output: Output) -> list[Path]:
+    """Where results go, in the order of their inputs."""
+    if output.is_file():
+        if len(relatives) > 1:
+            count = len(relatives)
+            raise ValueError(f"{output.path}: expected a folder for {count} files, got a file")
+        return [output.path]
+    if output.path.exists() and not output.path.is_dir():
+        raise ValueError(f"{output.path}: expected a folder, got a file")
+
+    def changed(path: Path) -> Path:
+        return output.rename(path) if output.suffix is None else path.with_suffix(output.suffix)
+
+    def kept_apart(old: Path, new: Path) -> Path:
+        return old.with_name(old.name + new.suffix) if times[new] > 1 and old != new else new
+
+    names = [changed(relative) for relative in relatives]
+    times = Counter(names)
+    return [
+        output.path / kept_apart(relative, name)
+        for relative, name in zip(relatives, names, strict=True)
+    ]
+
+
+def run_jobs(
+    plan: Plan,
+    work: Callable[[Job], FileResult],
+    on_result: OnResult | None = None,
+    most: int | None = None,
+) -> BatchResult:
+    """Work on file after file, several at once; what cannot be done is said and left out.
+
+    Args:
+        plan: see `plan_jobs`.
+        work: what is done to a file; `UnsupportedPicture` keeps it as it is.
+        on_result: called with each result as soon as it is known.
+        most: how many files at once; None is as many as torch has threads.
+    """
+    alone = [[job] for job in plan.jobs]
+    return run_groups(plan, alone, lambda jobs: [work(jobs[0])], on_result, most)
+
+
+def run_groups(
+    plan: Plan,
+    groups: Sequence[list[Job]],
+    work: Callable[[list[Job]], list[FileResult]],
+    on_result: OnResult | None = None,
+    most: int | None = None,
+) -> BatchResult:
+    """`run_jobs` for work that does several files together; where it fails, one by one."""
+
+    def tried(jobs: list[Job]) -> list[FileResult]:
+        try:
+            return work(jobs)
+        except Exception as error:  # whatever one file does, the others are still done
+            if len(jobs) == 1:
+                return [_failed(jobs[0], error, plan.may_keep)]
+        return [one for job in jobs for one in tried([job])]
+
+    def every() -> Iterator[FileResult]:
+        yield from plan.failures
+        for results in spread(tried, groups, most or worker_count()):
+            yield from results
+
+    results = []
+    total = len(plan.failures) + len(plan.jobs)
+    for result in tqdm(every(), total=total, unit="file", disable=None):
+        results.append(result)
+        if on_result is not None:
+            on_result(result)
+    return BatchResult(results, plan.about_skipped, plan.existing)
+
+
+def small_together(jobs: Sequence[Job]) -> list[list[Job]]:
+    """Jobs in groups whose files are small, so that pictures of one size are coded in batches."""
+    groups: list[list[Job]] = []
+    size = 0
+    for job in jobs:
+        own = job.source.stat().st_size if job.source.exists() else 0
+        if not groups or size + own > _GROUP_BYTES or len(groups[-1]) >= _GROUP_FILES:
+            groups.append([])
+            size = 0
+        groups[-1].append(job)
+        size += own
+    return groups
+
+
+def keep(job: Job, reason: str) -> FileResult:
+    """Copy a file as it is, under its own name."""
+    target = job.target.with_name(job.source.name)
+    data = job.source.read_bytes()
+    if target.resolve() != job.source.resolve():
+        write_atomically(target, data, like=job.source)
+    note = f"kept as it is: {reason}"
+    return FileResult(job.source, target, len(data), len(data), (note,), kept=True)
+
+
+def _failed(job: Job, error: Exception, may_keep: bool) -> FileResult:
+    text = " ".join(str(error).split()) or type(error).__name__
+    if isinstance(error, UnsupportedPicture) and may_keep:
+        return keep(job, text.removeprefix(f"{job.source}: "))
+    text = text if str(job.source) in text else f"{job.source}: {text}"
+    return FileResult(job.source, None, error=text)

@@ -1,0 +1,83 @@
+"""What the commands do, once their options are read."""
+
+import argparse
+import logging
+from dataclasses import replace
+from pathlib import Path
+
+from codec.commands.shell import show_plan, teller
+from codec.pictures.jobs import BatchResult
+from defilter.analysis import Analysers, analysers_for, default_analysers
+from defilter.extract import fit_pair, fit_rough_pair
+from defilter.look import load_look, save_look
+from defilter.networks import load_look_network
+from defilter.transfer import apply_to_files, plan_rendering, remove_from_files
+from defilter.verbs import extract, extract_pair
+
+PROGRAM = "defilter"
+logging.basicConfig(format="%(message)s", level=logging.WARNING)
+
+
+def extract_look(options: argparse.Namespace) -> None:
+    inputs = [*options.template, *([options.before] if options.before else [])]
+    if options.output.resolve() in {Path(path).resolve() for path in inputs}:
+        raise ValueError(f"{options.output}: would overwrite an input; choose another name")
+    if options.before:
+        fit = fit_rough_pair if options.robust else fit_pair
+        look = extract_pair(options.before, options.template[0], fit).look
+    else:
+        network = load_look_network(options.weights)
+        look = extract(options.template, network, _analysers(options)).look
+    save_look(look, options.output, options.size, options.bits)
+    print(f"{options.output}: covers {look.coverage:.0%} of the colours that photos have")
+    if look.categories and options.output.suffix.lower() == ".json":
+        print(f"looks of their own: {', '.join(look.categories)}")
+
+
+def apply_look_file(options: argparse.Namespace) -> BatchResult | int:
+    look = load_look(options.look)
+    if (options.scene and look.scene is None) or (options.areas and not look.categories):
+        raise ValueError(f"{options.look}: knows no {'scene' if options.scene else 'areas'}")
+    analysers = _analysers(options, analysers_for(look))
+    plan = plan_rendering(
+        options.photo, options.output, [Path(options.look)], options.skip_existing
+    )
+    if options.dry_run:
+        return show_plan(plan)
+    return apply_to_files(
+        look, plan, "", options.strength, analysers, options.quality, teller(PROGRAM)
+    )
+
+
+def remove_look(options: argparse.Namespace) -> BatchResult | int:
+    plan = plan_rendering(options.photo, options.output, (), options.skip_existing)
+    if options.dry_run:
+        return show_plan(plan)
+    network = load_look_network(options.weights)
+    return remove_from_files(plan, "", network, options.quality, teller(PROGRAM))
+
+
+def transfer_look(options: argparse.Namespace) -> BatchResult | int:
+    analysers = _analysers(options)
+    extraction = extract(options.template, load_look_network(options.weights), analysers)
+    plan = plan_rendering(
+        options.photo, options.output, extraction.templates, options.skip_existing
+    )
+    if options.dry_run:
+        return show_plan(plan)
+    return apply_to_files(
+        extraction.look, plan, "", options.strength, analysers, options.quality, teller(PROGRAM)
+    )
+
+
+def _analysers(options: argparse.Namespace, usual: Analysers | None = None) -> Analysers:
+    """What the options ask for; what they leave open is as usual, or everything."""
+    chosen = {}
+    for name in ("scene", "faces", "areas", "saliency"):
+        asked = getattr(options, name, None)
+        by_default = usual is None or getattr(usual, name) is not None
+        chosen[name] = by_default if asked is None else asked
+    analysers = default_analysers(**chosen)
+    if analysers.scene is not None and getattr(options, "literal_scene", False):
+        analysers = replace(analysers, scene=analysers.scene.literally())
+    return replace(analysers, graded_in_parts=getattr(options, "areas", None) or None)

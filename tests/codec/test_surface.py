@@ -1,0 +1,45 @@
+"""What the packages offer by name, and what importing them costs."""
+
+import subprocess
+import sys
+
+import codec
+import defilter
+from codec.search.scores import SCORES
+from codec.settings import FORMATS, SCORE_SCALES
+
+
+def test_public_names_of_codec() -> None:
+    names = ["FormatError", "decode", "encode", "residual", "search", "thumbnail"]
+    assert sorted(codec.__all__) == sorted([*names, "__version__"])
+    assert [name for name in dir(codec) if not name.startswith("__")] == names
+    assert all(getattr(codec, name) is not None for name in names)
+    assert not hasattr(codec, "Any")
+
+
+def test_names_of_scores_and_formats_are_those_that_there_are() -> None:
+    from codec.search.encoders import NAMES
+
+    assert {name: score.best for name, score in SCORES.items()} == {
+        name: best if name != "smallfry" else SCORES[name].best
+        for name, best in SCORE_SCALES.items()
+    }
+    assert set(FORMATS) <= set(NAMES)
+
+
+def test_help_imports_nothing_heavy() -> None:
+    for package in ("codec", "defilter"):
+        script = (
+            f"import sys, {package}.__main__ as m\n"
+            "try: m.main(['--help'])\n"
+            "except SystemExit: pass\n"
+            "heavy = {'torch', 'numpy', 'cv2', 'PIL', 'scipy', 'av', 'tqdm'} & set(sys.modules)\n"
+            "assert not heavy, heavy"
+        )
+        subprocess.run([sys.executable, "-c", script], check=True, capture_output=True)
+
+
+def test_versions_are_the_distribution_s() -> None:
+    from importlib.metadata import version
+
+    assert codec.__version__ == defilter.__version__ == version("defilter")
