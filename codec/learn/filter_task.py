@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from codec.learn.networks import load_answers
-from codec.learn.symbols import Tiles, TileSets, held_out_tiles, make_tiles, tile_symbols
+from codec.learn.symbols import TileMaker, Tiles, TileSets, tile_symbols
 from codec.pictures.colour import luma, ycbcr_to_rgb
 from codec.pictures.metrics import psnr
 from codec.pictures.ssimulacra2 import distance, ssimulacra2
@@ -18,6 +18,8 @@ from codec.residual.analyse import reconstruct
 from codec.residual.edge_filter import smooth
 from codec.residual.postfilter import GREY, PostFilter
 from codec.residual.quantise import FRACTION, WEIGHTINGS, plane_steps
+
+_UNSEEN = 0.1  # of SSIMULACRA2's distance, a score of 96; chosen by hand
 
 
 class Decoded(NamedTuple):
@@ -52,11 +54,8 @@ def decoded_tiles(
         matrix: the quantisation matrix, `mse` or `perceptual`.
     """
     coder = None if networks is None else load_answers(networks)
-
-    def made(split: str, count: int) -> Decoded:
-        return _decode(make_tiles(clean, photos, split, count, coder, (matrix,), 0.0, seed))
-
-    return TileSets(made("train", tiles), made("val", held_out_tiles(tiles)))
+    maker = TileMaker(clean, photos, coder, seed)
+    return maker.sets(tiles, lambda split, count: _decode(maker(split, count, (matrix,))))
 
 
 def _decode(tiles: Tiles) -> Decoded:
@@ -161,7 +160,7 @@ class PostFilterTask(nn.Module):
 
 def _seen(truth: Tensor, decoded: Tensor) -> Tensor:
     """(N,) SSIMULACRA2's distance, with a floor below which nothing shows."""
-    return distance(truth, decoded.clamp(0, 1)) + 0.1
+    return distance(truth, decoded.clamp(0, 1)) + _UNSEEN
 
 
 def _luma_psnr(x: Tensor, y: Tensor) -> Tensor:
