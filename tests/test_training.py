@@ -325,6 +325,19 @@ def test_two_processes_train_what_one_trains(tmp_path: Path) -> None:
     assert apart < 0.02 * moved
 
 
+@pytest.mark.slow
+def test_two_processes_train_context_networks_whatever_their_tiles_hold(tmp_path: Path) -> None:
+    """One tile a process: often, one of the two has no perceptual tile for `adaptive` to see."""
+    torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
+    overrides = [
+        "experiment=codec_context", "data.tiles=32", "plan.batch=2", "plan.pictures=12",
+        "plan.validate_every=100", "device=cpu", f"run={tmp_path}",
+    ]  # fmt: skip
+    done = command(*torchrun, str(ROOT / "train.py"), *overrides, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert load_file(tmp_path / BEST_WEIGHTS)
+
+
 def train_start(overrides: list[str]) -> dict[str, Tensor]:
     """The weights that both trainings start from."""
     with initialize_config_dir(CONFIGS, version_base="1.3"):

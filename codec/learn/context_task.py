@@ -20,6 +20,7 @@ from codec.residual.quantise import AQ_LARGEST, WEIGHTINGS
 from codec.residual.transform_sizes import code_sizes, split_flags
 
 BITS = 1.4427  # a natural unit in bits
+_LOSSLESS_WEIGHT = 1 / 8  # beside the lossy bits, of which there are fewer; chosen by hand
 
 
 def value_loss(logits: Tensor, values: Tensor) -> Tensor:
@@ -140,7 +141,7 @@ class ContextTask(nn.Module):
             known = [p.plane for p in lossless[:number]][::-1]
             code_plane(networks["lossless"], plane, shape_of(exact[:, 0]), known, none)
         of = BITS / pixels
-        exact_of = BITS / exact[:, 0].numel() / 8  # weighs an eighth beside the lossy bits
+        exact_of = BITS / exact[:, 0].numel() * _LOSSLESS_WEIGHT
         parts = {
             "means": _sum(p.loss for p in planes) * of,
             "sizes": _sum(s.loss for s in splits) * of,

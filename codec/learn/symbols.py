@@ -26,16 +26,11 @@ from codec.residual.quantise import WEIGHTINGS
 
 TILE = 256
 _AT_ONCE = 16  # tiles analysed together
-# Share, lowest and highest step index. By hand: three of four tiles at qualities that are used
-# (about 25 to 90), the others finer, so that the networks stay right there.
+# Share, lowest and highest step index. Chosen by hand: three of four tiles at qualities that people
+# use, the others finer, so that the networks stay right there.
 _STEPS = ((0.75, 124, 196), (0.25, 48, 124))
-# What photos that were JPEG are reduced by. By hand: at 0.72 an 8 x 8 grid has no period of its own
-# any more, and half the size is still sharp.
-_REDUCED = (0.5, 0.72)
-_PREDICTED = (
-    100,
-    180,
-)  # step indices of what a prediction is enlarged from: by hand, medium to coarse
+_REDUCED = (0.5, 0.72)  # what photos that were JPEG are reduced by; chosen by hand
+_PREDICTED = (100, 180)  # step indices of what a prediction is enlarged from; chosen by hand
 
 
 class Tiles(NamedTuple):

@@ -246,7 +246,10 @@ def resize(one: Labelled, height: int, width: int) -> Labelled:
 
 
 def recoloured(x: Tensor, generator: torch.Generator) -> Tensor:
-    """(N, 3, H, W) as if through random looks: a curve for each channel, saturation, a cast."""
+    """(N, 3, H, W) as if through random looks: a curve for each channel, saturation, a cast.
+
+    The ranges were chosen by hand: most looks change less.
+    """
 
     def drawn(channels: int, reach: float) -> Tensor:
         shape = (len(x), channels, 1, 1)

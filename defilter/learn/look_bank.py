@@ -4,6 +4,8 @@ The estimate of an unseen look is only as good as the prior over looks, and real
 a draw from the bank is a real look, a mixture or composition of real ones, or a sample from their
 principal components, now and then with a light grade on top.
 
+The shares of the kinds are configuration; the ranges of strengths below were chosen by hand.
+
 Axes: L look of the bank, B drawn look, D grid size; tables as in `codec.pictures.lut`.
 """
 
@@ -25,7 +27,7 @@ from defilter.learn.look_split import family, in_split
 logger = logging.getLogger(__name__)
 
 GRID = 17
-COMPONENTS = 64
+COMPONENTS = 64  # of the looks' variance; chosen by hand
 
 
 class Looks(NamedTuple):

@@ -26,7 +26,7 @@ from codec.pictures.weight_files import save_weights
 from defilter.learn.runtime import Runtime, seeded_generator
 
 CHECKPOINT, WEIGHTS, BEST_WEIGHTS = "checkpoint.pt", "weights.safetensors", "best.safetensors"
-CHECKPOINT_SECONDS = 300
+CHECKPOINT_SECONDS = 300  # what an interruption costs at most
 
 
 # A NamedTuple of tensors with one first axis. The first of them are the pictures that the batch
@@ -213,7 +213,7 @@ def fit(
         before = state.pictures
         state.step += 1
         state.pictures += _pictures(batch) * runtime.world
-        _update_average(average, task, min(plan.ema, (1 + state.step) / (10 + state.step)))
+        _update_average(average, task, _decay(plan.ema, state.step))
         log.step(state, loss, logs)
 
         # Now and then a validation, which keeps the best weights.
@@ -329,10 +329,15 @@ def _pictures(batch: Batch) -> int:
 
 
 def _rate(done: float, warmup: float) -> float:
-    """Linear warm-up, then half a cosine down to 1 % of the learning rate."""
+    """Linear warm-up, then half a cosine (Loshchilov 2017) down to 1 % of the learning rate."""
     if done < warmup:
         return (done + 1e-3 * warmup) / warmup
     return 0.01 + 0.99 * (1 + math.cos(math.pi * (done - warmup) / (1 - warmup))) / 2
+
+
+def _decay(ema: float, step: int) -> float:
+    """Of the average: short at first, as TensorFlow's ExponentialMovingAverage has it."""
+    return min(ema, (1 + step) / (10 + step))
 
 
 def _update_average(average: dict[str, Tensor], task: nn.Module, decay: float) -> None:
