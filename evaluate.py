@@ -1,4 +1,4 @@
-"""Run a study: `python evaluate.py`, `python evaluate.py template=T.jpg photos=DIR out=OUT`."""
+"""Measure or fit: `python evaluate.py`, `python evaluate.py study=NAME`, `... fit=NAME`."""
 
 import os
 import sys

@@ -77,7 +77,7 @@ def look_from_templates(
 
     Args:
         network: says what the templates are without their look.
-        templates: (3, H, W) pictures in [0, 1] of any size, all with one look.
+        templates: (3, H, W) pictures in [0, 1] of any size, on any device, all with one look.
         areas: how much each pixel is of each category, (K, S, S) for each template with
             S = FIT_SIZE, for Fig. 3.
         masks: salient targets, (H, W) bool for each template, that get more of the pairs that
@@ -91,7 +91,7 @@ def look_from_templates(
     if not templates:
         raise UnusableTemplate("expected at least one template, got none")
     device = next(network.parameters()).device
-    squashed = torch.cat([squash(template[None], FIT_SIZE) for template in templates])
+    squashed = torch.cat([squash(template[None], FIT_SIZE).cpu() for template in templates])
     usable = [usable_pixels(template) for template in squashed]
     weights = None if areas is None else torch.stack(list(areas)).to(device)
     with torch.no_grad():
@@ -178,7 +178,7 @@ def look_from_pair(
     """The look between one picture before and after (pair mode).
 
     Args:
-        before, after: (3, H, W) in [0, 1], the same picture, of one aspect ratio.
+        before, after: (3, H, W) in [0, 1] on any device, the same picture, of one aspect ratio.
         fit: `fit_pair` or `fit_rough_pair`.
         provenance: of the look.
 
@@ -197,7 +197,7 @@ def look_from_pair(
     scale = min(1.0, PAIR_MODE_SIDE / max(height, width))
     side = (max(1, round(height * scale)), max(1, round(width * scale)))
     before, after = (
-        x if x.shape[1:] == side else F.interpolate(x[None], side, mode="area")[0]
+        (x if x.shape[1:] == side else F.interpolate(x[None], side, mode="area")[0]).cpu()
         for x in (before, after)
     )
     usable_pixels(before)  # a flat picture is no picture before

@@ -39,16 +39,17 @@ def colour_statistics(x: Tensor) -> Tensor:
     mean = pixels.mean(2)
     centred = pixels - mean[..., None]
     covariance = centred @ centred.mT / pixels.shape[2]
-    rows, columns = torch.triu_indices(3, 3, 1).tolist()
     ranked = pixels.sort(dim=2).values
-    positions = [round(q * (pixels.shape[2] - 1)) for q in QUANTILES]
+    # Slices and not lists of indices, which would be uploaded, and waited for, in every call.
+    quantiles = [ranked[..., round(q * (pixels.shape[2] - 1))] for q in QUANTILES]
+    between = torch.cat((covariance[:, 0, 1:], covariance[:, 1, 2:]), 1)
     high, low = pixels.amax(1), pixels.amin(1)
     return torch.cat(
         (
             mean,
             covariance.diagonal(dim1=1, dim2=2).clamp(min=1e-8).sqrt(),
-            ranked[:, :, positions].flatten(1),
-            covariance[:, rows, columns] * 10,
+            torch.stack(quantiles, 2).flatten(1),
+            between * 10,
             torch.stack((high.mean(1), low.mean(1), (high - low).mean(1)), 1),
             (high - low).square().mean(1, keepdim=True).sqrt(),
             (high > 0.98).to(x).mean(1, keepdim=True),

@@ -63,14 +63,16 @@ class Tint:
 def tone_samples(template: Tensor) -> Tensor:
     """What `tint_of` needs of a picture (3, H, W) in [0, 1]: (P, 4) Y, Cb, Cr and clipped share.
 
+    The picture may be on any device, the samples are on the CPU.
+
     A clipped channel bends a tint sharply, and averages over the bend lie beside it: the share of
     clipped pixels says which samples to leave out.
     """
-    samples = rgb_to_ycbcr(squash(template[None], _SIDE).double())[0].flatten(1).T
+    samples = rgb_to_ycbcr(squash(template[None], _SIDE).cpu().double())[0].flatten(1).T
     clipped = torch.zeros(len(samples), dtype=samples.dtype)
     if float(_around(samples).median()) < NOISE:  # seldom; the others are not monochrome anyway
         outside = ((template > CLIPPED_HIGH) | (template < CLIPPED_LOW)).any(0)
-        clipped = squash(outside[None, None].float(), _SIDE).flatten().double()
+        clipped = squash(outside[None, None].float(), _SIDE).cpu().flatten().double()
     return torch.cat((samples, clipped[:, None]), 1)
 
 

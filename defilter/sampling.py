@@ -1,7 +1,8 @@
 """Position-matched colour pairs from a template and its de-filtered version.
 
 US 2025/0252542 paragraphs 89-102. Every function returns indices into the H W pixels of the
-template; P sample, H W pixels.
+template; P sample, H W pixels. Numbers are drawn where the generator is, so that a CPU generator
+gives the same samples of a picture on any device.
 """
 
 from collections.abc import Collection
@@ -44,9 +45,12 @@ def usable_pixels(template: Tensor) -> Tensor:
 
 def sample_uniform(usable: Tensor, count: int, generator: torch.Generator) -> Tensor:
     """`count` indices, each pixel alike; without repeats while there are enough pixels."""
+    device = generator.device
     if count <= len(usable):
-        return usable[torch.randperm(len(usable), generator=generator)[:count]]
-    return usable[torch.randint(len(usable), (count,), generator=generator)]
+        drawn = torch.randperm(len(usable), device=device, generator=generator)[:count]
+    else:
+        drawn = torch.randint(len(usable), (count,), device=device, generator=generator)
+    return usable[drawn.to(usable.device)]
 
 
 def sample_balanced(
@@ -59,7 +63,9 @@ def sample_balanced(
     """
     cells = cell_index(colours.flatten(1)[:, usable].T)
     weight = torch.bincount(cells, minlength=CELLS**3)[cells].double() ** -0.5
-    return usable[torch.multinomial(weight, count, replacement=True, generator=generator)]
+    weight = weight.to(generator.device)
+    drawn = torch.multinomial(weight, count, replacement=True, generator=generator)
+    return usable[drawn.to(usable.device)]
 
 
 def sample_masked(

@@ -1,34 +1,16 @@
-"""Networks in safetensors files that say how to build them.
-
-The metadata of a weights file hold the network's constructor arguments as JSON, in the form of
-the training config (`_target_` and arguments). Only the classes that the caller names are built.
-"""
+"""Networks from weights files: only the classes that the caller names are built."""
 
 import hashlib
-import json
 from pathlib import Path
 from typing import Any, TypeVar
 
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
-from torch import Tensor, nn
+from torch import nn
 
-from codec.pictures.storage import write_atomically
+from codec.pictures.weight_files import WeightsError, not_weights, read_weights, save_weights
+
+__all__ = ["WeightsError", "fingerprint", "load_network", "save_weights"]
 
 Network = TypeVar("Network", bound=nn.Module)
-
-
-class WeightsError(ValueError):
-    """A file that holds no network of this project."""
-
-
-def save_weights(
-    state: dict[str, Tensor], architecture: dict[str, Any], path: Path, **notes: str
-) -> None:
-    """Write a network's state and how to build it."""
-    metadata = {"network": json.dumps(architecture), **notes}
-    tensors = {name: value.detach().cpu().contiguous() for name, value in state.items()}
-    write_atomically(path, save(tensors, metadata))
 
 
 def load_network(
@@ -43,26 +25,17 @@ def load_network(
     Raises:
         WeightsError: not such a file, or a network of another class.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise WeightsError(f"{path}: no such weights file")
+    architecture, state = read_weights(path)
+    wanted = {_name(kind) for kind in expected}
     try:
-        with safe_open(path, "pt") as file:
-            metadata = file.metadata() or {}
-            state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        architecture = json.loads(metadata["network"])
-        wanted = {_name(kind) for kind in expected}
         if architecture["_target_"] not in wanted:
             names = " or ".join(kind.__name__ for kind in expected)
             raise ValueError(f"expected {names}, found {architecture['_target_']}")
         kinds: tuple[type[nn.Module], ...] = (*expected, *parts)
         network = _build(architecture, {_name(kind): kind for kind in kinds})
         network.load_state_dict(state)
-    except (SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
-        reason = str(error).splitlines()[0]
-        raise WeightsError(
-            f"{path}: expected a weights file written by train.py ({reason})"
-        ) from error
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        raise not_weights(path, error) from error
     return network.eval()
 
 

@@ -1,6 +1,8 @@
 """Shared fixtures: pictures made in code, small networks, devices."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 # The tests' tensors are small: on a busy machine several threads only wait for each other. Set
@@ -15,6 +17,7 @@ from codec.pictures.picture_files import Picture, write_picture
 from codec.pictures.sample_photos import embedded_photos
 from defilter.global_look import GlobalLook, LookEncoder
 from defilter.unet import DefilterUNet
+from tests.pretend_cuda import CUDA, pretend_cuda
 
 
 @pytest.fixture(autouse=True)
@@ -22,13 +25,39 @@ def _fixed_seed() -> None:
     torch.manual_seed(0)
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--pretend-cuda", action="store_true", help="run tests marked gpu on a pretended device"
+    )
+
+
 @pytest.fixture(
     params=["cpu", pytest.param("cuda", marks=pytest.mark.gpu)],
 )
-def device(request: pytest.FixtureRequest) -> torch.device:
-    if request.param == "cuda" and not torch.cuda.is_available():
+def device(request: pytest.FixtureRequest) -> Iterator[torch.device]:
+    with the_device(request.param, request.config.getoption("--pretend-cuda")) as device:
+        yield device
+
+
+@pytest.fixture(
+    params=["pretended", pytest.param("cuda", marks=pytest.mark.gpu)],
+)
+def cuda(request: pytest.FixtureRequest) -> Iterator[torch.device]:
+    """A GPU: pretended in the ordinary run, the true one with `-m gpu`."""
+    with the_device(request.param, pretend=False) as device:
+        yield device
+
+
+@contextmanager
+def the_device(name: str, pretend: bool) -> Iterator[torch.device]:
+    """`cpu`, `cuda` (skips where there is none, unless it is to be pretended) or `pretended`."""
+    if name == "pretended" or (name == "cuda" and pretend):
+        with pretend_cuda():
+            yield CUDA
+    elif name == "cuda" and not torch.cuda.is_available():
         pytest.skip("no CUDA device")
-    return torch.device(request.param)
+    else:
+        yield torch.device(name)
 
 
 @pytest.fixture(scope="session")

@@ -20,7 +20,7 @@ from defilter.faces import Protection
 from defilter.global_look import GlobalLook, LookEncoder
 from defilter.learn.look_tasks import GlobalLookTask, PictureToPictureTask, log_mse
 from defilter.learn.loop import BEST_WEIGHTS, CHECKPOINT, Plan, Result, fit
-from defilter.learn.pairs import Batch
+from defilter.learn.pairs import PairBatch
 from defilter.learn.runtime import Runtime, seeded_generator
 from defilter.scene.network import SceneClassifier
 from defilter.scene.similarity import literal_degree
@@ -34,6 +34,7 @@ CONFIGS = str(ROOT / "configs")
 EXPERIMENTS = sorted(p.stem for p in (ROOT / "configs" / "experiment").glob("*.yaml"))
 NETWORKS = sorted(p.stem for p in (ROOT / "configs" / "network").glob("*.yaml"))
 STUDIES = sorted(p.stem for p in (ROOT / "configs" / "study").glob("*.yaml"))
+FITS = sorted(p.stem for p in (ROOT / "configs" / "fit").glob("*.yaml"))
 BUILDABLE = (GlobalLook, DefilterUNet, AreaDefilterUNet, SceneClassifier, SegmentNet)
 CPU = Runtime(torch.device("cpu"))
 PLAN = Plan(
@@ -49,12 +50,12 @@ class FixedPairs:
     def to(self, device: torch.device) -> "FixedPairs":
         return self
 
-    def batch(self, looks: int, generator: torch.Generator) -> Batch:
+    def batch(self, looks: int, generator: torch.Generator) -> PairBatch:
         clean = torch.rand(looks, 2, 3, 16, 16, generator=generator, device=generator.device)
         photo = torch.rand(looks, 3, 16, 16, generator=generator, device=generator.device)
-        return Batch(clean * 0.6, clean, photo, photo * 0.6)
+        return PairBatch(clean * 0.6, clean, photo, photo * 0.6)
 
-    def validation(self, looks: int) -> list[Batch]:
+    def validation(self, looks: int) -> list[PairBatch]:
         return [self.batch(looks, torch.Generator().manual_seed(7))]
 
 
@@ -90,7 +91,7 @@ def test_resume_is_bit_exact(tmp_path: Path) -> None:
     class Interrupt(FixedPairs):
         steps = 0
 
-        def batch(self, looks: int, generator: torch.Generator) -> Batch:
+        def batch(self, looks: int, generator: torch.Generator) -> PairBatch:
             self.steps += 1
             if self.steps > 9:  # two shards a step: in the fifth step, after two validations
                 raise KeyboardInterrupt
@@ -223,10 +224,12 @@ def test_real_pairs_train_too(tmp_path: Path) -> None:
     assert result.pictures == PLAN.pictures
 
 
-@pytest.mark.parametrize("study", STUDIES)
-def test_every_study_composes(study: str) -> None:
+@pytest.mark.parametrize(
+    "choice", [*(f"study={name}" for name in STUDIES), *(f"fit={name}" for name in FITS)]
+)
+def test_every_study_and_every_fit_composes(choice: str) -> None:
     with initialize_config_dir(CONFIGS, version_base="1.3"):
-        config = compose("evaluate", [f"study={study}"])
+        config = compose("evaluate", [choice])
     function = hydra.utils.get_method(config._target_)
     arguments = {str(key) for key in config if not str(key).startswith("_")}
     assert arguments == set(inspect.signature(function).parameters)
@@ -234,7 +237,14 @@ def test_every_study_composes(study: str) -> None:
         initialize_config_dir(CONFIGS, version_base="1.3"),
         pytest.raises(ConfigCompositionException),
     ):
-        compose("evaluate", [f"study={study}", "ouut=x"])
+        compose("evaluate", [choice, "ouut=x"])
+
+
+@pytest.mark.parametrize("fit", FITS)
+def test_no_fit_writes_into_the_package_unless_told_so(fit: str) -> None:
+    with initialize_config_dir(CONFIGS, version_base="1.3"):
+        config = compose("evaluate", [f"fit={fit}"])
+    assert config.out.startswith("out/")
 
 
 @pytest.mark.parametrize(
@@ -313,6 +323,19 @@ def test_two_processes_train_what_one_trains(tmp_path: Path) -> None:
     moved = sum(float((first[k] - start[k]).abs().sum()) for k in start)
     apart = sum(float((first[k] - second[k]).abs().sum()) for k in start)
     assert apart < 0.02 * moved
+
+
+@pytest.mark.slow
+def test_two_processes_train_context_networks_whatever_their_tiles_hold(tmp_path: Path) -> None:
+    """One tile a process: often, one of the two has no perceptual tile for `adaptive` to see."""
+    torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
+    overrides = [
+        "experiment=codec_context", "data.tiles=32", "plan.batch=2", "plan.pictures=12",
+        "plan.validate_every=100", "device=cpu", f"run={tmp_path}",
+    ]  # fmt: skip
+    done = command(*torchrun, str(ROOT / "train.py"), *overrides, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert load_file(tmp_path / BEST_WEIGHTS)
 
 
 def train_start(overrides: list[str]) -> dict[str, Tensor]:

@@ -20,6 +20,7 @@ from codec.residual.quantise import AQ_LARGEST, WEIGHTINGS
 from codec.residual.transform_sizes import code_sizes, split_flags
 
 BITS = 1.4427  # a natural unit in bits
+_LOSSLESS_WEIGHT = 1 / 8  # beside the lossy bits, of which there are fewer; chosen by hand
 
 
 def value_loss(logits: Tensor, values: Tensor) -> Tensor:
@@ -106,6 +107,9 @@ class ContextTask(nn.Module):
     def forward(self, batch: Tiles) -> tuple[Tensor, dict[str, Tensor]]:
         parts, guessing = self._bits(batch)
         loss = _sum(parts.values()) + self.guess_weight * guessing
+        # DDP waits for a gradient of every weight on every process, and there may be tiles that a
+        # network has nothing to say of: regions of no perceptual tile, for one.
+        loss = loss + 0 * _sum(weight.sum() for weight in self.network.parameters())
         return loss, {name: part.detach() for name, part in parts.items()}
 
     def _bits(self, batch: Tiles) -> tuple[dict[str, Tensor], Tensor]:
@@ -137,7 +141,7 @@ class ContextTask(nn.Module):
             known = [p.plane for p in lossless[:number]][::-1]
             code_plane(networks["lossless"], plane, shape_of(exact[:, 0]), known, none)
         of = BITS / pixels
-        exact_of = BITS / exact[:, 0].numel() / 8  # weighs an eighth beside the lossy bits
+        exact_of = BITS / exact[:, 0].numel() * _LOSSLESS_WEIGHT
         parts = {
             "means": _sum(p.loss for p in planes) * of,
             "sizes": _sum(s.loss for s in splits) * of,

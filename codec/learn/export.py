@@ -1,16 +1,14 @@
 """Trained networks to the files that ship: contexts as integers, post-filters in half precision."""
 
-from pathlib import Path
-
 import torch
-from safetensors import safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
 from codec.learn.context_task import ContextTask
 from codec.learn.networks import load_trained
 from codec.learn.symbols import TileSets
-from codec.pictures.storage import write_atomically
+from codec.pictures.storage import output_path, write_atomically
+from codec.pictures.weight_files import read_weights
 from codec.report import Report
 from codec.residual import context_sets, postfilter
 from codec.residual.alphabet import LOGIT_STEPS
@@ -46,13 +44,13 @@ class _Steps(nn.Module):
 
 
 @torch.no_grad()
-def export_contexts(weights: dict[str, str], tiles: TileSets, out: str | None) -> Report:
+def export_contexts(weights: dict[str, str], tiles: TileSets, out: str) -> Report:
     """Round trained context networks and write them.
 
     Args:
         weights: file of `train.py` for each set, by the name of the set.
         tiles: typical tiles.
-        out: file to write; None is the one that ships.
+        out: file to write; `shipped` is the codec's own.
     """
     sets, lines = {}, []
     for set_name, path in weights.items():
@@ -72,24 +70,24 @@ def export_contexts(weights: dict[str, str], tiles: TileSets, out: str | None) -
         cost = 100 * (sum(after) / sum(before) - 1)
         lines.append(f"{set_name}: {-sum(before) / len(before):.4f} bits, integers {cost:+.2f} %")
         sets[set_name] = rounded
-    target = context_sets.SHIPPED if out is None else Path(out)
+    target = output_path(out, context_sets.SHIPPED)
     context_sets.save_contexts(target, sets)
     return Report("\n".join([*lines, str(target)]), [])
 
 
-def export_postfilters(weights: dict[str, str], out: str | None) -> Report:
+def export_postfilters(weights: dict[str, str], out: str) -> Report:
     """Write trained post-filters in half precision.
 
     Args:
         weights: file of `train.py` for each quantisation matrix.
-        out: file to write; None is the one that ships.
+        out: file to write; `shipped` is the codec's own.
     """
-    tensors = {}
-    for mode, path in weights.items():
-        with safe_open(path, framework="pt") as file:
-            for key in file.keys():  # noqa: SIM118
-                tensors[f"{mode}.{key}"] = file.get_tensor(key).half()
-    target = postfilter.SHIPPED if out is None else Path(out)
+    tensors = {
+        f"{mode}.{name}": value.half()
+        for mode, path in weights.items()
+        for name, value in read_weights(path).state.items()
+    }
+    target = output_path(out, postfilter.SHIPPED)
     write_atomically(target, save(tensors))
     count = sum(tensor.numel() for tensor in tensors.values())
     return Report(f"{count:,} numbers in {target}", [])

@@ -6,18 +6,20 @@ Axes: N tile, H W pixels.
 from typing import NamedTuple
 
 import torch
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from codec.learn.networks import load_answers
-from codec.learn.symbols import Tiles, TileSets, held_out_tiles, make_tiles, tile_symbols
+from codec.learn.symbols import TileMaker, Tiles, TileSets, tile_symbols
 from codec.pictures.colour import luma, ycbcr_to_rgb
 from codec.pictures.metrics import psnr
 from codec.pictures.ssimulacra2 import distance, ssimulacra2
+from codec.pictures.weight_files import read_weights
 from codec.residual.analyse import reconstruct
 from codec.residual.edge_filter import smooth
 from codec.residual.postfilter import GREY, PostFilter
 from codec.residual.quantise import FRACTION, WEIGHTINGS, plane_steps
+
+_UNSEEN = 0.1  # of SSIMULACRA2's distance, a score of 96; chosen by hand
 
 
 class Decoded(NamedTuple):
@@ -36,13 +38,6 @@ class Decoded(NamedTuple):
     step: Tensor
     sizes: Tensor
 
-    @property
-    def pictures(self) -> int:
-        return len(self.pixels)
-
-    def to(self, device: torch.device) -> "Decoded":
-        return Decoded(*(x.to(device) for x in self))
-
 
 def decoded_tiles(
     clean: str | None,
@@ -59,16 +54,13 @@ def decoded_tiles(
         matrix: the quantisation matrix, `mse` or `perceptual`.
     """
     coder = None if networks is None else load_answers(networks)
-
-    def made(split: str, count: int) -> Decoded:
-        return _decode(make_tiles(clean, photos, split, count, coder, (matrix,), 0.0, seed))
-
-    return TileSets(made("train", tiles), made("val", held_out_tiles(tiles)))
+    maker = TileMaker(clean, photos, coder, seed)
+    return maker.sets(tiles, lambda split, count: _decode(maker(split, count, (matrix,))))
 
 
 def _decode(tiles: Tiles) -> Decoded:
     parts = []
-    for start in range(0, tiles.pictures, 16):
+    for start in range(0, len(tiles.pixels), 16):
         batch = Tiles(*(x[start : start + 16] for x in tiles))
         symbols, _ = tile_symbols(batch)
         name = next(n for n, m in WEIGHTINGS.items() if m.number == int(batch.matrix[0]))
@@ -113,7 +105,7 @@ class PostFilterTask(nn.Module):
         super().__init__()
         self.network, self.seen_weight = network, seen_weight
         if start is not None:
-            self.network.load_state_dict(load_file(start))
+            self.network.load_state_dict(read_weights(start).state)
 
     def _restored(self, batch: Decoded) -> Tensor:
         planes = self.network(
@@ -168,7 +160,7 @@ class PostFilterTask(nn.Module):
 
 def _seen(truth: Tensor, decoded: Tensor) -> Tensor:
     """(N,) SSIMULACRA2's distance, with a floor below which nothing shows."""
-    return distance(truth, decoded.clamp(0, 1)) + 0.1
+    return distance(truth, decoded.clamp(0, 1)) + _UNSEEN
 
 
 def _luma_psnr(x: Tensor, y: Tensor) -> Tensor:

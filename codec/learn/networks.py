@@ -1,14 +1,13 @@
 """The context networks of the codec as they are trained: one `RowNetwork` for everything coded."""
 
-import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import cast
 
 import torch
-from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
+from codec.pictures.weight_files import not_weights, read_weights
 from codec.residual import pyramid, transform_sizes
 from codec.residual.alphabet import LOGIT_STEPS
 from codec.residual.passes import network_shapes
@@ -53,18 +52,14 @@ def load_trained(path: str | Path) -> ContextNetworks:
     """Networks as `train.py` saved them.
 
     Raises:
-        ValueError: not such a file.
+        WeightsError: not such a file.
     """
+    architecture, state = read_weights(path)
     try:
-        with safe_open(str(path), framework="pt") as file:
-            settings = json.loads(file.metadata()["network"])
-            networks = ContextNetworks(settings["hidden"], settings["small"])
-            networks.load_state_dict({k: file.get_tensor(k) for k in file.keys()})  # noqa: SIM118
-    except (SafetensorError, OSError, KeyError, TypeError, ValueError, RuntimeError) as error:
-        reason = str(error).splitlines()[0]
-        raise ValueError(
-            f"{path}: expected context networks written by train.py ({reason})"
-        ) from error
+        networks = ContextNetworks(architecture["hidden"], architecture["small"])
+        networks.load_state_dict(state)
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        raise not_weights(path, error) from error
     return networks.eval()
 
 

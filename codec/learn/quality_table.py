@@ -7,7 +7,6 @@ benchmark uses and ships as qualities.json.
 import json
 import math
 import statistics
-from pathlib import Path
 
 import numpy as np
 from torch import Tensor
@@ -15,7 +14,7 @@ from tqdm import tqdm
 
 from codec import picture as picture_codec
 from codec.pictures.sample_photos import load_pictures
-from codec.pictures.storage import write_atomically
+from codec.pictures.storage import output_path, write_atomically
 from codec.report import Report
 from codec.residual.quantise import STEP_COUNT
 from codec.search.encoders import encoder
@@ -25,12 +24,12 @@ from codec.settings import QUALITIES, QUALITY_TABLE, Settings
 MATCHED_BY = {"mse": "psnr", "perceptual": "ssimulacra2"}
 
 
-def run(photos: str | None, out: str | None, most: int, steps: list[int]) -> Report:
+def run(photos: str | None, out: str, most: int, steps: list[int]) -> Report:
     """Fit the table.
 
     Args:
         photos: picture or folder; None is the embedded photos.
-        out: JSON to write; None is the one that ships.
+        out: JSON to write; `shipped` is the codec's own.
         most: pictures to use, evenly spread.
         steps: step indices to measure; those between are interpolated.
     """
@@ -50,7 +49,7 @@ def run(photos: str | None, out: str | None, most: int, steps: list[int]) -> Rep
             for step in tqdm(steps, desc=f"{mode}, {score_name}", disable=None)
         ]
         table[mode] = _match(qualities, wanted, steps, reached)
-    path = QUALITY_TABLE if out is None else Path(out)
+    path = output_path(out, QUALITY_TABLE)
     write_atomically(path, (json.dumps(table) + "\n").encode())
     return Report(f"{len(chosen)} pictures, {path}", failures)
 

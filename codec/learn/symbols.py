@@ -6,7 +6,8 @@ Axes: N tile, H W = TILE pixels, I J cells, K frequency, S T regions.
 """
 
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import torch
@@ -25,7 +26,11 @@ from codec.residual.quantise import WEIGHTINGS
 
 TILE = 256
 _AT_ONCE = 16  # tiles analysed together
-_STEPS = ((0.75, 124, 196), (0.25, 48, 124))  # share, lowest and highest step index
+# Share, lowest and highest step index. Chosen by hand: three of four tiles at qualities that people
+# use, the others finer, so that the networks stay right there.
+_STEPS = ((0.75, 124, 196), (0.25, 48, 124))
+_REDUCED = (0.5, 0.72)  # what photos that were JPEG are reduced by; chosen by hand
+_PREDICTED = (100, 180)  # step indices of what a prediction is enlarged from; chosen by hand
 
 
 class Tiles(NamedTuple):
@@ -57,13 +62,6 @@ class Tiles(NamedTuple):
     chroma_values: Tensor
     hints: Tensor
 
-    @property
-    def pictures(self) -> int:
-        return len(self.pixels)
-
-    def to(self, device: torch.device) -> "Tiles":
-        return Tiles(*(x.to(device) for x in self))
-
 
 def tile_symbols(batch: Tiles) -> tuple[Symbols, Cells]:
     """The symbols of a batch in their working types, and what contexts know of the cells."""
@@ -92,15 +90,15 @@ class TileSets:
         self.training, self.held_out = training, held_out
 
     def to(self, device: torch.device) -> "TileSets":
-        self.training = self.training.to(device)
-        self.held_out = self.held_out.to(device)
+        self.training, self.held_out = (
+            type(tiles)(*(x.to(device) for x in tiles)) for tiles in (self.training, self.held_out)
+        )
         return self
 
     def batch(self, size: int, generator: torch.Generator) -> Any:
         """Random tiles, turned and mirrored only as they were made."""
-        index = torch.randint(
-            self.training.pictures, (size,), generator=generator, device=generator.device
-        )
+        count, device = len(self.training[0]), generator.device
+        index = torch.randint(count, (size,), generator=generator, device=device)
         return type(self.training)(*(x[index.to(x.device)] for x in self.training))
 
     def validation(self, size: int) -> list[Any]:
@@ -129,85 +127,83 @@ def symbol_tiles(
         seed: of crops and steps.
     """
     coder = None if networks is None else load_answers(networks)
-
-    def made(split: str, count: int) -> Tiles:
-        names = tuple(WEIGHTINGS)
-        return make_tiles(clean, photos, split, count, coder, names, share_predicted, seed, uniform)
-
-    return TileSets(made("train", tiles), made("val", held_out_tiles(tiles)))
+    maker = TileMaker(clean, photos, coder, seed, share_predicted, uniform)
+    return maker.sets(tiles, lambda split, count: maker(split, count, tuple(WEIGHTINGS)))
 
 
-def held_out_tiles(tiles: int) -> int:
-    """How many tiles validate beside so many that train."""
-    return max(16, tiles // 16)
+@dataclass(frozen=True)
+class TileMaker:
+    """Cuts tiles out of photos and analyses them.
 
+    Attributes:
+        clean, photos, seed, share_predicted, uniform: see `symbol_tiles`.
+        networks: whose costs choose the symbols, or None to quantise plainly.
+    """
 
-def make_tiles(
-    clean: str | None,
-    photos: str | None,
-    split: str,
-    tiles: int,
-    networks: Networks | None,
-    matrices: tuple[str, ...],
-    share_predicted: float,
-    seed: int,
-    uniform: bool = False,
-) -> Tiles:
-    """Analysed tiles of one split; the matrices take turns, a share are residuals."""
-    rng = random.Random(f"{seed} {split}")
-    pixels = torch.stack(list(_crops(clean, photos, split, tiles, rng)))
-    parts = []
-    for start in tqdm(range(0, tiles, _AT_ONCE), desc=f"{split} symbols", disable=None):
-        name = matrices[start // _AT_ONCE % len(matrices)]
-        turn = start // _AT_ONCE // len(matrices)  # so that every matrix gets its residuals
-        residual = share_predicted > 0 and turn % round(1 / share_predicted) == 0
-        part = pixels[start : start + _AT_ONCE]
-        parts.append(_symbols(part, name, networks, residual, uniform, rng))
-    return Tiles(*(torch.cat(group) for group in zip(*parts, strict=True)))
+    clean: str | None
+    photos: str | None
+    networks: Networks | None
+    seed: int
+    share_predicted: float = 0.0
+    uniform: bool = False
 
+    def sets(self, tiles: int, made: Callable[[str, int], Any]) -> TileSets:
+        """Training tiles and, from other photos, a sixteenth as many to validate on.
 
-def _symbols(
-    pixels: Tensor,
-    name: str,
-    networks: Networks | None,
-    residual: bool,
-    uniform: bool,
-    rng: random.Random,
-) -> Tiles:
-    ranges = rng.choices(_STEPS, [share for share, _, _ in _STEPS], k=len(pixels))
-    step = torch.tensor([rng.randint(low, high) for _, low, high in ranges])
-    matrix = WEIGHTINGS[name]
-    planes, hints = rgb_to_fixed_ycbcr(pixels), None
-    if residual:
-        guess = _base(planes, rng)
-        planes, hints = planes - guess, hints_of(guess[:, 0], step)
-    sizes = uniform_sizes(planes) if uniform else None
-    found = analyse(planes, step, matrix, networks, sizes, hints)
-    adaptive = found.adaptive
-    if adaptive is None:
-        side = TILE // 32
-        adaptive = torch.zeros(len(pixels), side, side)
-    exact = rgb_to_ycocg(pixels[..., : TILE // 2, : TILE // 2].int())
-    return Tiles(
-        pixels,
-        exact.short(),
-        step,
-        torch.full_like(step, matrix.number),
-        adaptive.to(torch.int8),
-        found.sizes.to(torch.int8),
-        torch.stack(found.means, 1).short(),
-        found.classes[0].to(torch.int8),
-        found.classes[1].to(torch.int8),
-        found.values[0].short(),
-        found.values[1].short(),
-        torch.zeros(*found.sizes.shape, HINTS, dtype=torch.int8) if hints is None else hints,
-    )
+        Args:
+            tiles: of training.
+            made: split and number of tiles -> a NamedTuple of them.
+        """
+        return TileSets(made("train", tiles), made("val", max(16, tiles // 16)))
+
+    def __call__(self, split: str, tiles: int, weightings: tuple[str, ...]) -> Tiles:
+        """Analysed tiles of one split; the weightings take turns, a share are residuals."""
+        rng = random.Random(f"{self.seed} {split}")
+        pixels = torch.stack(list(_crops(self.clean, self.photos, split, tiles, rng)))
+        parts = []
+        for start in tqdm(range(0, tiles, _AT_ONCE), desc=f"{split} symbols", disable=None):
+            name = weightings[start // _AT_ONCE % len(weightings)]
+            turn = start // _AT_ONCE // len(weightings)  # so that each weighting gets residuals
+            residual = self.share_predicted > 0 and turn % round(1 / self.share_predicted) == 0
+            part = pixels[start : start + _AT_ONCE]
+            parts.append(self._symbols(part, name, residual, rng))
+        return Tiles(*(torch.cat(group) for group in zip(*parts, strict=True)))
+
+    def _symbols(self, pixels: Tensor, name: str, residual: bool, rng: random.Random) -> Tiles:
+        ranges = rng.choices(_STEPS, [share for share, _, _ in _STEPS], k=len(pixels))
+        step = torch.tensor([rng.randint(low, high) for _, low, high in ranges])
+        matrix = WEIGHTINGS[name]
+        planes, hints = rgb_to_fixed_ycbcr(pixels), None
+        if residual:
+            guess = _base(planes, rng)
+            planes, hints = planes - guess, hints_of(guess[:, 0], step)
+        sizes = uniform_sizes(planes) if self.uniform else None
+        found = analyse(planes, step, matrix, self.networks, sizes, hints)
+        adaptive = found.adaptive
+        if adaptive is None:
+            side = TILE // 32
+            adaptive = torch.zeros(len(pixels), side, side)
+        exact = rgb_to_ycocg(pixels[..., : TILE // 2, : TILE // 2].int())
+        return Tiles(
+            pixels,
+            exact.short(),
+            step,
+            torch.full_like(step, matrix.number),
+            adaptive.to(torch.int8),
+            found.sizes.to(torch.int8),
+            torch.stack(found.means, 1).short(),
+            found.classes[0].to(torch.int8),
+            found.classes[1].to(torch.int8),
+            found.values[0].short(),
+            found.values[1].short(),
+            torch.zeros(*found.sizes.shape, HINTS, dtype=torch.int8) if hints is None else hints,
+        )
 
 
 def _base(planes: Tensor, rng: random.Random) -> Tensor:
     """A prediction as layered coding has it: half the size, coarsely coded, enlarged."""
     half = F.interpolate(planes.float(), scale_factor=0.5, mode="bicubic", antialias=True)
-    step = torch.full((len(planes),), rng.randint(100, 180))
+    step = torch.full((len(planes),), rng.randint(*_PREDICTED))
     matrix = WEIGHTINGS["mse"]
     decoded = reconstruct(analyse(half.round().int(), step, matrix, None))
     return F.interpolate(decoded.float(), scale_factor=2, mode="bicubic").round().int()
@@ -241,7 +237,7 @@ def _mosaic(pictures: list[Tensor], rng: random.Random) -> Tensor:
     parts = []
     for picture in pictures:
         least = (half + 1) / min(picture.shape[1:])
-        scale = max(least, rng.uniform(0.5, 0.72))
+        scale = max(least, rng.uniform(*_REDUCED))
         parts.append(_turned(_crop(_resized(picture, scale), half, rng), rng))
     rows = [torch.cat(parts[:2], 2), torch.cat(parts[2:], 2)]
     return torch.cat(rows, 1)

@@ -95,7 +95,7 @@ def fit_lbfgs(
     curvature = curvature.clamp(min=0) + max(ridge, 1e-12)
     whiten = directions / curvature.sqrt().unsqueeze(-2)
     white = scaled @ whiten
-    change = torch.zeros(3, design.shape[-1], 1, dtype=torch.float64, requires_grad=True)
+    change = torch.zeros_like(white[:, 0, :, None]).requires_grad_()  # (C, K, 1)
 
     def loss() -> Tensor:
         error = white @ change - target
@@ -122,7 +122,7 @@ def fit_lbfgs(
 
     optimiser.step(closure)
     step = (whiten @ change.detach()).squeeze(-1) / scale.squeeze(-2)
-    return ColourMapping(identity_coefficients(degree) + step, space)
+    return ColourMapping(identity_coefficients(degree) + step.cpu(), space)
 
 
 def _design(colours: Tensor, degree: int) -> Tensor:

@@ -12,6 +12,11 @@ _FOR_ALL = 0o666  # less what the umask takes away
 _PRIVATE = 0o600
 
 
+def output_path(out: str, shipped: Path) -> Path:
+    """Where a fit writes: a path, or `shipped` for the file that is part of the package."""
+    return shipped if out == "shipped" else Path(out)
+
+
 @contextmanager
 def atomic_file(path: Path, like: Path | None = None) -> Iterator[BinaryIO]:
     """A new file to write to, which takes its place when all went well; makes its folder.

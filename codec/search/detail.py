@@ -32,7 +32,7 @@ def detail(picture: Tensor) -> np.ndarray:
     found = [_log_mean(variance.clamp(max=level) / stable) for level in _LEVELS]
     found += [_log_mean(finest.clamp(max=level) / nearby) for level in _FINE_LEVELS]
     found += [(finest + 1e-6).log().mean(), (variance + 1e-5).log().mean()]
-    return torch.stack(found).double().numpy()
+    return torch.stack(found).double().cpu().numpy()
 
 
 def _windows(x: Tensor) -> Tensor:

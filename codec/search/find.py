@@ -51,7 +51,7 @@ def find(
     """The lowest quality whose score reaches a target.
 
     Args:
-        picture: (C, H, W) uint8.
+        picture: (C, H, W) uint8, on any device; it is scored on the CPU.
         encoder: see `codec.search.encoders`.
         score: see `codec.search.scores`.
         target: on the score's own scale.
@@ -63,6 +63,7 @@ def find(
     """
     check_picture(picture)
     _check(encoder, score, target)
+    picture = picture.cpu()  # as what encoders return
     files: dict[int, bytes] = {}
 
     def measure(quality: int) -> tuple[float, int | None]:
@@ -86,7 +87,7 @@ def find_batch(
     """Search many pictures together: each round tries `width` qualities of every picture at once.
 
     Args:
-        pictures: (C, H, W) uint8 of any sizes.
+        pictures: (C, H, W) uint8 of any sizes, on any device; they are scored on the CPU.
         encoder: this project's codec, whose probes need no entropy coding.
         score, target: see `find`.
         width: qualities of a picture in one round.
@@ -99,6 +100,7 @@ def find_batch(
         raise ValueError(f"expected this project's codec (OwnEncoder), got {encoder.name}")
     if width < 1:
         raise ValueError(f"expected a width of at least 1, got {width}")
+    pictures = [picture.cpu() for picture in pictures]
     searches = [_Bracket(encoder, score, target, picture) for picture in pictures]
     while open_ := [number for number, search in enumerate(searches) if not search.done]:
         wanted = [(n, quality) for n in open_ for quality in searches[n].propose(width)]

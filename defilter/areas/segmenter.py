@@ -100,14 +100,17 @@ class Segmenter:
 
     @torch.no_grad()
     def __call__(self, picture: Tensor) -> AreaMap:
-        """Of a picture (3, H, W) in [0, 1]."""
+        """Of a picture (3, H, W) in [0, 1], on any device; the map is on the CPU."""
+        # A network without weights of its own works where the picture is.
+        picture = picture.to(next(self.network.parameters(), picture).device)
         height, width = picture.shape[1:]
         scale = self.side / max(height, width)
         h, w = (max(1, round(n * scale)) for n in (height, width))
         x = F.interpolate(picture[None].float(), (h, w), mode="bilinear", antialias=True)
-        x = F.pad((x - self.mean) / self.deviation, (0, -w % STRIDE, 0, -h % STRIDE), "replicate")
+        mean, deviation = self.mean.to(x), self.deviation.to(x)
+        x = F.pad((x - mean) / deviation, (0, -w % STRIDE, 0, -h % STRIDE), "replicate")
         x = torch.cat((x, x.flip(3)))  # mirrored, too: a little surer
-        found = self.network(x.to(next(self.network.parameters(), x).device))
+        found = self.network(x)
         logits = (found["out"] if isinstance(found, dict) else found).float()
         probabilities = (SHARPNESS * logits).softmax(1)
         probabilities = (probabilities[0] + probabilities[1].flip(2))[:, :h, :w] / 2

@@ -22,13 +22,6 @@ class GradedAreas(NamedTuple):
     clean: Tensor
     labels: Tensor
 
-    @property
-    def pictures(self) -> int:
-        return len(self.filtered)
-
-    def to(self, device: torch.device) -> "GradedAreas":
-        return GradedAreas(*(x.to(device) for x in self))
-
 
 class AreaPairs:
     """Labelled pictures whose categories are graded one by one.
@@ -82,11 +75,7 @@ class AreaPairs:
         """The same pictures and looks each time."""
         generator = torch.Generator().manual_seed(0)
         pixels, labels = self.held_out
-        tables = (
-            self.looks.to(generator.device).draw(32, generator)
-            if self.validation_looks is None
-            else self.validation_looks.tables
-        )
+        tables = self.looks.validation(self.validation_looks, 32, generator)
         batches = []
         for x, y in zip(pixels.split(size), labels.split(size), strict=True):
             chosen = torch.randint(len(tables), (len(x), self.categories), generator=generator)

@@ -37,13 +37,6 @@ class AreaBatch(NamedTuple):
     pixels: Tensor
     labels: Tensor
 
-    @property
-    def pictures(self) -> int:
-        return len(self.pixels)
-
-    def to(self, device: torch.device) -> "AreaBatch":
-        return AreaBatch(*(x.to(device) for x in self))
-
 
 def load_street(
     folder: str | Path | None, split: str, merge: Mapping[int, int] = CAMVID
@@ -253,7 +246,10 @@ def resize(one: Labelled, height: int, width: int) -> Labelled:
 
 
 def recoloured(x: Tensor, generator: torch.Generator) -> Tensor:
-    """(N, 3, H, W) as if through random looks: a curve for each channel, saturation, a cast."""
+    """(N, 3, H, W) as if through random looks: a curve for each channel, saturation, a cast.
+
+    The ranges were chosen by hand: most looks change less.
+    """
 
     def drawn(channels: int, reach: float) -> Tensor:
         shape = (len(x), channels, 1, 1)

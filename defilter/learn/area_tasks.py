@@ -12,6 +12,8 @@ from defilter.learn.area_pictures import IGNORED, NOT_THE_MASK, AreaBatch
 from defilter.learn.look_tasks import log_mse
 from defilter.unet import AreaDefilterUNet, DefilterUNet
 
+_SMOOTHING = 0.05  # of the labels, chosen by hand: borders are drawn a pixel or two off
+
 
 class SegmentTask(nn.Module):
     """Tell the categories of pixels.
@@ -39,10 +41,10 @@ class SegmentTask(nn.Module):
         logits = self.network(batch.pixels).float() + self.weights.log()[:, None, None]
         labels = batch.labels.long()
         known = labels < NOT_THE_MASK
+        wanted = torch.where(known, labels, 0)
         losses = F.cross_entropy(
-            logits, torch.where(known, labels, 0), self.weights, reduction="none",
-            label_smoothing=0.05,
-        )  # fmt: skip
+            logits, wanted, self.weights, reduction="none", label_smoothing=_SMOOTHING
+        )
         right = (losses * known).sum() / known.sum().clamp(min=1)
         other = labels == NOT_THE_MASK
         present = logits.log_softmax(1)[:, self.masked].exp().clamp(max=1 - 1e-4)

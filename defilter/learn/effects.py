@@ -1,5 +1,7 @@
 """What cameras and apps do to a picture beside colour: vignettes, light leaks, grain, JPEG, 8 bits.
 
+The ranges below were chosen by hand, from what apps offer.
+
 Axes: N picture, C channel, H W pixels; pictures are RGB in [0, 1].
 """
 

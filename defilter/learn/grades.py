@@ -1,5 +1,7 @@
 """Random colour grades, drawn in batches: what photo editors' sliders do.
 
+The strengths below were chosen by hand: edits as people keep them, now and then a bold one.
+
 Axes: B grade, C channel, P colour sample. Colours are RGB in [0, 1].
 """
 

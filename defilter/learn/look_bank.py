@@ -4,12 +4,15 @@ The estimate of an unseen look is only as good as the prior over looks, and real
 a draw from the bank is a real look, a mixture or composition of real ones, or a sample from their
 principal components, now and then with a light grade on top.
 
+The shares of the kinds are configuration; the ranges of strengths below were chosen by hand.
+
 Axes: L look of the bank, B drawn look, D grid size; tables as in `codec.pictures.lut`.
 """
 
 import logging
 from collections import Counter
 from collections.abc import Sequence
+from copy import copy
 from pathlib import Path
 from typing import NamedTuple
 
@@ -24,7 +27,7 @@ from defilter.learn.look_split import family, in_split
 logger = logging.getLogger(__name__)
 
 GRID = 17
-COMPONENTS = 64
+COMPONENTS = 64  # of the looks' variance; chosen by hand
 
 
 class Looks(NamedTuple):
@@ -161,6 +164,15 @@ class LookBank:
         strength = torch.where(self._coin(recipe.weakened, count, generator), strength, 1.0)
         strength = torch.where(self._coin(recipe.unfiltered, count, generator), 0.0, strength)
         return torch.lerp(self.identity.expand_as(drawn), drawn, strength).clamp(0, 1)
+
+    def validation(self, looks: Looks | None, count: int, generator: torch.Generator) -> Tensor:
+        """(L, 3, D, D, D) tables to validate on: real looks or, without any, `count` drawn ones.
+
+        Drawn ones are on the generator's device, wherever this bank is.
+        """
+        if looks is not None:
+            return looks.tables
+        return copy(self).to(generator.device).draw(count, generator)
 
     def _random(self, count: int, generator: torch.Generator) -> Tensor:
         return torch.rand(count, device=generator.device, generator=generator)

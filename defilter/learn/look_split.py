@@ -1,15 +1,13 @@
 """Which looks are for training, which for choosing models, and which are seen once, at the end.
 
 Variants of one look are near-duplicates, so whole families go to one split. `look_split.json` was
-written by this file before the first training and is never edited by hand:
-
-    python -m defilter.learn.look_split FILM_FOLDER CREATIVE_FOLDER
+written by `evaluate.py fit=look_split` before the first training, and is never edited by hand.
 """
 
 import hashlib
 import json
 import re
-import sys
+from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 
@@ -17,6 +15,8 @@ from torch import Tensor
 
 from codec.pictures.lut import identity_lut
 from codec.pictures.lut_files import load_lut
+from codec.pictures.storage import output_path, write_atomically
+from codec.report import Report
 
 SPLIT_FILE = Path(__file__).with_name("look_split.json")
 SPLITS = ("train", "val", "test")
@@ -88,16 +88,20 @@ def assign_families(families: set[str]) -> dict[str, str]:
     return splits
 
 
-def write_split(folders: list[Path]) -> None:
-    """Assign every look of the folders and write `look_split.json`."""
-    paths = [path for folder in folders for path in sorted(folder.glob("*.png"))]
+def run(folders: Mapping[str, Sequence[str]], out: str) -> Report:
+    """Assign every HALD look of the folders to a split.
+
+    Args:
+        folders: `looks` are folders of HALD PNG files.
+        out: JSON to write; `shipped` is defilter's own, which is never to change.
+    """
+    paths = [path for folder in folders["looks"] for path in sorted(Path(folder).glob("*.png"))]
     splits = assign_families({family(path.stem) for path in paths})
     table: dict[str, list[str]] = {s + kind: [] for kind in ("", "_monochrome") for s in SPLITS}
     for path in paths:
         colourless = relative_chroma(load_lut(path)) < MONOCHROME_CHROMA
         table[splits[family(path.stem)] + ("_monochrome" if colourless else "")].append(path.stem)
-    SPLIT_FILE.write_text(json.dumps(table, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-
-
-if __name__ == "__main__":
-    write_split([Path(folder) for folder in sys.argv[1:]])
+    target = output_path(out, SPLIT_FILE)
+    text = json.dumps(table, indent=1, ensure_ascii=False) + "\n"
+    write_atomically(target, text.encode())
+    return Report(f"{len(paths)} looks, {target}", [])

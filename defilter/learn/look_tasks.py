@@ -14,10 +14,11 @@ from codec.pictures.lut import apply_trilinear
 from codec.pictures.mapping import evaluate
 from codec.pictures.metrics import psnr
 from defilter.global_look import GlobalLook
-from defilter.learn.pairs import Batch
+from defilter.learn.pairs import PairBatch
 from defilter.natural_colours import natural_pairs
 
-MSE_FLOOR = 2e-3  # far below it the loss stops to care
+# Errors well below this floor, 27 dB, hardly change the loss; chosen by hand.
+MSE_FLOOR = 2e-3
 
 
 def log_mse(x: Tensor, y: Tensor) -> Tensor:
@@ -49,7 +50,7 @@ class GlobalLookTask(nn.Module):
         self.network = network
         self.render_weight, self.pooled_weight = render_weight, pooled_weight
 
-    def forward(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+    def forward(self, batch: PairBatch) -> tuple[Tensor, dict[str, Tensor]]:
         looks, count = batch.filtered.shape[:2]
         filtered, clean = batch.filtered.flatten(0, 1), batch.clean.flatten(0, 1)
         encoded = self.network.encode(filtered)
@@ -69,7 +70,7 @@ class GlobalLookTask(nn.Module):
         return loss, logs | {"loss": loss}
 
     @torch.no_grad()
-    def evaluate(self, batch: Batch) -> dict[str, Tensor]:
+    def evaluate(self, batch: PairBatch) -> dict[str, Tensor]:
         """PSNR in dB, (L,) each, from the first template alone unless pooled."""
         template, truth = batch.filtered[:, 0], batch.clean[:, 0]
         estimate = self.network.estimate(self.network.encode(template))
@@ -99,7 +100,7 @@ class GlobalLookTask(nn.Module):
         return _scored(figures, "removed", "rendered27", "pooled_rendered27")
 
     @torch.no_grad()
-    def preview(self, batch: Batch) -> Tensor:
+    def preview(self, batch: PairBatch) -> Tensor:
         """(L, 3, H, 5 W): template, de-filtered, truth | photo rendered, truth."""
         template = batch.filtered[:, 0]
         estimate = self.network.estimate(self.network.encode(template))
@@ -120,13 +121,13 @@ class PictureToPictureTask(nn.Module):
         super().__init__()
         self.network = network
 
-    def forward(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+    def forward(self, batch: PairBatch) -> tuple[Tensor, dict[str, Tensor]]:
         removed = self.network(batch.filtered.flatten(0, 1)).float()
         loss = log_mse(removed, batch.clean.flatten(0, 1)).mean()
         return loss, {"loss": loss, "removed": loss}
 
     @torch.no_grad()
-    def evaluate(self, batch: Batch) -> dict[str, Tensor]:
+    def evaluate(self, batch: PairBatch) -> dict[str, Tensor]:
         """PSNR in dB, (L,) each, from the first template."""
         template, truth = batch.filtered[:, 0], batch.clean[:, 0]
         removed = self.network(template).float().clamp(0, 1)
@@ -143,7 +144,7 @@ class PictureToPictureTask(nn.Module):
         return _scored(figures, "removed", "rendered27")
 
     @torch.no_grad()
-    def preview(self, batch: Batch) -> Tensor:
+    def preview(self, batch: PairBatch) -> Tensor:
         """(L, 3, H, 3 W): template, de-filtered, truth."""
         template = batch.filtered[:, 0]
         row = (template, self.network(template).float(), batch.clean[:, 0])

@@ -9,7 +9,7 @@ import io
 import json
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, cast
@@ -22,21 +22,16 @@ from torchvision.utils import make_grid
 from tqdm import tqdm
 
 from codec.pictures.storage import write_atomically
+from codec.pictures.weight_files import save_weights
 from defilter.learn.runtime import Runtime, seeded_generator
-from defilter.weights import save_weights
 
 CHECKPOINT, WEIGHTS, BEST_WEIGHTS = "checkpoint.pt", "weights.safetensors", "best.safetensors"
-CHECKPOINT_SECONDS = 300
+CHECKPOINT_SECONDS = 300  # what an interruption costs at most
 
 
-class Batch(Protocol):
-    """A NamedTuple of tensors whose first axis is the same."""
-
-    @property
-    def pictures(self) -> int:
-        """Pictures that this batch counts for."""
-
-    def to(self, device: torch.device) -> "Batch": ...
+# A NamedTuple of tensors with one first axis. The first of them are the pictures that the batch
+# counts for, (..., C, H, W).
+Batch = tuple[Tensor, ...]
 
 
 class Data(Protocol):
@@ -111,10 +106,62 @@ class Result(NamedTuple):
     figures: dict[str, float]
 
 
-def fit(  # noqa: C901, PLR0915 - one loop, to be read top to bottom
+@dataclass
+class State:
+    """All that changes while training goes on: what a checkpoint holds.
+
+    Attributes:
+        task: with the weights as they are trained.
+        average: moving average of the task's state, which is what validates and is kept.
+        optimiser: with its moments.
+        settings: what the training was started with, as text; another training does not go on.
+        step: steps taken.
+        pictures: pictures seen.
+        best: best value of the monitored figure.
+    """
+
+    task: nn.Module
+    average: dict[str, Tensor]
+    optimiser: torch.optim.Optimizer
+    settings: str
+    step: int = 0
+    pictures: int = 0
+    best: float = -math.inf
+
+    def save(self, path: Path) -> None:
+        """Write a checkpoint."""
+        buffer = io.BytesIO()
+        weights = {"task": self.task.state_dict(), "average": self.average}
+        progress = {name: getattr(self, name) for name in ("settings", "step", "pictures", "best")}
+        torch.save(weights | {"optimiser": self.optimiser.state_dict()} | progress, buffer)
+        write_atomically(path, buffer.getvalue())
+
+    def resume(self, path: Path) -> None:
+        """Go on from a checkpoint, if there is one.
+
+        Raises:
+            ValueError: it belongs to a training with other settings.
+        """
+        if not path.exists():
+            return
+        # On the CPU, where AdamW counts its steps: a count on the GPU is waited for in every step.
+        found = torch.load(path, map_location="cpu", weights_only=True)
+        if found.get("settings") != self.settings:
+            raise ValueError(
+                f"{path} belongs to a training with other settings: choose another name=..., "
+                "or delete the folder"
+            )
+        self.task.load_state_dict(found["task"])
+        self.optimiser.load_state_dict(found["optimiser"])
+        for name, value in found["average"].items():
+            self.average[name].copy_(value)
+        self.step, self.pictures, self.best = found["step"], found["pictures"], found["best"]
+
+
+def fit(
     task: nn.Module,
     data: Data,
-    optimiser: Callable[..., torch.optim.Optimizer],
+    make_optimiser: Callable[..., torch.optim.Optimizer],
     plan: Plan,
     run: Path,
     runtime: Runtime,
@@ -125,7 +172,7 @@ def fit(  # noqa: C901, PLR0915 - one loop, to be read top to bottom
     Args:
         task: see `defilter.learn.look_tasks`; its parameters are trained in place.
         data: see `Data`.
-        optimiser: called with the parameters.
+        make_optimiser: called with the parameters.
         plan: see `Plan`.
         run: folder for checkpoint, weights and TensorBoard logs.
         runtime: see `defilter.learn.runtime`.
@@ -136,73 +183,109 @@ def fit(  # noqa: C901, PLR0915 - one loop, to be read top to bottom
         ValueError: the plan does not fit the processes or the task, or the run folder holds a
             training with another config.
     """
+    shards = _shards(plan, runtime)
+    task = task.to(runtime.device).to(memory_format=torch.channels_last)
+    data = data.to(runtime.device)
+    model = DistributedDataParallel(task) if runtime.world > 1 else task
+    optimiser = make_optimiser(task.parameters())
+    base_rates = [group["lr"] for group in optimiser.param_groups]
+    average = {name: value.detach().clone() for name, value in task.state_dict().items()}
+    settings = json.dumps(_lasting(config) | {"shards": shards}, sort_keys=True)
+    state = State(task, average, optimiser, settings)
+    state.resume(run / CHECKPOINT)
+
+    validation = data.validation(plan.batch)
+    _check_monitor(task, validation[0], plan, runtime)
+    log = _Log(run, runtime, plan.pictures, state.pictures)
+    saved = time.monotonic()
+    figures: dict[str, float] = {}
+    while state.pictures < plan.pictures:
+        # One step on the next pictures.
+        batch = _step_batch(data, plan, state.step, shards, runtime)
+        for group, rate in zip(optimiser.param_groups, base_rates, strict=True):
+            group["lr"] = rate * _rate(state.pictures / plan.pictures, plan.warmup)
+        with torch.autocast(runtime.device.type, torch.bfloat16, enabled=plan.bf16):
+            loss, logs = model(batch)
+        optimiser.zero_grad()
+        loss.backward()
+        nn.utils.clip_grad_norm_(task.parameters(), plan.clip)
+        optimiser.step()
+        before = state.pictures
+        state.step += 1
+        state.pictures += _pictures(batch) * runtime.world
+        _update_average(average, task, _decay(plan.ema, state.step))
+        log.step(state, loss, logs)
+
+        # Now and then a validation, which keeps the best weights.
+        done = state.pictures >= plan.pictures
+        validating = done or state.pictures // plan.validate_every > before // plan.validate_every
+        if validating:
+            figures, preview = _validate(task, average, validation, plan, runtime)
+            improved = figures[plan.monitor] > state.best
+            state.best = max(state.best, figures[plan.monitor])
+            log.validation(state, figures, preview)
+            for name in (WEIGHTS, BEST_WEIGHTS)[: (1 + improved) * runtime.is_main]:
+                _save_network(run / name, state, config["task"]["network"], figures)
+            runtime.barrier()
+        if runtime.is_main and (validating or time.monotonic() - saved > CHECKPOINT_SECONDS):
+            state.save(run / CHECKPOINT)
+            saved = time.monotonic()
+    log.close()
+    task.load_state_dict(average)
+    return Result(state.pictures, state.best, figures)
+
+
+class _Log:
+    """TensorBoard and a progress bar, of the main process alone."""
+
+    def __init__(self, run: Path, runtime: Runtime, pictures: int, seen: int):
+        self.writer = SummaryWriter(str(run)) if runtime.is_main else None
+        self.progress = tqdm(
+            total=pictures,
+            initial=seen,
+            unit="pic",
+            unit_scale=True,
+            smoothing=0.02,  # over the last 50 updates or so
+            disable=None if runtime.is_main else True,
+        )
+        if seen:
+            self._say(seen, "resumed")
+
+    def _say(self, seen: int, text: str) -> None:
+        if self.writer:
+            self.progress.write(f"{seen:>11,} pictures: {text}")
+
+    def step(self, state: State, loss: Tensor, logs: dict[str, Tensor]) -> None:
+        """Every 50th step in numbers, as reading them waits for the device."""
+        self.progress.update(state.pictures - self.progress.n)
+        if self.writer and state.step % 50 == 0:
+            self.progress.set_postfix_str(f"loss {loss.item():.3f}", refresh=False)
+            for name, value in logs.items():
+                self.writer.add_scalar(f"train/{name}", value.item(), state.pictures)
+
+    def validation(self, state: State, figures: dict[str, float], preview: Tensor) -> None:
+        if self.writer:
+            for name, value in figures.items():
+                self.writer.add_scalar(f"validation/{name}", value, state.pictures)
+            pictures = make_grid(preview.cpu().float(), nrow=1)
+            self.writer.add_image("validation/preview", pictures, state.pictures)
+        self._say(state.pictures, _line(figures))
+
+    def close(self) -> None:
+        self.progress.close()
+        if self.writer:
+            self.writer.close()
+
+
+def _shards(plan: Plan, runtime: Runtime) -> int:
+    """Parts that a step's data are made in, over all processes."""
     shards = plan.shards or runtime.world
     if shards % runtime.world or plan.batch % shards:
         raise ValueError(
             f"expected plan.batch ({plan.batch}) in equal shards ({shards}) over "
             f"{runtime.world} processes"
         )
-    device = runtime.device
-    task = task.to(device).to(memory_format=torch.channels_last)
-    data = data.to(device)
-    average = {name: value.detach().clone() for name, value in task.state_dict().items()}
-    model = DistributedDataParallel(task) if runtime.world > 1 else task
-    stepper = optimiser(task.parameters())
-    base_rates = [group["lr"] for group in stepper.param_groups]
-    settings = json.dumps(_lasting(config) | {"shards": shards}, sort_keys=True)
-    step, seen, best = _resume(run / CHECKPOINT, task, average, stepper, device, settings)
-
-    validation = data.validation(plan.batch)
-    _check_monitor(task, validation[0], plan, runtime)
-    writer = SummaryWriter(str(run)) if runtime.is_main else None
-    progress = tqdm(
-        total=plan.pictures, initial=seen, unit="pic", unit_scale=True, smoothing=0.02,
-        disable=None if runtime.is_main else True,
-    )  # fmt: skip
-    if seen and runtime.is_main:
-        progress.write(f"{seen:>11,} pictures: resumed")
-    saved = time.monotonic()
-    figures: dict[str, float] = {}
-    next_validation = (seen // plan.validate_every + 1) * plan.validate_every
-    while seen < plan.pictures:
-        batch = _step_batch(data, plan, step, shards, runtime)
-        for group, rate in zip(stepper.param_groups, base_rates, strict=True):
-            group["lr"] = rate * _rate(seen / plan.pictures, plan.warmup)
-        with torch.autocast(device.type, torch.bfloat16, enabled=plan.bf16):
-            loss, logs = model(batch)
-        stepper.zero_grad()
-        loss.backward()
-        nn.utils.clip_grad_norm_(task.parameters(), plan.clip)
-        stepper.step()
-        step += 1
-        _update_average(average, task, min(plan.ema, (1 + step) / (10 + step)))
-        new = batch.pictures * runtime.world
-        seen += new
-        progress.update(new)
-        if step % 50 == 0 and writer:
-            progress.set_postfix_str(f"loss {loss.item():.3f}", refresh=False)
-            for name, value in logs.items():
-                writer.add_scalar(f"train/{name}", value.item(), seen)
-        validating = seen >= next_validation or seen >= plan.pictures
-        if validating:
-            next_validation += plan.validate_every
-            figures, preview = _validate(task, average, validation, plan, runtime)
-            improved = figures[plan.monitor] > best
-            best = max(best, figures[plan.monitor])
-            if writer:
-                _report(writer, figures, preview, seen)
-                progress.write(f"{seen:>11,} pictures: " + _line(figures))
-                for name in (WEIGHTS, BEST_WEIGHTS) if improved else (WEIGHTS,):
-                    _save_network(run / name, average, config["task"]["network"], seen, figures)
-            runtime.barrier()
-        if writer and (validating or time.monotonic() - saved > CHECKPOINT_SECONDS):
-            _save_checkpoint(run / CHECKPOINT, task, average, stepper, step, seen, best, settings)
-            saved = time.monotonic()
-    progress.close()
-    if writer:
-        writer.close()
-    task.load_state_dict(average)
-    return Result(seen, best, figures)
+    return shards
 
 
 def _lasting(config: dict[str, Any]) -> dict[str, Any]:
@@ -214,7 +297,7 @@ def _lasting(config: dict[str, Any]) -> dict[str, Any]:
 
 def _check_monitor(task: nn.Module, batch: Batch, plan: Plan, runtime: Runtime) -> None:
     """Refuse a misspelt `monitor` before the first step, not after the first validation."""
-    figures = cast(Task, task).evaluate(_first(batch, 1).to(runtime.device))
+    figures = cast(Task, task).evaluate(_moved(_first(batch, 1), runtime.device))
     if plan.monitor not in figures:
         raise ValueError(f"expected plan.monitor out of {', '.join(figures)}, got {plan.monitor!r}")
 
@@ -225,26 +308,36 @@ def _step_batch(data: Data, plan: Plan, step: int, shards: int, runtime: Runtime
         data.batch(plan.batch // shards, seeded_generator(runtime.device, plan.seed, step, shard))
         for shard in range(runtime.rank, shards, runtime.world)
     ]
-    return _built_like(parts[0], (torch.cat(group) for group in _tensors(*parts)))
+    return _like(parts[0], map(torch.cat, zip(*parts, strict=True)))
 
 
-def _tensors(*batches: Batch) -> Iterator[tuple[Tensor, ...]]:
-    return zip(*cast(tuple[tuple[Tensor, ...], ...], batches), strict=True)
-
-
-def _built_like(batch: Batch, tensors: Iterable[Tensor]) -> Batch:
+def _like(batch: Batch, tensors: Iterable[Tensor]) -> Batch:
+    """A batch of the same kind."""
     return cast(Callable[..., Batch], type(batch))(*tensors)
 
 
+def _moved(batch: Batch, device: torch.device) -> Batch:
+    return _like(batch, (x.to(device) for x in batch))
+
+
 def _first(batch: Batch, count: int) -> Batch:
-    return _built_like(batch, (x[:count] for (x,) in _tensors(batch)))
+    return _like(batch, (x[:count] for x in batch))
+
+
+def _pictures(batch: Batch) -> int:
+    return math.prod(batch[0].shape[:-3])
 
 
 def _rate(done: float, warmup: float) -> float:
-    """Linear warm-up, then half a cosine down to 1 % of the learning rate."""
+    """Linear warm-up, then half a cosine (Loshchilov 2017) down to 1 % of the learning rate."""
     if done < warmup:
         return (done + 1e-3 * warmup) / warmup
     return 0.01 + 0.99 * (1 + math.cos(math.pi * (done - warmup) / (1 - warmup))) / 2
+
+
+def _decay(ema: float, step: int) -> float:
+    """Of the average: short at first, as TensorFlow's ExponentialMovingAverage has it."""
+    return min(ema, (1 + step) / (10 + step))
 
 
 def _update_average(average: dict[str, Tensor], task: nn.Module, decay: float) -> None:
@@ -264,8 +357,8 @@ def _validate(
     task.eval()
     with torch.autocast(runtime.device.type, torch.bfloat16, enabled=plan.bf16):
         judge = cast(Task, task)
-        parts = [judge.evaluate(batch.to(runtime.device)) for batch in batches]
-        preview = judge.preview(_first(batches[0], 8).to(runtime.device))
+        parts = [judge.evaluate(_moved(batch, runtime.device)) for batch in batches]
+        preview = judge.preview(_moved(_first(batches[0], 8), runtime.device))
     task.train()
     task.load_state_dict(trained)
     figures = {name: torch.cat([part[name] for part in parts]).mean() for name in parts[0]}
@@ -276,62 +369,11 @@ def _line(figures: dict[str, float]) -> str:
     return ", ".join(f"{name} {value:.2f}" for name, value in figures.items())
 
 
-def _report(writer: SummaryWriter, figures: dict[str, float], preview: Tensor, seen: int) -> None:
-    for name, value in figures.items():
-        writer.add_scalar(f"validation/{name}", value, seen)
-    writer.add_image("validation/preview", make_grid(preview.cpu().float(), nrow=1), seen)
-
-
 def _save_network(
-    path: Path,
-    average: dict[str, Tensor],
-    architecture: dict[str, Any],
-    seen: int,
-    figures: dict[str, float],
+    path: Path, state: State, architecture: dict[str, Any], figures: dict[str, float]
 ) -> None:
     """The averaged weights of `task.network` alone."""
     prefix = "network."
-    state = {k.removeprefix(prefix): v for k, v in average.items() if k.startswith(prefix)}
-    notes = {"pictures": str(seen), "validation": _line(figures)}
-    save_weights(state, architecture, path, **notes)
-
-
-def _save_checkpoint(
-    path: Path,
-    task: nn.Module,
-    average: dict[str, Tensor],
-    stepper: torch.optim.Optimizer,
-    step: int,
-    seen: int,
-    best: float,
-    settings: str,
-) -> None:
-    buffer = io.BytesIO()
-    state = {"task": task.state_dict(), "average": average, "optimiser": stepper.state_dict()}
-    progress = {"step": step, "pictures": seen, "best": best, "settings": settings}
-    torch.save(state | progress, buffer)
-    write_atomically(path, buffer.getvalue())
-
-
-def _resume(
-    path: Path,
-    task: nn.Module,
-    average: dict[str, Tensor],
-    stepper: torch.optim.Optimizer,
-    device: torch.device,
-    settings: str,
-) -> tuple[int, int, float]:
-    """(step, pictures, best) of a checkpoint loaded into its arguments, or of a fresh start."""
-    if not path.exists():
-        return 0, 0, -math.inf
-    state = torch.load(path, map_location=device, weights_only=True)
-    if state.get("settings") != settings:
-        raise ValueError(
-            f"{path} belongs to a training with other settings: choose another name=..., "
-            "or delete the folder"
-        )
-    task.load_state_dict(state["task"])
-    stepper.load_state_dict(state["optimiser"])
-    for name, value in state["average"].items():
-        average[name].copy_(value)
-    return state["step"], state["pictures"], state["best"]
+    weights = {k.removeprefix(prefix): v for k, v in state.average.items() if k.startswith(prefix)}
+    notes = {"pictures": str(state.pictures), "validation": _line(figures)}
+    save_weights(weights, architecture, path, **notes)

@@ -23,20 +23,13 @@ from defilter.learn.look_bank import LookBank, Looks
 logger = logging.getLogger(__name__)
 
 
-class Batch(NamedTuple):
+class PairBatch(NamedTuple):
     """Pictures in [0, 1]. Templates with one look a row, and another photo with and without it."""
 
     filtered: Tensor  # (L, M, 3, H, W)
     clean: Tensor  # (L, M, 3, H, W)
     photo: Tensor  # (L, 3, H, W)
     rendered: Tensor  # (L, 3, H, W)
-
-    @property
-    def pictures(self) -> int:
-        return self.filtered.shape[0] * self.filtered.shape[1]
-
-    def to(self, device: torch.device) -> "Batch":
-        return Batch(*(x.to(device) for x in self))
 
 
 class EffectShares(NamedTuple):
@@ -82,7 +75,7 @@ class SyntheticPairs:
         self.looks = self.looks.to(device)
         return self
 
-    def batch(self, size: int, generator: torch.Generator) -> Batch:
+    def batch(self, size: int, generator: torch.Generator) -> PairBatch:
         tables = self.looks.draw(size, generator)
         count = self.photos_per_look + 1
         clean = _pick_photos(self.photos, size * count, generator)
@@ -96,17 +89,12 @@ class SyntheticPairs:
         templates = effects.round_to_eight_bits(templates)
         templates = effects.add_jpeg_noise(templates, generator, self.effects.jpeg).clamp(0, 1)
         filtered = templates.unflatten(0, (size, count - 1))
-        return Batch(filtered, clean[:, :-1], photo, rendered_photo)
+        return PairBatch(filtered, clean[:, :-1], photo, rendered_photo)
 
-    def validation(self, size: int) -> list[Batch]:
+    def validation(self, size: int) -> list[PairBatch]:
         """The same looks and photos each time, no effects but 8-bit rounding, M templates."""
         generator = torch.Generator().manual_seed(0)
-        if self.validation_looks is None:
-            device = self.looks.identity.device
-            tables = self.looks.to(generator.device).draw(16, generator)
-            self.looks.to(device)
-        else:
-            tables = self.validation_looks.tables
+        tables = self.looks.validation(self.validation_looks, 16, generator)
         tables = tables.repeat(self.validation_draws, 1, 1, 1, 1)
         batches = []
         for part in tables.split(size):
@@ -114,7 +102,9 @@ class SyntheticPairs:
             clean = _pick_photos(self.validation_photos, len(part) * count, generator)
             clean = clean.unflatten(0, (len(part), count))
             rendered = effects.round_to_eight_bits(_render(clean, part))
-            batches.append(Batch(rendered[:, :-1], clean[:, :-1], clean[:, -1], rendered[:, -1]))
+            batches.append(
+                PairBatch(rendered[:, :-1], clean[:, :-1], clean[:, -1], rendered[:, -1])
+            )
         return batches
 
 
@@ -188,12 +178,12 @@ class FolderPairs:
         self.training = [group.to(device) for group in self.training]
         return self
 
-    def batch(self, size: int, generator: torch.Generator) -> Batch:
-        rows = torch.randint(len(self.training), (size,), device=generator.device,
-                             generator=generator).tolist()  # fmt: skip
-        return _stack_rows([self._row(self.training[row], generator) for row in rows])
+    def batch(self, size: int, generator: torch.Generator) -> PairBatch:
+        device = generator.device
+        looks = torch.randint(len(self.training), (size,), device=device, generator=generator)
+        return _stack_rows([self._row(self.training[n], generator) for n in looks.tolist()])
 
-    def validation(self, size: int) -> list[Batch]:
+    def validation(self, size: int) -> list[PairBatch]:
         generator = torch.Generator().manual_seed(0)
         rows = [self._row(group, generator) for group in self.held_out]
         return [_stack_rows(rows[i : i + size]) for i in range(0, len(rows), size)]
@@ -206,9 +196,9 @@ class FolderPairs:
         return group[index].float() / 255
 
 
-def _stack_rows(rows: list[Tensor]) -> Batch:
+def _stack_rows(rows: list[Tensor]) -> PairBatch:
     filtered, clean = torch.stack(rows).unbind(2)
-    return Batch(filtered[:, :-1], clean[:, :-1], clean[:, -1], filtered[:, -1])
+    return PairBatch(filtered[:, :-1], clean[:, :-1], clean[:, -1], filtered[:, -1])
 
 
 def match_names(filtered: Path, clean: Path | None) -> list[tuple[str, str, Path, Path]]:

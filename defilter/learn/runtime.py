@@ -38,7 +38,8 @@ def start_runtime(device: str = "auto") -> Runtime:
     """Join the processes that torchrun started, if it did, and choose a device.
 
     Args:
-        device: `auto` is a GPU where there is one; else `cpu`, `cuda` or `cuda:1`.
+        device: `auto` is a GPU where there is one; else `cpu`, `cuda` (with torchrun, a GPU for
+            each process) or `cuda:1` (that one for all).
 
     Raises:
         ValueError: no such device here.
@@ -53,9 +54,8 @@ def start_runtime(device: str = "auto") -> Runtime:
         raise ValueError(f"expected device=auto, cpu or cuda (if there is one), got {device!r}")
     chosen = torch.device(device)
     if chosen.type == "cuda":
-        chosen = torch.device("cuda", chosen.index or local_rank)
+        chosen = torch.device("cuda", local_rank if chosen.index is None else chosen.index)
         torch.cuda.set_device(chosen)
-        torch.backends.cudnn.allow_tf32 = True
     if world > 1 and not dist.is_initialized():
         dist.init_process_group("nccl" if chosen.type == "cuda" else "gloo")
     return Runtime(chosen, dist.get_rank() if world > 1 else 0, world)

@@ -47,13 +47,6 @@ class SceneBatch(NamedTuple):
     luma: Tensor
     target: Tensor
 
-    @property
-    def pictures(self) -> int:
-        return len(self.luma)
-
-    def to(self, device: torch.device) -> "SceneBatch":
-        return SceneBatch(*(x.to(device) for x in self))
-
 
 def load_scenes(folder: str | Path | None, classes: Sequence[str]) -> Scenes:
     """All pictures of FOLDER/<class>/; None is `embedded_scenes`.
@@ -211,7 +204,10 @@ def _cropped(y: Tensor, smallest: float, generator: torch.Generator) -> Tensor:
 
 
 def _toned(y: Tensor, generator: torch.Generator) -> Tensor:
-    """What looks do to luma: a curve that is bent and has a toe and a shoulder; and some noise."""
+    """What looks do to luma: a curve that is bent and has a toe and a shoulder; and some noise.
+
+    The ranges, and those of `_cropped`, were chosen by hand.
+    """
     size, device = len(y), y.device
 
     def drawn(low: float, high: float) -> Tensor:

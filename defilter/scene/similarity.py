@@ -87,9 +87,13 @@ class SceneSpace(NamedTuple):
 
 
 def fit_space(
-    layer: str, features: Tensor, labels: Tensor, held_out: Tensor, held_out_labels: Tensor,
+    layer: str,
+    features: Tensor,
+    labels: Tensor,
+    held_out: Tensor,
+    held_out_labels: Tensor,
     shrinkage: float,
-) -> SceneSpace:  # fmt: skip
+) -> SceneSpace:
     """The covariance within classes of training pictures; the map from pictures held out.
 
     Args:
@@ -152,8 +156,9 @@ class SceneComparer:
 
     @torch.no_grad()
     def descriptors(self, pictures: Tensor) -> list[SceneDescriptor]:
-        """Views of (N, 3, H, W) pictures in [0, 1]."""
-        found = self.network.layers(see(pictures))
+        """Views of (N, 3, H, W) pictures in [0, 1], on any device."""
+        device = next(self.network.parameters()).device
+        found = self.network.layers(see(pictures.to(device)))
         probabilities = self.network.classify(found["fc7"]).softmax(1)
         features = pooled(found[self.space.layer])
         best = probabilities.max(1)
@@ -212,7 +217,7 @@ def load_scene_comparer(
 
     Args:
         weights: a classifier, from `train.py experiment=scene`.
-        space: what `study=scene_export` made of it.
+        space: what `fit=scene_space` made of it.
         least_confidence, degree_of: see `SceneComparer`.
 
     Raises:
@@ -227,7 +232,7 @@ def load_scene_comparer(
                 notes["layer"], file.get_tensor("whitening"), file.get_tensor("knots")
             )
     except (SafetensorError, OSError, KeyError) as error:
-        raise WeightsError(f"{path}: expected a file that study=scene_export wrote") from error
+        raise WeightsError(f"{path}: expected a file that fit=scene_space wrote") from error
     if notes.get("network") != fingerprint(network):
-        raise WeightsError(f"{path}: belongs to another classifier; run study=scene_export for it")
+        raise WeightsError(f"{path}: belongs to another classifier; run fit=scene_space for it")
     return SceneComparer(network, found, least_confidence, degree_of)

@@ -1,10 +1,9 @@
-"""The scene classifier: the space in which scenes are compared, and how good both are.
+"""How good the scene classifier is, and the space in which scenes are compared.
 
 Axes: N picture, F feature.
 """
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -14,48 +13,15 @@ from tqdm import tqdm
 from codec.pictures.folders import list_pictures
 from codec.pictures.lut import apply_trilinear
 from codec.pictures.picture_files import read_picture
-from codec.pictures.storage import write_atomically
 from codec.report import Report, save_tables
 from defilter.learn.look_bank import spread_looks
-from defilter.learn.scene_pictures import Scenes, load_scenes, split
-from defilter.scene.network import SceneClassifier, normal_scores, pooled, see
-from defilter.scene.similarity import (
-    SHIPPED,
-    SHIPPED_SPACE,
-    SceneComparer,
-    fit_space,
-    load_scene_comparer,
-    save_space,
-)
-from defilter.weights import load_network
+from defilter.learn.scene_pictures import load_scenes
+from defilter.learn.scene_space import features_of
+from defilter.scene.network import SceneClassifier, see
+from defilter.scene.similarity import SceneComparer, load_scene_comparer
 
 _AT_ONCE = 128
 _LOOKS = 20
-
-
-def export(
-    weights: str, folders: Mapping[str, str | None], layer: str, shrinkage: float, out: str | None
-) -> Report:
-    """Fit the space of a trained classifier; write both where they ship.
-
-    Args:
-        weights: from `train.py experiment=scene`.
-        folders: `scenes` is the folder that it was trained on; a part of it was held out.
-        layer: whose features are compared.
-        shrinkage: of the covariance.
-        out: folder; None is where they ship.
-    """
-    network = load_network(weights, SceneClassifier)
-    every = load_scenes(folders["scenes"], network.classes)
-    train, held_out = split(every, "train"), split(every, "val")
-    space = fit_space(
-        layer, _seen(network, train, layer)[1], train.label,
-        _seen(network, held_out, layer)[1], held_out.label, shrinkage,
-    )  # fmt: skip
-    folder = SHIPPED.parent if out is None else Path(out)
-    write_atomically(folder / SHIPPED.name, Path(weights).read_bytes())
-    save_space(space, network, folder / SHIPPED_SPACE.name)
-    return Report(f"classifier and its space of {layer} in {folder}", [])
 
 
 def benchmark(
@@ -73,7 +39,7 @@ def benchmark(
     comparer = load_scene_comparer(weights, space)
     network, photos = comparer.network, folders["photos"]
     test = load_scenes(folders["scenes"], network.classes)
-    label, features = _seen(network, test, comparer.space.layer)
+    label, features = features_of(network, test, comparer.space.layer)
     right = (label == test.label).float()
     by_class = torch.stack([right[test.label == k].mean() for k in test.label.unique()])
     tables = spread_looks(folders["looks"], "test", _LOOKS)
@@ -99,17 +65,6 @@ def benchmark(
          "figure": f"{spread[0]:.2f} to {spread[1]:.2f}"},
     ]  # fmt: skip
     return save_tables("scene", {"Scenes": rows}, out, pictures=len(test.label))
-
-
-def _seen(network: SceneClassifier, scenes: Scenes, layer: str) -> tuple[Tensor, Tensor]:
-    """(N,) class and (N, F) features of length 1."""
-    labels, features = [], []
-    with torch.no_grad():
-        for y in scenes.luma.split(_AT_ONCE):
-            found = network.layers(normal_scores(y / 255))
-            labels.append(network.classify(found["fc7"]).argmax(1))
-            features.append(pooled(found[layer]))
-    return torch.cat(labels), torch.cat(features)
 
 
 @torch.no_grad()

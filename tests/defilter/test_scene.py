@@ -163,7 +163,7 @@ def test_a_judge_in_files(tmp_path: Path) -> None:
     save_space(before.space, small(4), space)
     with pytest.raises(WeightsError, match="belongs to another classifier"):
         load_scene_comparer(weights, space)
-    with pytest.raises(WeightsError, match="study=scene_export"):
+    with pytest.raises(WeightsError, match="fit=scene_space"):
         load_scene_comparer(weights, tmp_path / "none.safetensors")
 
 
