@@ -14,11 +14,11 @@ from defilter.transfer import Rendered, apply_to_files, remove_from_files, trans
 from defilter.verbs import extract, extract_pair
 
 LOOK_EXTENSIONS = (".cube", ".png", ".json")
-_SCENE = "hold back where the scenes of template and photo differ"
+_SCENE = "hold back somewhat where the scenes of template and photo differ: degree 0.5 to 1"
 _FACES = "keep the colours of faces"
 _AREAS = "the template was graded in parts: looks for sky, people, ... (default: if it seems so)"
 _OWN = "own looks for sky, people, ground ..., if the look file has them"
-_SALIENCY = "most samples from what stands out (the default network needs none)"
+_SALIENCY = "take most samples from what stands out (the default network takes no samples)"
 _USUAL = (
     "By default scenes, faces and areas count if the look is a .json that was taken from pictures "
     "(without --before); all other looks render everything alike."
@@ -100,15 +100,16 @@ def _transfer(options: argparse.Namespace) -> Rendered:
 
 
 def _analysers(options: argparse.Namespace, usual: Analysers | None = None) -> Analysers:
-    """What the options ask for; what they leave open is as usual, or everything."""
+    """What the options ask for; None of them: as usual for the look, or everything."""
     chosen = {}
     for name in ("scene", "faces", "areas", "saliency"):
         asked = getattr(options, name, None)
         by_default = usual is None or getattr(usual, name) is not None
         chosen[name] = by_default if asked is None else asked
-    return replace(
-        default_analysers(**chosen), graded_in_parts=getattr(options, "areas", None) or None
-    )
+    analysers = default_analysers(**chosen)
+    if analysers.scene is not None and getattr(options, "literal_scene", False):
+        analysers = replace(analysers, scene=analysers.scene.literally())
+    return replace(analysers, graded_in_parts=getattr(options, "areas", None) or None)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -122,7 +123,7 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("-o", "--output", required=True, type=_look_path, metavar="LOOK")
     command.add_argument("--before", metavar="PICTURE", help="the template without its look")
     command.add_argument(
-        "--robust", action="store_true", help="with --before: bear retouching and moved objects"
+        "--robust", action="store_true", help="with --before: tolerate retouching and moved objects"
     )
     command.add_argument("--size", type=int, default=33, choices=CUBE_SIZES, help="of a .cube")
     command.add_argument("--bits", type=int, default=8, choices=(8, 16), help="of a .png (HALD)")
@@ -163,9 +164,16 @@ def _add_photos(command: argparse.ArgumentParser, what: str = "pictures or folde
 
 def _add_strength(command: argparse.ArgumentParser) -> None:
     command.add_argument(
-        "--strength", type=_strength,
-        help="0 (as it was) to 1; default: as alike as the scenes are, 1 where that is not known",
-    )  # fmt: skip
+        "--strength",
+        type=_strength,
+        help="0 (as it was) to 1; default: 0.5 to 1, as alike as the scenes are, and 1 where that "
+        "is not known or the look is black and white",
+    )
+    command.add_argument(
+        "--literal-scene",
+        action="store_true",
+        help="degree 0 to 1, the similarity of the scenes itself, as US 2025/0252542 has it",
+    )
 
 
 def _add_analysers(command: argparse.ArgumentParser, **options: str) -> None:
