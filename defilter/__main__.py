@@ -94,9 +94,13 @@ def _remove(options: argparse.Namespace) -> Rendered:
 def _transfer(options: argparse.Namespace) -> Rendered:
     network = load_look_network(options.weights)
     return transfer(
-        options.template, options.photo, options.output, options.strength, network,
+        options.template,
+        options.photo,
+        options.output,
+        options.strength,
+        network,
         _analysers(options),
-    )  # fmt: skip
+    )
 
 
 def _analysers(options: argparse.Namespace, usual: Analysers | None = None) -> Analysers:

@@ -133,8 +133,9 @@ def _contenders(codecs: list[str] | None, device: str) -> tuple[dict[str, Encode
         try:
             if name in OWN:
                 own = OWN[name]
-                found[name] = OwnEncoder("dfc", mode=own.mode, filter=own.filter,
-                                         effort=own.effort, device=device)  # fmt: skip
+                found[name] = OwnEncoder(
+                    "dfc", mode=own.mode, filter=own.filter, effort=own.effort, device=device
+                )
             elif name in OTHERS:
                 found[name] = encoder(OTHERS[name])
             else:
@@ -321,10 +322,12 @@ def _overhead_table(pictures: list[Tensor], device: str) -> list[dict[str, Any]]
         bits = picture_codec.entropy(pictures, settings, device=device)
         more = [8 * len(s) / b - 1 for s, b in zip(streams, bits, strict=True)]
         rate = [8 * len(s) / p[0].numel() for s, p in zip(streams, pictures, strict=True)]
-        rows.append({
-            "dfc mse quality": str(quality),
-            "bits a pixel": f"{statistics.mean(rate):.3f}",
-            "more than entropy": f"{100 * statistics.mean(more):.2f} %",
-            "worst": f"{100 * max(more):.2f} %",
-        })  # fmt: skip
+        rows.append(
+            {
+                "dfc mse quality": str(quality),
+                "bits a pixel": f"{statistics.mean(rate):.3f}",
+                "more than entropy": f"{100 * statistics.mean(more):.2f} %",
+                "worst": f"{100 * max(more):.2f} %",
+            }
+        )
     return rows

@@ -42,8 +42,11 @@ def write_report(
         plots[label] = buffer.getvalue()
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent),
-        autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined,
-    )  # fmt: skip
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+    )
     environment.filters["png"] = _data_url
     page = environment.get_template("rate_report.html").render(
         pictures=len(pictures),

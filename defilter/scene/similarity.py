@@ -87,9 +87,13 @@ class SceneSpace(NamedTuple):
 
 
 def fit_space(
-    layer: str, features: Tensor, labels: Tensor, held_out: Tensor, held_out_labels: Tensor,
+    layer: str,
+    features: Tensor,
+    labels: Tensor,
+    held_out: Tensor,
+    held_out_labels: Tensor,
     shrinkage: float,
-) -> SceneSpace:  # fmt: skip
+) -> SceneSpace:
     """The covariance within classes of training pictures; the map from pictures held out.
 
     Args:

@@ -49,9 +49,13 @@ def export(
     every = load_scenes(folders["scenes"], network.classes)
     train, held_out = split(every, "train"), split(every, "val")
     space = fit_space(
-        layer, _seen(network, train, layer)[1], train.label,
-        _seen(network, held_out, layer)[1], held_out.label, shrinkage,
-    )  # fmt: skip
+        layer,
+        _seen(network, train, layer)[1],
+        train.label,
+        _seen(network, held_out, layer)[1],
+        held_out.label,
+        shrinkage,
+    )
     folder = SHIPPED.parent if out is None else Path(out)
     write_atomically(folder / SHIPPED.name, Path(weights).read_bytes())
     save_space(space, network, folder / SHIPPED_SPACE.name)
@@ -89,15 +93,23 @@ def benchmark(
     rows: list[dict[str, str]] = [
         {"what": "top-1, mean over classes", "figure": f"{100 * by_class.mean():.1f} %"},
         {"what": "top-1, worst class", "figure": f"{100 * by_class.min():.1f} %"},
-        {"what": f"same class under {_LOOKS} looks, scenes",
-         "figure": f"{100 * _steady(network, grey, tables):.1f} %"},
-        {"what": f"same class under {_LOOKS} looks, {len(coloured)} colour photos",
-         "figure": f"{100 * _steady(network, coloured, tables):.1f} %"},
-        {"what": "similarity from features, same against different class",
-         "figure": f"AUC {auc:.3f}"},
-        {"what": "similarity of different classes, 5 % to 95 %",
-         "figure": f"{spread[0]:.2f} to {spread[1]:.2f}"},
-    ]  # fmt: skip
+        {
+            "what": f"same class under {_LOOKS} looks, scenes",
+            "figure": f"{100 * _steady(network, grey, tables):.1f} %",
+        },
+        {
+            "what": f"same class under {_LOOKS} looks, {len(coloured)} colour photos",
+            "figure": f"{100 * _steady(network, coloured, tables):.1f} %",
+        },
+        {
+            "what": "similarity from features, same against different class",
+            "figure": f"AUC {auc:.3f}",
+        },
+        {
+            "what": "similarity of different classes, 5 % to 95 %",
+            "figure": f"{spread[0]:.2f} to {spread[1]:.2f}",
+        },
+    ]
     return save_tables("scene", {"Scenes": rows}, out, pictures=len(test.label))
 
 
