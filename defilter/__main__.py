@@ -103,13 +103,13 @@ def _add_strength(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--strength",
         type=_strength,
-        help="0 (as it was) to 1; default: 0.5 to 1, as alike as the scenes are, 1 where that is "
-        "not known",
+        help="0 (as it was) to 1; default: 0.5 to 1, as alike as the scenes are, and 1 where that "
+        "is not known or the look is black and white",
     )
     command.add_argument(
         "--literal-scene",
         action="store_true",
-        help="0 to 1 as US 2025/0252542 has it, which often hardly shows",
+        help="degree 0 to 1, the similarity of the scenes itself, as US 2025/0252542 has it",
     )
     _add_quality(command)
 

@@ -22,7 +22,7 @@ from defilter.scene.similarity import SceneDescriptor
 SCHEMA, VERSION = "defilter-look", 1
 MAX_JSON_BYTES = 16 * 2**20
 MAX_TABLE_SIZE = 33
-_MONOCHROME = 0.03
+_MONOCHROME = 0.03  # mean range of the channels over a 5^3 table: a tint of 8 grey levels
 MAX_FEATURES = 4096  # of a scene
 HALD_LEVEL = 8
 

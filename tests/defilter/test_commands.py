@@ -1,5 +1,6 @@
 """The everyday verbs, as functions and as commands."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,7 @@ from PIL import Image
 import defilter
 from codec.pictures.mapping import ColourMapping, identity_coefficients
 from codec.pictures.picture_files import Picture, read_picture, write_picture
+from codec.pictures.sample_photos import embedded_photos
 from defilter.__main__ import main
 from defilter.look import Look, load_look, save_look
 from tests.conftest import colourful
@@ -278,3 +280,27 @@ def test_faces_keep_their_colours_and_videos_are_rendered(look_file: Path, tmp_p
     assert (tmp_path / "out/clip.mp4").stat().st_size > 0
     (tmp_path / "text.mp4").write_text("no")
     assert run("apply", look_file, tmp_path / "text.mp4", "-o", tmp_path / "out") == 1
+
+
+def test_what_few_commands_need_is_imported_by_those_alone() -> None:
+    seldom = ("torchvision", "scipy", "av", "matplotlib", "skimage", "jinja2")
+    code = f"import sys, defilter; print([m for m in {seldom} if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_the_degree_of_the_patent_is_an_option(
+    photo_path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Another scene: at least half of the look, and less as the patent has it."""
+    other = embedded_photos()[3]
+    command = ("transfer", "--template", photo_path, other, "-o", tmp_path / "out", "--no-areas")
+    degrees = []
+    for options in ((), ("--literal-scene",)):
+        assert run(*command, *options) == 0
+        said = capsys.readouterr().out
+        degrees.append(float(re.findall(r"degree (\d\.\d\d)", said)[0]))
+        assert ("--strength 1 overrules it" in said) == (degrees[-1] < 0.6)
+    visible, literal = degrees
+    assert literal < 0.5 <= visible
+    assert visible == pytest.approx(0.5 + 0.5 * literal**0.5, abs=0.02)

@@ -59,11 +59,19 @@ def test_transfer_writes_what_it_says(photo_folder: Path, tmp_path: Path) -> Non
     result = run_transfer(str(photo_folder), out)
     written = sorted(str(p.relative_to(out)) for p in out.rglob("*") if p.is_file())
     assert written == [
-        "a.jpg", "contact_sheet.png", "look.cube", "look.json", "look.png",
-        *(f"maps/{name}.{kind}" for name in ("a.jpg", "trip/b.png")
-          for kind in ("areas.png", "degree.png", "json")),
-        "report.html", "trip/b.png",
-    ]  # fmt: skip
+        "a.jpg",
+        "contact_sheet.png",
+        "look.cube",
+        "look.json",
+        "look.png",
+        *(
+            f"maps/{name}.{kind}"
+            for name in ("a.jpg", "trip/b.png")
+            for kind in ("areas.png", "degree.png", "json")
+        ),
+        "report.html",
+        "trip/b.png",
+    ]
     assert len(result.failures) == 1
     pixels = read_picture(photo_folder / "trip" / "b.png").pixels
     expected = load_look(out / "look.json").render(pixels)
