@@ -12,7 +12,13 @@ import torch
 from PIL import Image, ImageFilter
 from torch import Tensor
 
-from codec.pictures.lut import apply_curves, apply_tetrahedral, identity_lut, resample
+from codec.pictures.lut import (
+    apply_curves,
+    apply_tetrahedral,
+    apply_trilinear,
+    identity_lut,
+    resample,
+)
 from codec.pictures.mapping import ColourMapping, channel_tables
 from codec.pictures.picture_files import to_dtype
 
@@ -53,23 +59,26 @@ def render_lut(
     strength: float | Tensor = 1.0,
     shaper: Tensor | None = None,
 ) -> Tensor:
-    """Render a picture with a LUT: 8 bits by Pillow (trilinear), the rest tetrahedrally in float.
+    """Render a picture with a LUT: 8 bits with a number trilinearly, the rest tetrahedrally.
 
     Large 8-bit pictures are rendered a colour at a time instead of a pixel at a time, with the same
-    result; that takes 80 MiB and 12 bytes a colour.
+    result; that takes 80 MiB and 12 bytes a colour. What Pillow's integers can hold goes through
+    Pillow, everything else is float64.
 
     Args:
         pixels: (3, H, W) uint8 or uint16.
         table: (3, D, D, D) as in `codec.pictures.lut`.
         strength: rendering degree in [0, 1], a number or a map (H, W).
-        shaper: (3, K) curves that colours pass before the table; with them, everything is float.
+        shaper: (3, K) curves that colours pass before the table, or None.
     """
+    by_number = pixels.dtype == torch.uint8 and isinstance(strength, float | int)
+    interpolate = apply_trilinear if by_number else apply_tetrahedral
 
     def look(x: Tensor, degree: float | Tensor) -> Tensor:
-        shaped = x if shaper is None else apply_curves(x, shaper)
-        return x + degree * (apply_tetrahedral(shaped, table.to(x)) - x)
+        shaped = x if shaper is None else apply_curves(x, shaper).clamp(0, 1)
+        return x + degree * (interpolate(shaped, table.to(x)) - x)
 
-    if pixels.dtype != torch.uint8 or isinstance(strength, Tensor):
+    if not by_number:
         return _in_strips(pixels, strength, look)
     if shaper is not None or bool(table.abs().amax() > _PILLOW_RANGE):
         return _each_colour_once(pixels, lambda part: _in_strips(part, strength, look))

@@ -107,5 +107,5 @@ def resample(table: Tensor, size: int, shaper: Tensor | None = None) -> Tensor:
     colours = identity_lut(size, table.device, table.dtype)[None]
     if shaper is not None:
         flat = colours.reshape(1, 3, size, size * size)
-        colours = apply_curves(flat, shaper).reshape(colours.shape)
+        colours = apply_curves(flat, shaper).clamp(0, 1).reshape(colours.shape)
     return compose(colours, table)[0]
