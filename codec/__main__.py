@@ -12,14 +12,15 @@ from codec.files import (
     SUFFIX,
     Done,
     Line,
-    Target,
     decode_files,
     describe_stream,
     encode_files,
     optimise_files,
 )
 from codec.pictures.folders import list_pictures
-from codec.search.encoders import NAMES, OwnEncoder, encoder
+from codec.search import Criterion, at_least
+from codec.search.criteria import DEFAULT_SSIMULACRA2
+from codec.search.encoders import NAMES, encoder
 from codec.search.scores import SCORES
 from codec.settings import EFFORTS, FILTERS, MODES, QUALITIES, Settings
 
@@ -75,19 +76,19 @@ def _report(done: Done) -> int:
 
 
 def _check_target(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:
-    target = _target(options) if hasattr(options, "ssim") else None
-    if target is not None:
-        try:
-            target.score.check_target(target.value)
-        except ValueError as error:
-            parser.error(str(error))
+    if not hasattr(options, "ssim"):
+        return
+    try:
+        _criteria(options)
+    except ValueError as error:
+        parser.error(str(error))
 
 
 def _encode(options: argparse.Namespace) -> Done:
     quality = 80 if options.quality is None else options.quality
     settings = Settings(quality, options.mode, options.lossless, options.filter, options.effort)
-    target = _target(options)
-    return encode_files(options.picture, options.output, settings, target, options.device, _tell)
+    criteria = _criteria(options)
+    return encode_files(options.picture, options.output, settings, criteria, options.device, _tell)
 
 
 def _decode(options: argparse.Namespace) -> Done:
@@ -116,19 +117,27 @@ def _describe(path: Path) -> bool:
 
 
 def _optimise(options: argparse.Namespace) -> Done:
-    target = _target(options)
-    assert target is not None
-    chosen = encoder(options.format)
-    if isinstance(chosen, OwnEncoder):
-        chosen = OwnEncoder(device=options.device)
-    return optimise_files(options.picture, options.output, chosen, target, _tell)
+    criteria = _criteria(options) or at_least(
+        "ssimulacra2", DEFAULT_SSIMULACRA2, options.worst_tile
+    )
+    chosen = encoder(
+        options.format,
+        mode=options.mode,
+        filter=options.filter,
+        effort=options.effort,
+        device=options.device,
+    )
+    return optimise_files(
+        options.picture, options.output, chosen, criteria, options.min_quality, _tell
+    )
 
 
-def _target(options: argparse.Namespace) -> Target | None:
-    for name, score in SCORES.items():
-        value = getattr(options, name)
-        if value is not None:
-            return Target(score, value)
+def _criteria(options: argparse.Namespace) -> tuple[Criterion, ...] | None:
+    """The score that is to be reached and its floor; None if none was given."""
+    for name in SCORES:
+        goal = getattr(options, name)
+        if goal is not None:
+            return at_least(name, goal, options.worst_tile)
     return None
 
 
@@ -144,18 +153,8 @@ def _parser() -> argparse.ArgumentParser:
     which.add_argument("--quality", type=_quality, help="1 to 100 (default 80)")
     which.add_argument("--lossless", action="store_true", help="every pixel back")
     _add_targets(which)
-    command.add_argument(
-        "--mode", choices=tuple(MODES), default="perceptual",
-        help="for the eye (default), or for the least squared error",
-    )  # fmt: skip
-    command.add_argument(
-        "--filter", choices=tuple(FILTERS), default="edge",
-        help="of the decoder; `network` is better and slower (default edge)",
-    )  # fmt: skip
-    command.add_argument(
-        "--effort", choices=EFFORTS, default="full",
-        help="`fast` encodes in half the time, with 16 %% more bytes (default full)",
-    )  # fmt: skip
+    _add_worst_tile(command)
+    _add_settings(command)
     _add_device(command)
     command.set_defaults(command=_encode)
 
@@ -173,12 +172,20 @@ def _parser() -> argparse.ArgumentParser:
         "optimise",
         aliases=["optimize"],
         help="the smallest files that reach a score, never larger than the input",
+        description="Write the smallest file of every picture that reaches a score; without one,"
+        f" SSIMULACRA2 {DEFAULT_SSIMULACRA2:g}: no difference is seen side by side.",
     )
     _add_pictures(command)
     command.add_argument(
         "--format", type=_format, choices=_FORMATS, default="jpeg", help="(default jpeg)"
     )
-    _add_targets(command.add_mutually_exclusive_group(required=True))
+    _add_targets(command.add_mutually_exclusive_group())
+    _add_worst_tile(command)
+    command.add_argument(
+        "--min-quality", type=_quality, default=1, metavar="QUALITY",
+        help="never below this quality, 1 to 100 (default 1)",
+    )  # fmt: skip
+    _add_settings(command.add_argument_group("for --format dfc"))
     _add_device(command)
     command.set_defaults(command=_optimise)
     return parser
@@ -194,6 +201,29 @@ def _add_targets(group: argparse._MutuallyExclusiveGroup) -> None:
         option = "--" + name.replace("_", "-")
         scale = "" if math.isinf(SCORES[name].best) else f", up to {SCORES[name].best:g}"
         group.add_argument(option, type=float, dest=name, help=f"the {name} to reach{scale}")
+
+
+def _add_worst_tile(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--worst-tile", type=float, metavar="SSIMULACRA2",
+        help="what every tile of 128 x 128 pixels has to reach, smooth ones 20 more (default 50, or"
+        " the ssimulacra2 to reach less 20 if that is lower)",
+    )  # fmt: skip
+
+
+def _add_settings(group: argparse._ActionsContainer) -> None:
+    group.add_argument(
+        "--mode", choices=tuple(MODES), default="perceptual",
+        help="for the eye (default), or for the least squared error",
+    )  # fmt: skip
+    group.add_argument(
+        "--filter", choices=tuple(FILTERS), default="edge",
+        help="of the decoder; `network` is better and slower (default edge)",
+    )  # fmt: skip
+    group.add_argument(
+        "--effort", choices=EFFORTS, default="full",
+        help="`fast` encodes in half the time, with 16 %% more bytes (default full)",
+    )  # fmt: skip
 
 
 def _add_device(command: argparse.ArgumentParser) -> None:

@@ -17,9 +17,18 @@ from codec.pictures.devices import check_device
 from codec.pictures.folders import list_pictures
 from codec.pictures.picture_files import Picture, PictureError, read_picture, write_picture
 from codec.pictures.storage import write_atomically
-from codec.search import Found, TargetUnreachable, find
-from codec.search.encoders import Encoder, EncodingError, OwnEncoder
-from codec.search.scores import Score
+from codec.search import (
+    Criterion,
+    Encoder,
+    Found,
+    Metadata,
+    Request,
+    TargetUnreachable,
+    find,
+    jpeg_source,
+    optimise,
+)
+from codec.search.encoders import EncodingError, OwnEncoder
 from codec.settings import Settings, check_settings
 
 SUFFIX = ".dfc"
@@ -52,18 +61,11 @@ class Done(NamedTuple):
 Tell = Callable[[Line | str], None]
 
 
-class Target(NamedTuple):
-    """A score to reach, on its own scale."""
-
-    score: Score
-    value: float
-
-
 def encode_files(
     paths: Sequence[Path | str],
     output: Path | str,
     settings: Settings,
-    target: Target | None = None,
+    criteria: Sequence[Criterion] | None = None,
     device: str = "cpu",
     tell: Tell | None = None,
 ) -> Done:
@@ -72,8 +74,8 @@ def encode_files(
     Args:
         paths: pictures and folders.
         output: folder.
-        settings: see `codec.settings.Settings`; with a target, its quality does not matter.
-        target: find the lowest quality that reaches it.
+        settings: see `codec.settings.Settings`; with criteria, its quality does not matter.
+        criteria: find the lowest quality that meets them.
         device: where to compute.
         tell: called with each line and each failure as soon as it is known.
     """
@@ -86,11 +88,11 @@ def encode_files(
         picture = read_picture(source, keep_profile=True)
         pixels = _eight_bits(picture, source)
         note = ""
-        if target is None:
+        if criteria is None:
             (data,) = picture_codec.encode([pixels], **settings._asdict(), device=device)
         else:
-            found = find(pixels, encoder, target.score, target.value)
-            data, note = found.data, _describe(found, target)
+            found = find(pixels, encoder, criteria, source=jpeg_source(source.read_bytes()))
+            data, note = found.data, _describe(found, criteria)
         data = picture_codec.with_metadata(data, picture.exif, picture.profile)
         write_atomically(path, data)
         return Line(source, path, source.stat().st_size, len(data), note)
@@ -124,22 +126,32 @@ def optimise_files(
     paths: Sequence[Path | str],
     output: Path | str,
     encoder: Encoder,
-    target: Target,
+    criteria: Sequence[Criterion],
+    lowest: int = 1,
     tell: Tell | None = None,
 ) -> Done:
-    """Write the smallest file of every picture that reaches a score; see the seed, US 9,325,996.
+    """Write the smallest file of every picture that meets criteria; see the seed, US 9,325,996.
 
     Where that is no smaller than the input, or cannot be had, the input is kept as it is.
+
+    Args:
+        paths: pictures and folders.
+        output: folder.
+        encoder: see `codec.search.encoders`.
+        criteria: see `codec.search.criteria.at_least`.
+        lowest: no quality below this one.
+        tell: called with each line and each failure as soon as it is known.
     """
 
     def one(source: Path, path: Path) -> Line:
         picture = read_picture(source, keep_profile=encoder.carries_metadata)
         original = source.read_bytes()
+        metadata = Metadata(picture.exif, picture.profile)
         try:
-            pixels = _eight_bits(picture, source, upright=not encoder.carries_metadata)
-            found = find(pixels, encoder, target.score, target.value)
-            data = encoder.with_metadata(found.data, found.quality, pixels, picture)
-            note = _describe(found, target)
+            pixels = _eight_bits(picture, source, upright=not encoder.carries_orientation)
+            request = Request(criteria, jpeg_source(original), lowest, metadata)
+            found = optimise(pixels, encoder, request)
+            data, note = found.data, _describe(found, criteria)
             if len(data) >= len(original):
                 note = "kept: the input is smaller"
         except (TargetUnreachable, PictureError, EncodingError) as error:
@@ -206,9 +218,13 @@ def _eight_bits(picture: Picture, path: Path, upright: bool = False) -> Tensor:
     return pixels[:1].contiguous() if grey and not coloured else pixels
 
 
-def _describe(found: Found, target: Target) -> str:
-    probes = f"{len(found.probes)} probe{'s' * (len(found.probes) != 1)}"
-    return f"quality {found.quality}, {target.score.name} {found.score:.4f}, {probes}"
+def _describe(found: Found, criteria: Sequence[Criterion]) -> str:
+    probes = f"{found.cost} probe{'s' * (found.cost != 1)}"
+    if found.lossless:
+        return f"lossless, {probes}"
+    chroma = " with full chroma" * found.encoder.name.endswith("_444")
+    score = f"{criteria[0].score.name} {found.score:.4f}"
+    return f"quality {found.quality}{chroma}, {score}, {probes}"
 
 
 def _each(
