@@ -120,13 +120,8 @@ def _optimise(options: argparse.Namespace) -> Done:
     criteria = _criteria(options) or at_least(
         "ssimulacra2", DEFAULT_SSIMULACRA2, options.worst_tile
     )
-    chosen = encoder(
-        options.format,
-        mode=options.mode,
-        filter=options.filter,
-        effort=options.effort,
-        device=options.device,
-    )
+    settings = Settings(mode=options.mode, filter=options.filter, effort=options.effort)
+    chosen = encoder(options.format, settings, options.device)
     return optimise_files(
         options.picture, options.output, chosen, criteria, options.min_quality, _tell
     )

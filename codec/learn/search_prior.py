@@ -33,6 +33,8 @@ _SCALES = (1.0, 0.75, 0.6, 0.85, 0.7, 0.5)
 _JPEG_QUALITIES = (60, 97)
 _JPEG_CHROMA = ("4:2:0", "4:2:0", "4:4:4")  # most files halve it
 _GRID = (1, 3, 6, 10, 15, 20, 26, 33, 40, 47, 54, 61, 68, 74, 79, 84, 88, 91, 93, 95, 97, 99, 100)
+# JPEG files of JPEG files: their scores jump where a step is a multiple of the former one.
+_FINE_GRID = tuple(sorted({*_GRID, *range(62, 96)}))
 _FEWEST = 4  # pieces to fit a row to
 _SCORES = (*SCORES.values(), WORST_TILE)
 
@@ -145,7 +147,7 @@ def _sweep(piece: Piece, one: Encoder, folder: Path) -> Curves:
         read = json.loads(path.read_text(encoding="utf-8"))
         return {int(quality): scores for quality, scores in read.items()}
     found: Curves = {}
-    for quality in _GRID:
+    for quality in _FINE_GRID if one.is_quick and piece.source is not None else _GRID:
         decoded = one.probe(piece.pixels, quality).decoded
         found[quality] = {s.name: round(s.measure(piece.pixels, decoded), 6) for s in _SCORES}
     folder.mkdir(parents=True, exist_ok=True)

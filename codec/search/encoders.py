@@ -19,6 +19,8 @@ from codec.search.jpeg_source import JpegSource
 from codec.search.orientation import without_orientation
 from codec.settings import QUALITIES, Settings
 
+DEFAULT_SETTINGS = Settings()
+
 
 class EncodingError(ValueError):
     """A picture that an encoder refuses, such as one with sides that are too long for it."""
@@ -300,7 +302,9 @@ _WEBP_LOSSLESS: tuple[tuple[str, object], ...] = (
 _BY_NAME: dict[str, Callable[[], Encoder]] = {
     "jpeg": lambda: _jpeg("jpeg", _HALF, _jpeg("jpeg_444", _FULL, None)),
     "jpeg_444": lambda: _jpeg("jpeg_444", _FULL, None),
-    "jpeg_baseline": lambda: PillowEncoder("jpeg_baseline", ".jpg", "JPEG", (_HALF,)),
+    "jpeg_baseline": lambda: PillowEncoder(
+        "jpeg_baseline", ".jpg", "JPEG", (_HALF,), is_quick=True
+    ),
     "webp": lambda: PillowEncoder(
         "webp", ".webp", "WEBP", (("method", 6),), lossless_options=_WEBP_LOSSLESS
     ),
@@ -311,19 +315,21 @@ _BY_NAME: dict[str, Callable[[], Encoder]] = {
 NAMES = (*_BY_NAME, OwnEncoder.name)
 
 
-def encoder(name: str, **settings: str) -> Encoder:
+def encoder(name: str, settings: Settings = DEFAULT_SETTINGS, device: str = "cpu") -> Encoder:
     """An encoder by name: one out of NAMES.
 
     Args:
         name: of the encoder.
-        settings: mode, filter, effort and device of this project's codec, see `OwnEncoder`; the
-            others have none of them.
+        settings, device: of this project's codec, whose quality does not matter here; the others
+            have none of them.
 
     Raises:
         ValueError: no such encoder, or the libraries here cannot do it.
     """
     if name == OwnEncoder.name:
-        return OwnEncoder(**settings)
+        return OwnEncoder(
+            mode=settings.mode, filter=settings.filter, effort=settings.effort, device=device
+        )
     if name not in _BY_NAME:
         raise ValueError(f"expected a format out of {', '.join(NAMES)}, got {name!r}")
     return _BY_NAME[name]()

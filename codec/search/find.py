@@ -57,7 +57,9 @@ class Found:
 
     @property
     def is_certified(self) -> bool:
-        """Whether its quality passes and the next lower one, if there is one, was seen to fail."""
+        """Whether its quality was seen to pass and the next lower one, if there is one, to fail."""
+        if self.lossless:
+            return True
         passed = {probe.quality: probe.passes for probe in self.probes}
         place = self.encoder.qualities.index(self.quality)
         below = self.encoder.qualities[place - 1] if place else None

@@ -8,8 +8,8 @@ from typing import NamedTuple
 from PIL import Image, JpegImagePlugin
 
 Tables = dict[int, list[int]]
-# Components, and samples of luma for one of chroma, across and down.
-_CHROMA = {(1, 1, 1): "grey", (3, 1, 1): "4:4:4", (3, 2, 1): "4:2:2", (3, 2, 2): "4:2:0"}
+# By samples of luma for one of chroma, across and down.
+_CHROMA = {(1, 1): "4:4:4", (2, 1): "4:2:2", (2, 2): "4:2:0"}
 
 
 class JpegSource(NamedTuple):
@@ -38,7 +38,8 @@ def jpeg_source(data: bytes) -> JpegSource | None:
         return None
     luma = next(iter(tables.values()))
     log_step = sum(math.log(max(step, 1)) for step in luma) / len(luma)
-    chroma = _CHROMA.get((image.layers, *image.layer[0][1:3]), "other")
+    samples = (image.layer[0][1], image.layer[0][2])
+    chroma = "grey" if image.layers == 1 else _CHROMA.get(samples, "other")
     return JpegSource(
         next(
             (q for q, known in _libjpeg_tables().items() if tables.items() <= known.items()), None

@@ -16,7 +16,6 @@ from codec.search.encoders import NO_METADATA, Encoder, Metadata
 from codec.search.find import Found, Method, expectation_of, find
 from codec.search.jpeg_source import JpegSource
 from codec.search.methods import (
-    Probe,
     Prober,
     TargetUnreachable,
     certified,

@@ -83,7 +83,7 @@ class PriorModel(NamedTuple):
 
 def fit(depths: np.ndarray, known: np.ndarray) -> PriorModel:
     """From photos' curves (photos, Q) and the `features` of each (photos, F)."""
-    usual, centre = depths.mean(0), known.mean(0)
+    usual, centre = np.maximum.accumulate(depths.mean(0)), known.mean(0)
     left, scale, directions = np.linalg.svd(depths - usual, full_matrices=False)
     kept = min(COMPONENTS, len(scale))
     root = np.sqrt(len(depths))

@@ -17,8 +17,8 @@ from torch import Tensor
 from codec.pictures.sample_photos import load_pictures
 from codec.pictures.storage import write_atomically
 from codec.report import Report, markdown_table, provenance
-from codec.search.encoders import Encoder, OwnEncoder, encoder
 from codec.search.criteria import Criterion
+from codec.search.encoders import Encoder, OwnEncoder, encoder
 from codec.search.find import expectation_of, find_batch
 from codec.search.methods import (
     Expectation,
@@ -88,11 +88,11 @@ def run(
         for title, part in (("Methods", rows), ("Batches of this codec", batched))
         if part
     )
-    target = Path(out)
+    folder = Path(out)
     record = provenance() | {"methods": rows, "batches": batched}
-    write_atomically(target / "quality_search.json", json.dumps(record, indent=1).encode())
-    write_atomically(target / "quality_search.md", f"# Quality search\n\n{text}\n".encode())
-    return Report(f"{text}\n\nsaved in {target}", failures)
+    write_atomically(folder / "quality_search.json", json.dumps(record, indent=1).encode())
+    write_atomically(folder / "quality_search.md", f"# Quality search\n\n{text}\n".encode())
+    return Report(f"{text}\n\nsaved in {folder}", failures)
 
 
 def _check_targets(targets: dict[str, list[float]]) -> None:
