@@ -5,13 +5,6 @@ from typing import Any
 
 import pytest
 import torch
-from defilter.extract import (
-    fit_pair,
-    fit_rough_pair,
-    inverse_mapping,
-    look_from_pair,
-    look_from_templates,
-)
 from torch import Tensor
 
 from codec.pictures.fit import fit_lbfgs, fit_least_squares, fit_residual_lut
@@ -20,6 +13,13 @@ from codec.pictures.mapping import ColourMapping, identity_coefficients
 from defilter.areas.looks import area_looks
 from defilter.areas.network import SegmentNet
 from defilter.areas.segmenter import Segmenter
+from defilter.extraction import (
+    fit_pair,
+    fit_rough_pair,
+    inverse_mapping,
+    look_from_pair,
+    look_from_templates,
+)
 from defilter.global_look import colour_statistics
 from defilter.natural_colours import natural_pairs
 from defilter.scene.network import SceneClassifier
