@@ -66,6 +66,8 @@ def _extract(options: argparse.Namespace) -> None:
         look = extract(options.template, network, _analysers(options)).look
     save_look(look, options.output, options.size, options.bits)
     print(f"{options.output}: covers {look.coverage:.0%} of the colours that photos have")
+    if look.is_monochrome():
+        print("it takes all colour away: degree 1, faces too")
     if look.categories and options.output.suffix.lower() == ".json":
         print(f"looks of their own: {', '.join(look.categories)}")
 
