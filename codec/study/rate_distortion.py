@@ -155,7 +155,7 @@ def _points(
     key = {
         "qualities": list(qualities),
         "pictures": {title: zlib.crc32(x.numpy().tobytes()) for title, x in pictures.items()},
-        "made by": _makers(one),
+        "made by": _makers(name, one),
     }
     if path.exists():
         known = json.loads(path.read_text(encoding="utf-8"))
@@ -170,10 +170,10 @@ def _points(
     return found
 
 
-def _makers(one: Encoder) -> dict[str, str]:
+def _makers(name: str, one: Encoder) -> dict[str, str]:
     """What points depend on beside pictures: code and tables, settings, versions of libraries."""
     package = Path(__file__).parents[1]
-    if isinstance(one, OwnEncoder):
+    if name in OWN:
         kinds = (".py", ".json", ".safetensors")
         files = [path for path in sorted(package.rglob("*")) if path.suffix in kinds]
     else:
@@ -252,8 +252,8 @@ def _speed_table(
         for name, one in contenders.items():
             scale = qualities[one.name.split("_")[0]]
             quality = scale[len(scale) // 2]
-            if isinstance(one, OwnEncoder):
-                work[f"{name}, batch of {len(few)}"] = _batched(one, few, quality, device)
+            if name in OWN:
+                work[f"{name}, batch of {len(few)}"] = _batched(OWN[name], few, quality, device)
             work[name] = _one_by_one(one, few, quality)
         seconds: dict[str, list[tuple[float, float]]] = {name: [] for name in work}
         for _ in range(3):
