@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from codec import picture as coding
+from codec import stream_metadata
 from codec.container import FormatError, Header, Mode
 from codec.pictures.devices import check_device
 from codec.pictures.jobs import (
@@ -110,7 +111,7 @@ def encode_files(
 
 
 def _written(job: Job, picture: Picture, data: bytes, note: str) -> FileResult:
-    data = coding.with_metadata_of(data, picture)
+    data = stream_metadata.with_metadata_of(data, picture)
     write_atomically(job.target, data, like=job.source)
     notes = tuple(n for n in (note, *picture.notes, *lost_in(picture, "DFC")) if n)
     return FileResult(job.source, job.target, _size(job), len(data), notes)
@@ -138,7 +139,7 @@ def decode_files(plan: Plan, device: str = "cpu", on_result: OnResult | None = N
 
 
 def _shown(job: Job, data: bytes, pixels: Tensor) -> FileResult:
-    _, found = coding.read_metadata(data)
+    _, found = stream_metadata.read_metadata(data)
     # The pixels lie as EXIF says they do, so nothing is turned here.
     metadata = Metadata(xmp=found.xmp, photoshop=found.photoshop)
     picture = Picture(pixels, exif=found.exif, profile=found.icc, metadata=metadata)
@@ -211,7 +212,7 @@ def describe_stream(path: Path | str) -> str:
     """One line about a codestream."""
     data = read_stream(path)
     try:
-        header, found = coding.read_metadata(data)
+        header, found = stream_metadata.read_metadata(data)
     except FormatError as error:
         raise FormatError(f"{path}: {error}") from error
     blocks = "".join(

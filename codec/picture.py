@@ -7,15 +7,15 @@ back the same way and ends with a filter. What both sides must agree on is a `Pr
 Axes: N picture of one shape, C plane, H W pixels.
 """
 
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from codec.batches import in_batches
 from codec.container import (
     MAX_PIXELS,
     Filter,
@@ -27,116 +27,27 @@ from codec.container import (
     check_size,
     pack,
     pack_header,
-    pack_section,
     unpack,
     unpack_header,
 )
 from codec.pictures.devices import check_device
-from codec.pictures.picture import Picture
-from codec.pictures.workers import spread, worker_count
+from codec.profile import Profile, profile_from, profile_of
 from codec.residual.analyse import Symbols, uniform_sizes
-from codec.residual.coder import Coded, CodedLossless, LosslessCoder, ResidualCoder
+from codec.residual.coder import Coded, CodedLossless
 from codec.residual.colour import (
     fixed_ycbcr_to_rgb,
     rgb_to_fixed_ycbcr,
     rgb_to_ycocg,
     ycocg_to_rgb,
 )
-from codec.residual.context_sets import Contexts, contexts_of, shipped_contexts
 from codec.residual.edge_filter import smooth
 from codec.residual.exact import exact_arithmetic
-from codec.residual.postfilter import PostFilter, postfilter_of, shipped_postfilter
-from codec.residual.quantise import FRACTION, WEIGHTINGS, dequantise, plane_steps, step_map
-from codec.residual.rans import BYTES_PER_LANE, CorruptStream, pack_stream, unpack_stream
+from codec.residual.quantise import FRACTION, dequantise, plane_steps, step_map
+from codec.residual.rans import CorruptStream, pack_stream, unpack_stream
 from codec.residual.transform import CELL, REGION, SAMPLE_BITS
-from codec.settings import MODES, Settings, check_settings, filter_for, step_of
+from codec.settings import Settings, check_settings, step_of
 
-_BITS = 9  # of a sample, with its sign
-_LOSSLESS_BITS = 10  # of a reversible colour difference, with its sign
 _MEAN_TO_SAMPLE = CELL << FRACTION - SAMPLE_BITS
-# Pixels of a batch: on a CPU what its caches and memory bear, elsewhere what a launch is worth.
-_AT_ONCE = {"cpu": 1 << 23}
-_AT_ONCE_ELSEWHERE = 1 << 27
-_LEAST_SHARED = 1 << 19  # pixels: a batch below that is not worth dividing among threads
-_BYTES_PER_LANE = {"full": BYTES_PER_LANE, "fast": 192}  # 192: 1 % more bytes
-
-Result = TypeVar("Result")
-
-
-@dataclass(frozen=True)
-class Profile:
-    """How pictures are coded: made of settings by who encodes, of a header by who decodes.
-
-    Attributes:
-        planes: 1 grey or 3 colour.
-        mode: see `container.Mode`.
-        step_index: of the quantisation step.
-        filter: what the decoder does at the end.
-        networks: the context networks.
-        postfilter: the network that `filter` asks for, or None.
-        uniform: one transform size instead of the cheapest of three.
-        bytes_per_lane: of the entropy coder.
-    """
-
-    planes: int
-    mode: Mode
-    step_index: int
-    filter: Filter
-    networks: Contexts
-    postfilter: PostFilter | None = None
-    uniform: bool = False
-    bytes_per_lane: int = BYTES_PER_LANE
-
-    @property
-    def coder(self) -> ResidualCoder:
-        return ResidualCoder(self.networks, WEIGHTINGS[self.mode.name.lower()], _BITS)
-
-    @property
-    def lossless(self) -> LosslessCoder:
-        return LosslessCoder(self.networks, _LOSSLESS_BITS)
-
-    def header(self, height: int, width: int) -> Header:
-        postfilter = 0 if self.postfilter is None else self.postfilter.fingerprint
-        return Header(
-            height, width, self.planes, self.mode, self.step_index, self.filter,
-            self.networks.fingerprint, postfilter,
-        )  # fmt: skip
-
-
-def profile_of(settings: Settings, planes: int, device: torch.device) -> Profile:
-    """The profile that settings ask for."""
-    networks = shipped_contexts(settings.effort, device)
-    if settings.lossless:
-        return Profile(planes, Mode.LOSSLESS, 0, Filter.NONE, networks)
-    filter_ = filter_for(settings, planes)
-    return Profile(
-        planes,
-        MODES[settings.mode],
-        step_of(settings.quality, settings.mode),
-        filter_,
-        networks,
-        shipped_postfilter(settings.mode, device) if filter_ == Filter.NETWORK else None,
-        settings.effort == "fast",
-        _BYTES_PER_LANE[settings.effort],
-    )
-
-
-def profile_from(header: Header, device: torch.device) -> Profile:
-    """The profile that a header names.
-
-    Raises:
-        FormatError: its networks are not here.
-    """
-    networks = contexts_of(header.contexts, device)
-    if networks is None:
-        raise FormatError(f"needs context networks {header.contexts:08x}, which are not here")
-    postfilter = None
-    if header.filter == Filter.NETWORK and header.mode != Mode.LOSSLESS:
-        postfilter = postfilter_of(header.postfilter, device)
-        if postfilter is None:
-            raise FormatError(f"needs post-filter {header.postfilter:08x}, which is not here")
-    step_index, filter_ = header.step_index, header.filter
-    return Profile(header.planes, header.mode, step_index, filter_, networks, postfilter)
 
 
 def check_picture(picture: Tensor) -> None:
@@ -186,7 +97,7 @@ def encode(
         batch = torch.stack([pictures[n] for n in numbers]).to(device)
         return _encode(batch, profile_of(settings, batch.shape[1], device))
 
-    return _in_batches([tuple(p.shape) for p in pictures], _areas(pictures), device, one_batch)
+    return in_batches([tuple(p.shape) for p in pictures], _areas(pictures), device, one_batch)
 
 
 def decode(
@@ -221,7 +132,7 @@ def decode(
 
     keys = [(one.header, _lanes(one) if device.type == "cpu" else 0) for one in opened]
     areas = [_padded_area(one.header.height, one.header.width) for one in opened]
-    return _in_batches(keys, areas, device, one_batch)
+    return in_batches(keys, areas, device, one_batch)
 
 
 @exact_arithmetic()
@@ -326,7 +237,7 @@ def preview_steps(
         (tuple(picture.shape), setting._replace(quality=0))
         for picture, setting in zip(pictures, settings, strict=True)
     ]
-    return _in_batches(keys, _areas(pictures), device, one_batch)
+    return in_batches(keys, _areas(pictures), device, one_batch)
 
 
 def entropy(
@@ -341,46 +252,7 @@ def entropy(
         symbols = symbols_of(batch, [profile.step_index] * len(batch), profile)
         return profile.coder.entropy(symbols).tolist()
 
-    return _in_batches([tuple(p.shape) for p in pictures], _areas(pictures), device, one_batch)
-
-
-class Metadata(NamedTuple):
-    """What a codestream says beside the pixels: raw blocks, or None.
-
-    Attributes:
-        exif, icc, xmp: as their standards have them.
-        photoshop: image resource blocks, among them IPTC.
-    """
-
-    exif: bytes | None = None
-    icc: bytes | None = None
-    xmp: bytes | None = None
-    photoshop: bytes | None = None
-
-
-_METADATA_SECTIONS = (Section.EXIF, Section.ICC, Section.XMP, Section.PHOTOSHOP)
-
-
-def with_metadata(data: bytes, metadata: Metadata) -> bytes:
-    """A codestream with metadata after its sections."""
-    blocks = zip(_METADATA_SECTIONS, metadata, strict=True)
-    return data + b"".join(pack_section(kind, block) for kind, block in blocks if block)
-
-
-def with_metadata_of(data: bytes, like: Picture) -> bytes:
-    """A codestream with the metadata of a picture."""
-    blocks = Metadata(like.exif, like.profile, like.metadata.xmp, like.metadata.photoshop)
-    return with_metadata(data, blocks)
-
-
-def read_metadata(data: bytes) -> tuple[Header, Metadata]:
-    """The header and the metadata of a codestream.
-
-    Raises:
-        FormatError: broken or foreign data.
-    """
-    opened = _open(data)
-    return opened.header, Metadata(*map(opened.sections.get, _METADATA_SECTIONS))
+    return in_batches([tuple(p.shape) for p in pictures], _areas(pictures), device, one_batch)
 
 
 @exact_arithmetic()
@@ -472,7 +344,9 @@ def _decode(batch: list[_Opened], profile: Profile) -> Tensor:
         shape = (header.planes, header.height, header.width)
         with _reading():
             streams = [
-                CodedLossless(unpack_stream(one.sections.one(Section.LOSSLESS)), _LOSSLESS_BITS)
+                CodedLossless(
+                    unpack_stream(one.sections.one(Section.LOSSLESS)), profile.lossless.bits
+                )
                 for one in batch
             ]
             planes = profile.lossless.read(streams, shape, profile.networks.device)
@@ -507,44 +381,6 @@ def _padded_area(height: int, width: int) -> int:
 
 def _areas(pictures: Sequence[Tensor]) -> list[int]:
     return [_padded_area(*picture.shape[1:]) for picture in pictures]
-
-
-def _in_batches(
-    keys: Sequence[Hashable],
-    areas: Sequence[int],
-    device: torch.device,
-    work: Callable[[list[int]], list[Result]],
-) -> list[Result]:
-    """Results of things 0 .. n - 1 in their order, made in batches and, on a CPU, by threads.
-
-    Args:
-        keys: things with one key share a batch.
-        areas: pixels of each.
-        device: where the work is done.
-        work: the numbers of a batch -> their results.
-    """
-    batches = list(_batches(keys, areas, device))
-    results: dict[int, Result] = {}
-    # A GPU is driven by one thread: its queue is what keeps it busy.
-    done = spread(work, batches) if device.type == "cpu" else map(work, batches)
-    for numbers, found in zip(batches, done, strict=True):
-        results.update(zip(numbers, found, strict=True))
-    return [results[number] for number in range(len(keys))]
-
-
-def _batches(
-    keys: Sequence[Hashable], areas: Sequence[int], device: torch.device
-) -> Iterator[list[int]]:
-    groups: dict[Hashable, list[int]] = {}
-    for number, key in enumerate(keys):
-        groups.setdefault(key, []).append(number)
-    for numbers in groups.values():
-        area = areas[numbers[0]]
-        size = max(1, _AT_ONCE.get(device.type, _AT_ONCE_ELSEWHERE) // area)
-        if device.type == "cpu" and area * len(numbers) >= worker_count() * _LEAST_SHARED:
-            size = min(size, -(-len(numbers) // worker_count()))
-        for start in range(0, len(numbers), size):
-            yield numbers[start : start + size]
 
 
 def _lanes(opened: _Opened) -> int:

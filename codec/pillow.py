@@ -11,6 +11,7 @@ from PIL import Image, ImageFile
 from torch import Tensor
 
 from codec import picture as coding
+from codec import stream_metadata
 from codec.container import (
     MAGIC,
     FormatError,
@@ -93,12 +94,12 @@ def _save(image: Image.Image, file: IO[bytes], filename: str | bytes) -> None:
     options = {name: info[name] for name in _OPTIONS if name in info}
     (data,) = coding.encode([_pixels(image)], **options)
     exif = info.get("exif")
-    metadata = coding.Metadata(
+    metadata = stream_metadata.Metadata(
         exif.tobytes() if isinstance(exif, Image.Exif) else exif,
         info.get("icc_profile", image.info.get("icc_profile")),
         info.get("xmp", image.info.get("xmp")),
     )
-    file.write(coding.with_metadata(data, metadata))
+    file.write(stream_metadata.with_metadata(data, metadata))
 
 
 def _pixels(image: Image.Image) -> Tensor:

@@ -15,6 +15,7 @@ from PIL import Image, features
 from torch import Tensor
 
 from codec import picture as picture_codec
+from codec import stream_metadata
 from codec.pictures.exif import without_orientation
 from codec.pictures.metadata_formats import save_options
 from codec.pictures.picture import Picture
@@ -241,7 +242,7 @@ class OwnEncoder:
 
     def _encode(self, picture: Tensor, settings: Settings, like: Picture | None) -> bytes:
         (data,) = picture_codec.encode([picture], **settings._asdict(), device=self.device)
-        return data if like is None else picture_codec.with_metadata_of(data, like)
+        return data if like is None else stream_metadata.with_metadata_of(data, like)
 
     def decode(self, data: bytes) -> Tensor:
         return picture_codec.decode([data], device=self.device)[0]

@@ -18,13 +18,14 @@ from PIL import Image
 from torch import Tensor
 
 import codec
-from codec import container
+from codec import container, stream_metadata
 from codec import picture as picture_codec
 from codec.container import FormatError, Mode
 from codec.pictures.colour import rgb_to_ycbcr
 from codec.pictures.metrics import psnr
 from codec.pictures.picture_files import read_picture
 from codec.pictures.sample_photos import embedded_photos
+from codec.profile import profile_from
 from codec.residual import row_network
 from codec.residual.analyse import hints_of
 from codec.residual.coder import LosslessCoder, ResidualCoder, TermsDiffer
@@ -238,7 +239,7 @@ def test_the_network_filter_helps_and_is_flagged(mode: str) -> None:
     assert abs(len(streams[0]) - len(streams[1])) <= 4  # the fingerprint
     plain, restored = (decibel(picture, d) for d in codec.decode(streams))
     assert restored > plain
-    header, _ = picture_codec.read_metadata(streams[1])
+    header, _ = stream_metadata.read_metadata(streams[1])
     assert header.filter.name == "NETWORK" and header.postfilter
 
 
@@ -247,7 +248,7 @@ def test_the_network_filter_in_float32_differs_by_one_at_most(
 ) -> None:
     (stream,) = codec.encode([photo()], 40, filter="network")
     header, symbols = picture_codec.read_symbols(stream)
-    profile = picture_codec.profile_from(header, CPU)
+    profile = profile_from(header, CPU)
     usual = picture_codec.to_pixels(symbols, profile)
     monkeypatch.setattr(torch, "autocast", lambda *_: contextlib.nullcontext())
     exact = picture_codec.to_pixels(symbols, profile)
@@ -437,8 +438,8 @@ def test_planes_are_read_with_the_terms_that_they_were_written_with() -> None:
 def test_modes_stand_in_the_header() -> None:
     for options, mode in (({"mode": "mse"}, Mode.MSE), ({"lossless": True}, Mode.LOSSLESS)):
         (stream,) = codec.encode([colourful(9, 14)], **options)
-        given = picture_codec.Metadata(b"Exif", None, b"<x:xmpmeta/>")
-        header, found = picture_codec.read_metadata(picture_codec.with_metadata(stream, given))
+        given = stream_metadata.Metadata(b"Exif", None, b"<x:xmpmeta/>")
+        header, found = stream_metadata.read_metadata(stream_metadata.with_metadata(stream, given))
         assert (header.mode, header.width, header.height, found) == (mode, 14, 9, given)
 
 
