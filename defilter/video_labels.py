@@ -11,15 +11,40 @@ from av.stream import Disposition
 # What .mp4 has tags of its own for, which every player reads; anything else needs the tags of
 # QuickTime, which take any key but replace the others.
 _PLAIN = {
-    "title", "artist", "album_artist", "composer", "album", "date", "comment", "genre",
-    "copyright", "lyrics", "description", "synopsis", "show", "episode_id", "network", "keywords",
-    "creation_time", "location", "grouping",
-}  # fmt: skip
+    "title",
+    "artist",
+    "album_artist",
+    "composer",
+    "album",
+    "date",
+    "comment",
+    "genre",
+    "copyright",
+    "lyrics",
+    "description",
+    "synopsis",
+    "show",
+    "episode_id",
+    "network",
+    "keywords",
+    "creation_time",
+    "location",
+    "grouping",
+}
 # What describes a file and not what it shows; every program writes its own.
 _TECHNICAL = {
-    "encoder", "major_brand", "minor_version", "compatible_brands", "handler_name", "vendor_id",
-    "duration", "bps", "number_of_frames", "number_of_bytes", "rotate",
-}  # fmt: skip
+    "encoder",
+    "major_brand",
+    "minor_version",
+    "compatible_brands",
+    "handler_name",
+    "vendor_id",
+    "duration",
+    "bps",
+    "number_of_frames",
+    "number_of_bytes",
+    "rotate",
+}
 _REWRITTEN = ("creation_time",)  # may be written in another way
 
 Say = Callable[[str], object]  # takes a note; what it has been told before does not count

@@ -15,10 +15,9 @@ from defilter.video_labels import Say, copy_labels
 
 _COPIED_SOUND = ("aac", "mp3", "mp3float", "ac3", "eac3", "alac", "opus", "libopus", "flac")
 _LAYOUTS = {1: "mono", 2: "stereo", 3: "3.0", 4: "4.0", 5: "5.0", 6: "5.1", 8: "7.1"}
-# Sampling rates of ISO/IEC 14496-3 table 1.18
-_AAC_RATES = (
-    8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000, 64000, 88200, 96000
-)  # fmt: skip
+_AAC_RATES = sorted(  # samples a second, ISO/IEC 14496-3 table 1.18
+    base * factor for base in (8000, 11025, 12000) for factor in (1, 2, 4, 8)
+)
 _COVERS = ("mjpeg", "png", "bmp")  # what the covr atom has numbers for
 
 

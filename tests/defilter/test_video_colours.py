@@ -1,5 +1,6 @@
 """What is right comes from OpenColorIO (PQ, HLG) and from printed matrices."""
 
+import struct
 from pathlib import Path
 
 import av
@@ -11,7 +12,7 @@ import torch
 from defilter.analysis import NO_ANALYSERS
 from defilter.video import VideoDone, VideoError, render_video
 from defilter.video_colours import Coding, to_bt709, tone_curve
-from tests.defilter.test_video import first_frame, identity, write_frames
+from tests.defilter.test_video import first_frame, frames_with_message, identity, write_frames
 
 WHITE = 203  # cd/m2
 BT709_TO_XYZ = np.array(  # IEC 61966-2-1
@@ -101,24 +102,24 @@ def test_the_tone_curve_keeps_what_is_dark_and_ends_at_white() -> None:
 
 
 def test_the_brightest_light_of_the_file_decides_the_curve(tmp_path: Path) -> None:
-    level = round(hdr_code(np.full((1, 1, 3), 380.0), "PQ").mean() * 65535)
-    frame = av.VideoFrame.from_ndarray(np.full((128, 128, 3), level, np.uint16), "rgb48le")
-    told = {"none": "", "400": ":max-cll=400,100", "display": f":master-display={DISPLAY}"}
+    """What is said of the video counts, then of the display it was made on."""
+    tags = {"colorspace": 9, "color_primaries": 9, "color_trc": 16}
+    level = round(hdr_code(np.full((1, 1, 3), 380.0), "PQ").mean() * 219 + 16)
+    light = struct.pack(">HH", 400, 100)
+    corners = (13250, 34500, 7500, 3000, 34000, 16000, 15635, 16450)  # P3 and D65 in 1/50000
+    display = struct.pack(">8HII", *corners, 600 * 10000, 50)
     shown = {}
-    for name, more in told.items():
-        params = f"hdr10=1:colorprim=9:transfer=16:colormatrix=9:log-level=none{more}"
-        ten = [frame.reformat(format="yuv420p10le", dst_colorspace=9) for _ in range(2)]
-        path = tmp_path / f"{name}.mkv"
-        write_frames(path, ten, "libx265", "yuv420p10le", options={"x265-params": params})
-        done, picture = rendered(path)
-        shown[name] = done.notes[0].split("(")[1].split(")")[0], picture.mean()
-    assert shown["none"][0] == "up to 1000 cd/m2" and shown["400"][0] == "up to 400 cd/m2"
-    assert shown["display"][0] == "up to 600 cd/m2"
-    assert shown["none"][1] + 2 < shown["display"][1] < shown["400"][1]
-
-
-# Display P3 in 1/50000, D65, 600 cd/m2 and black at 0.005 in 1/10000
-DISPLAY = "G(13250,34500)B(7500,3000)R(34000,16000)WP(15635,16450)L(6000000,50)"
+    for name, kind, message in (("none", 5, bytes(16)), ("400", 144, light), ("600", 137, display)):
+        frames = []
+        for _ in range(3):
+            planes = np.full((48, 64), level, np.uint8), np.full((24, 64), 128, np.uint8)
+            frames.append(av.VideoFrame.from_ndarray(np.concatenate(planes), "yuv420p"))
+        frames_with_message(tmp_path / f"{name}.mkv", frames, kind, message, tags)
+        done, picture = rendered(tmp_path / f"{name}.mkv")
+        shown[name] = done.notes[0].split("(")[1].split(" cd")[0], picture.mean()
+    peaks = [peak for peak, _ in shown.values()]
+    assert peaks == ["up to 1000", "up to 400", "up to 600"]
+    assert shown["none"][1] + 2 < shown["600"][1] < shown["400"][1]
 
 
 @pytest.mark.parametrize(
@@ -158,20 +159,33 @@ def test_bt2020_that_is_not_hdr_is_converted(tmp_path: Path) -> None:
     assert "colours converted from BT.2020 to BT.709" in done.notes
 
 
-def test_primaries_of_bt601_are_converted() -> None:
-    """Pure colours of SMPTE RP 145 in BT.709, after Poynton, Digital Video, 2012, chapter 26."""
-    to_709 = torch.tensor(
-        [
-            [0.939555, 0.050173, 0.010272],
-            [0.017775, 0.965795, 0.016430],
-            [-0.001622, -0.004371, 1.005993],
-        ]
-    )
-    code = np.array([[[60000, 30000, 20000], [20000, 60000, 30000], [30000, 30000, 60000]]])
-    light = torch.from_numpy(code / 65535).float() ** 2.4 @ to_709.T
+@pytest.mark.parametrize(
+    ("coding", "matrix"),
+    [
+        (  # SMPTE RP 145, after Poynton, Digital Video and HD, 2012, chapter 26
+            Coding(6, 6, 6),
+            [
+                [0.939555, 0.050173, 0.010272],
+                [0.017775, 0.965795, 0.016430],
+                [-0.001622, -0.004371, 1.005993],
+            ],
+        ),
+        (  # Report ITU-R BT.2407
+            Coding(9, 14, 9),
+            [
+                [1.6605, -0.5876, -0.0728],
+                [-0.1246, 1.1329, -0.0083],
+                [-0.0182, -0.1006, 1.1187],
+            ],
+        ),
+    ],
+)
+def test_primaries_are_converted(coding: Coding, matrix: list[list[float]]) -> None:
+    code = np.array([[[60000, 45000, 30000], [40000, 60000, 45000], [50000, 50000, 60000]]])
+    light = torch.from_numpy(code / 65535) ** 2.4 @ torch.tensor(matrix, dtype=torch.float64).T
     expected = light.clamp(0, 1) ** (1 / 2.4) * 255
-    found = to_bt709(code.astype(np.uint16), Coding(6, 6, 6)).permute(1, 2, 0)
-    assert float((found - expected).abs().max()) < 1
+    found = to_bt709(code.astype(np.uint16), coding).permute(1, 2, 0)
+    assert float((found - expected).abs().max()) < 0.6
 
 
 def test_display_p3_and_what_has_no_name(tmp_path: Path) -> None:

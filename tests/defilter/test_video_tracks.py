@@ -18,7 +18,7 @@ from defilter.analysis import NO_ANALYSERS
 from defilter.video import VideoDone, VideoError, render_video
 from defilter.video_labels import _PLAIN
 from defilter.video_tracks import _AAC_RATES
-from tests.defilter.test_video import first_frame, grey_frames, identity
+from tests.defilter.test_video import first_frame, frames_with_message, grey_frames, identity
 
 MILLI = Fraction(1, 1000)
 
@@ -81,7 +81,7 @@ def test_labels_of_a_phone_travel(tmp_path: Path) -> None:
     }
     with video(tmp_path / "in.mp4", movflags="use_metadata_tags") as (made, pictures):
         made.metadata.update(labels)
-        pictures.metadata.update({"title": "Main", "language": "deu", "timecode": "01:00:00:00"})
+        pictures.metadata.update({"title": "Main", "language": "deu"})
         chapters = [(0, 80, "one"), (80, 240, "zwei")]
         made.set_chapters(
             [
@@ -93,13 +93,23 @@ def test_labels_of_a_phone_travel(tmp_path: Path) -> None:
     assert done.notes == ()
     with av.open(str(target)) as given:
         assert {key: given.metadata.get(key) for key in labels} == labels
+        assert len(given.streams) == 2  # pictures and chapters
         own = given.streams.video[0].metadata
-        assert (own["name"], own["language"], own["timecode"]) == ("Main", "deu", "01:00:00:00")
+        assert (own["name"], own["language"]) == ("Main", "deu")
         assert [(c["start"], c["metadata"]["title"]) for c in given.chapters()] == [
             (0, "one"),
             (80, "zwei"),
         ]
     assert b"com.apple.quicktime.model" in target.read_bytes()
+
+
+def test_a_time_code_travels(tmp_path: Path) -> None:
+    with video(tmp_path / "in.mp4") as (_, pictures):
+        pictures.metadata["timecode"] = "01:00:00:00"
+    done, target = rendered(tmp_path / "in.mp4")
+    assert done.notes == ()
+    with av.open(str(target)) as given:
+        assert [s.metadata.get("timecode") for s in given.streams] == ["01:00:00:00"] * 2
 
 
 def test_plain_labels_get_the_tags_that_every_player_reads(tmp_path: Path) -> None:
@@ -320,23 +330,7 @@ def test_aac_knows_the_rates_that_are_asked_of_it(tmp_path: Path) -> None:
 
 
 def test_captions_inside_the_pictures_are_said(tmp_path: Path) -> None:
-    """CEA-708 in a message of H.264, as broadcasts have them."""
-    text = bytes.fromhex("b50031474139340341fffc9420ff")
-    message = b"\0\0\0\1\x06\x04" + bytes([len(text)]) + text + b"\x80"
-    with av.open(str(tmp_path / "in.mkv"), "w") as made:
-        pictures: Any = made.add_stream("libx264", rate=25, options={"bf": "0"})
-        pictures.width, pictures.height, pictures.pix_fmt = 64, 48, "yuv420p"
-        for number, frame in enumerate(grey_frames()):
-            frame.pts, frame.time_base = number, Fraction(1, 25)
-            for part in pictures.encode(frame):
-                made.mux(with_message(part, message))
-        for part in pictures.encode(None):
-            made.mux(with_message(part, message))
+    """CEA-708 in H.264, as broadcasts have them."""
+    captions = bytes.fromhex("b50031474139340341fffc9420ff")
+    frames_with_message(tmp_path / "in.mkv", grey_frames(), 4, captions)
     assert rendered(tmp_path / "in.mkv")[0].notes == ("closed captions left out",)
-
-
-def with_message(part: Any, message: bytes) -> Any:
-    longer: Any = av.Packet(message + bytes(part))
-    longer.pts, longer.dts, longer.time_base = part.pts, part.dts, part.time_base
-    longer.stream, longer.is_keyframe = part.stream, part.is_keyframe
-    return longer
