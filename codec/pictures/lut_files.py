@@ -104,7 +104,6 @@ def _load_hald(path: Path) -> Tensor:
     """(3, D, D, D) from a HALD picture of any level, 8 or 16 bits."""
     try:
         picture = read_picture(path)
-        exact = _holds_every_colour(path)
     except PictureError as error:
         expected = "expected a .cube, .3dl or .csp file or a HALD picture"
         raise LutFileError(f"{error}; {expected}") from error
@@ -125,7 +124,7 @@ def _load_hald(path: Path) -> Tensor:
         if _travel(tiles.reshape(3, size, size, size)) <= MOST_TRAVEL:
             found = f"a table in {size} tiles, of another kind (OBS Studio's)"
         raise LutFileError(f"{path}: {found}, expected a HALD table of colours")
-    if not exact:
+    if not _holds_every_colour(path):
         logger.warning(
             "%s: a HALD picture with lossy compression or a palette: colours come out wrong by up "
             "to a third of the range; expected PNG or TIFF with all its colours",

@@ -50,6 +50,10 @@ class _Line(NamedTuple):
     number: int
     words: list[str]
 
+    def says(self, *words: str) -> bool:
+        """Whether it starts with some words, in any case."""
+        return tuple(word.upper() for word in self.words[: len(words)]) == words
+
     def is_row(self) -> bool:
         """Whether it starts with a number."""
         try:
@@ -155,7 +159,7 @@ def parse_cube(text: str, path: Path) -> Lut:
     Raises:
         LutFileError: the text is no such table.
     """
-    keywords, values = _split_cube(text, path)
+    keywords, values, ignored = _split_cube(text, path)
     points = keywords["LUT_1D_SIZE"].size(2, MAX_CURVE_SIZE, 1) if "LUT_1D_SIZE" in keywords else 0
     size = keywords["LUT_3D_SIZE"].size(2, MAX_LUT_SIZE, 1) if "LUT_3D_SIZE" in keywords else 0
     if not points and not size:
@@ -170,6 +174,7 @@ def parse_cube(text: str, path: Path) -> Lut:
     if size:
         shaper = _before_table(shaper, *_cube_range(keywords, "LUT_3D", not points, path))
     table = rows[points:].T.reshape(3, size, size, size) if size else identity_lut(2)
+    _say_ignored(ignored, path)
     return Lut(table, None if shaper is None else _finite(shaper, path))
 
 
@@ -184,8 +189,9 @@ _CUBE_KEYWORDS = (
 )
 
 
-def _split_cube(text: str, path: Path) -> tuple[dict[str, _Line], "array[float]"]:
-    """Keywords in capitals with their lines, and the rows of numbers one after another."""
+def _split_cube(text: str, path: Path) -> tuple[dict[str, _Line], "array[float]", dict[str, int]]:
+    """Keywords in capitals with their lines, the rows of numbers one after another, and the words
+    that are no keywords with the numbers of their lines."""
     keywords: dict[str, _Line] = {}
     values = array("f")
     ignored: dict[str, int] = {}
@@ -197,8 +203,7 @@ def _split_cube(text: str, path: Path) -> tuple[dict[str, _Line], "array[float]"
             keywords[word] = line
         else:
             ignored.setdefault(word, line.number)
-    _say_ignored(ignored, path)
-    return keywords, values
+    return keywords, values, ignored
 
 
 def _cube_range(
@@ -241,13 +246,13 @@ def parse_3dl(text: str, path: Path) -> Lut:
             shaper = line.whole_numbers(len(line.words))
         else:
             values.extend(line.whole_numbers(3))
-    _say_ignored(ignored, path)
     colours = _rows(values, path)
     size = round(len(colours) ** (1 / 3))
     if size**3 != len(colours) or not 2 <= size <= MAX_LUT_SIZE:
         expected = "8, 27, 64, ... rows of three whole numbers"
         raise LutFileError(f"{path}: expected {expected}, got {len(colours)}")
     table = (colours / _peak(colours, path)).T.reshape(3, size, size, size)
+    _say_ignored(ignored, path)
     return Lut(table.permute(0, 3, 2, 1).contiguous(), _3dl_shaper(shaper, path))
 
 
@@ -291,18 +296,19 @@ def parse_csp(text: str, path: Path) -> Lut:
     """Read a .csp file; see `parse_cube`."""
     reader = _Reader(_lines(text, path), path)
     line = reader.next("CSPLUTV100")
-    if line.words[0].upper() != "CSPLUTV100":
+    if not line.says("CSPLUTV100"):
         raise line.error("CSPLUTV100")
-    kind = reader.next("1D or 3D")
-    if kind.words[0].upper() not in ("1D", "3D"):
-        raise kind.error("1D or 3D")
+    line = reader.next("1D or 3D")
+    kind = line.words[0].upper()
+    if kind not in ("1D", "3D"):
+        raise line.error("1D or 3D")
     line = _skip_metadata(reader)
     knots = []
     for _ in range(3):
         knots.append(_knots(line, reader))
         line = reader.next("a size")
     shaper = _csp_shaper(knots)
-    if kind.words[0] == "1D":
+    if kind == "1D":
         curves = _csp_rows(reader, line.size(2, MAX_CURVE_SIZE), path)
         shaper = curves if shaper is None else _follow(shaper, curves)
         return Lut(identity_lut(2), _finite(shaper, path))
@@ -317,9 +323,9 @@ def _skip_metadata(reader: _Reader) -> _Line:
     """The first line after the metadata, if there are any."""
     expected = "a number of points"
     line = reader.next(expected)
-    if line.words[0].upper() != "BEGIN":
+    if not line.says("BEGIN", "METADATA"):
         return line
-    while line.words[0].upper() != "END":
+    while not line.says("END", "METADATA"):
         line = reader.next("END METADATA")
     return reader.next(expected)
 

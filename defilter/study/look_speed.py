@@ -7,6 +7,9 @@ row gives median and spread. H W pixels; MP is a million pixels.
 import statistics
 import time
 from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import cv2
@@ -18,14 +21,17 @@ from torch import Tensor, nn
 from codec.pictures.apply import render_lut, render_mapping
 from codec.pictures.devices import gpu_name, synchronise
 from codec.pictures.mapping import ColourMapping, identity_coefficients
-from codec.pictures.picture_files import to_dtype
+from codec.pictures.picture_files import read_picture, to_dtype
+from codec.pictures.sample_photos import embedded_photos
 from codec.report import Report, save_tables
 from defilter.extraction import look_from_templates
-from defilter.learn.instagram import MissingPackage
 from defilter.networks import LookNetwork, load_look_network
 from defilter.unet import DefilterUNet
 
 LUT_SIZE = 33
+EMBEDDED = "coffee.png"
+CUBE_TITLE = "a .cube, ms per MP, 8 bit, 1 thread"
+MISSING = "OpenColorIO is not installed, nothing is compared with it; run: make bench-deps"
 
 
 def run(
@@ -34,20 +40,21 @@ def run(
     threads: int,
     runs: int,
     megapixels: float,
+    photo: str | None = None,
 ) -> Report:
     """Time the network and the renderers; prints and saves tables (JSON, Markdown).
+
+    Without the package opencolorio, its rows are missing and the summary says so.
 
     Args:
         out: folder for the results.
         weights: a network from train.py; None is the one that ships.
         threads: for the network; rendering uses one.
         runs: timed runs of each contender, after two warm-ups.
-        megapixels: size of the picture to render.
-
-    Raises:
-        MissingPackage: OpenColorIO is not installed.
+        megapixels: size of the pictures to render.
+        photo: a picture that is brought to this size; None: one that scikit-image ships.
     """
-    _opencolorio(_picture(1, 1), ColourMapping(identity_coefficients()).lut(2))  # is it there?
+    pictures = _pictures(photo, megapixels)
     before = torch.get_num_threads(), cv2.getNumThreads()
     try:
         torch.set_num_threads(threads)
@@ -55,13 +62,17 @@ def run(
         torch.set_num_threads(1)
         cv2.setNumThreads(1)
         tables |= _rendering(megapixels, runs)
+        tables[CUBE_TITLE] = _cubes(pictures, runs)
     finally:
         torch.set_num_threads(before[0])
         cv2.setNumThreads(before[1])
     if gpu_name():
         tables["network, CUDA"] = _network(load_look_network(weights).to("cuda"), runs)
     sections = {title: _cells(rows) for title, rows in tables.items()}
-    return save_tables("look_speed", sections, out, tables=tables)
+    report = save_tables("look_speed", sections, out, tables=tables)
+    if opencolorio():
+        return report
+    return report._replace(summary=f"{report.summary}\n\n{MISSING}")
 
 
 def _cells(rows: dict[str, dict[str, Any]]) -> list[dict[str, str]]:
@@ -133,26 +144,19 @@ def _network(network: LookNetwork, runs: int) -> dict[str, dict[str, Any]]:
 
 
 def _rendering(megapixels: float, runs: int) -> dict[str, dict[str, dict[str, Any]]]:
-    width = 3000
-    height = max(1, round(megapixels * 1e6 / width))
-    pixels = _picture(height, width)
-    coefficients = identity_coefficients()
-    noise = torch.randn(
-        coefficients.shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64
-    )
-    mapping = ColourMapping(coefficients + 0.05 * noise)
+    pixels = _picture(*_size(megapixels))
+    mapping = _some_look()
     table = mapping.lut(LUT_SIZE)
     source = np.ascontiguousarray(pixels.permute(1, 2, 0).numpy())
     image = Image.fromarray(source)
     pillow = ImageFilter.Color3DLUT(LUT_SIZE, table.flatten(1).T.flatten().tolist())
-    contenders = {
-        "OpenColorIO, 3D LUT, tetrahedral": _opencolorio(pixels, table),
+    contenders = _opencolorio(pixels, table) | {
         "Pillow, 3D LUT, array to array": lambda: np.array(Image.fromarray(source).filter(pillow)),
         "Pillow, 3D LUT, its filter alone": lambda: image.filter(pillow),
         "ours, 27 numbers": lambda: render_mapping(pixels, mapping),
         "ours, 3D LUT": lambda: render_lut(pixels, table),
     }
-    unit = height * width / 1e6
+    unit = pixels[0].numel() / 1e6
     seconds = time_in_turn(contenders, runs, torch.device("cpu"))
     exact = to_dtype(mapping(pixels[None].double() / 255)[0], torch.uint8)
     difference = (render_mapping(pixels, mapping).int() - exact.int()).abs()
@@ -169,6 +173,61 @@ def _rendering(megapixels: float, runs: int) -> dict[str, dict[str, dict[str, An
     }
 
 
+def _cubes(pictures: dict[str, Tensor], runs: int) -> dict[str, dict[str, Any]]:
+    """Rows of rendering with a LUT, ours beside OpenColorIO's, on pictures of more and more
+    colours: ours renders each colour once."""
+    table = _some_look().lut(LUT_SIZE)
+    rows: dict[str, dict[str, Any]] = {}
+    for name, pixels in pictures.items():
+        ours: dict[str, Callable[[], object]] = {"ours": partial(render_lut, pixels, table)}
+        contenders = ours | _opencolorio(pixels, table)
+        timed = _table(
+            time_in_turn(contenders, runs, torch.device("cpu")),
+            pixels[0].numel() / 1e6,
+            next(reversed(contenders)),
+        )
+        rows |= {
+            f"{name}, {what}": {"picture": name, "colours": _colours(pixels)} | row
+            for what, row in timed.items()
+        }
+    return rows
+
+
+def _colours(pixels: Tensor) -> int:
+    """How many colours a (3, H, W) uint8 picture has."""
+    red, green, blue = pixels.int()
+    return len((red | green << 8 | blue << 16).unique())
+
+
+def _some_look() -> ColourMapping:
+    coefficients = identity_coefficients()
+    noise = torch.randn(
+        coefficients.shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64
+    )
+    return ColourMapping(coefficients + 0.05 * noise)
+
+
+def _size(megapixels: float) -> tuple[int, int]:
+    """Height and width, 3000 at most."""
+    width = min(3000, max(1, round(1000 * megapixels**0.5)))
+    return max(1, round(megapixels * 1e6 / width)), width
+
+
+def _pictures(photo: str | None, megapixels: float) -> dict[str, Tensor]:
+    """(3, H, W) uint8: a photo, the same with the noise of a dark night, and nothing but noise."""
+    paths = embedded_photos() if photo is None else [Path(photo)]
+    path = next((path for path in paths if path.name == EMBEDDED), paths[0])
+    height, width = _size(megapixels)
+    array = read_picture(path).pixels.permute(1, 2, 0)
+    resized = cv2.resize(array.contiguous().numpy(), (width, height), interpolation=cv2.INTER_CUBIC)
+    clean = torch.from_numpy(resized).permute(2, 0, 1)
+    generator = torch.Generator().manual_seed(0)
+    noise = torch.randn(height, width, 3, generator=generator).permute(2, 0, 1)
+    noisy = (clean + 12 * noise).round().clamp(0, 255).to(torch.uint8)
+    worst = torch.randint(0, 256, (height, width, 3), dtype=torch.uint8, generator=generator)
+    return {"photo": clean, "noise of 12 levels": noisy, "noise alone": worst.permute(2, 0, 1)}
+
+
 def _picture(height: int, width: int) -> Tensor:
     """(3, H, W) uint8 of smooth colours with a little noise, as photos have."""
     generator = torch.Generator().manual_seed(0)
@@ -179,11 +238,20 @@ def _picture(height: int, width: int) -> Tensor:
     return to_dtype((smooth + noise)[0], torch.uint8).permute(1, 2, 0).contiguous().permute(2, 0, 1)
 
 
-def _opencolorio(pixels: Tensor, table: Tensor) -> Callable[[], object]:
+def opencolorio() -> ModuleType | None:
+    """The package, if it is installed."""
     try:
-        import PyOpenColorIO as ocio
-    except ImportError as error:
-        raise MissingPackage("expected the package opencolorio; run: make bench-deps") from error
+        import PyOpenColorIO
+    except ImportError:
+        return None
+    return PyOpenColorIO
+
+
+def _opencolorio(pixels: Tensor, table: Tensor) -> dict[str, Callable[[], object]]:
+    """Its tetrahedral rendering as a contender; none where it is not installed."""
+    ocio = opencolorio()
+    if ocio is None:
+        return {}
     lut = ocio.Lut3DTransform(table.shape[-1])
     lut.setInterpolation(ocio.INTERP_TETRAHEDRAL)
     lut.setData(table.permute(3, 2, 1, 0).contiguous().flatten().numpy())  # blue fastest
@@ -202,4 +270,4 @@ def _opencolorio(pixels: Tensor, table: Tensor) -> Callable[[], object]:
         cpu.apply(*described)
         return target
 
-    return work
+    return {"OpenColorIO, 3D LUT, tetrahedral": work}

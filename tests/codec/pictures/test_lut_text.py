@@ -215,7 +215,7 @@ CURVED = """3
 0 1
 """
 STRAIGHT = "2\n0 1\n0 1\n" * 3
-METADATA = "BEGIN METADATA\nanything # 1 2 3\nEND METADATA\n\n"
+METADATA = "BEGIN METADATA\nend of anything # 1 2 3\nEND METADATA\n\n"
 
 
 @pytest.mark.parametrize("points", [STRAIGHT, CURVED, "0\n0\n0\n"])
@@ -225,7 +225,11 @@ def test_csp(tmp_path: Path, points: str, metadata: str) -> None:
     start = f"CSPLUTV100\n%s\n{metadata}{points}"
     path.write_text(start % "3D" + "5 5 5\n" + rows(twisted_table(5)))
     assert_as_opencolorio(path)
+    path.write_text(start % "1d" + "50\n" + rows(curves(50)))
+    lower = read_lut(path)
     path.write_text(start % "1D" + "50\n" + rows(curves(50)))
+    assert lower.shaper is not None
+    assert torch.equal(lower.shaper, read_lut(path).shaper)
     assert_as_opencolorio(path)
 
 

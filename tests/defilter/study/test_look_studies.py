@@ -206,6 +206,26 @@ def test_the_speed_study_runs(tmp_path: Path) -> None:
     assert exact["largest difference"] <= 1
     assert exact["equal"] > 0.9999
     assert {"commit", "torch", "processor", "tables"} <= set(record)
+    cubes = result.tables["a .cube, ms per MP, 8 bit, 1 thread"]
+    assert {row["picture"] for row in cubes.values()} == {
+        *("photo", "noise of 12 levels", "noise alone")
+    }
+    for row in cubes.values():
+        ratio = row["ratio to OpenColorIO, 3D LUT, tetrahedral"]
+        assert (ratio == 1) == row["what"].startswith("OpenColorIO")
+
+
+def test_the_speed_study_runs_without_opencolorio(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "PyOpenColorIO", None)
+    monkeypatch.setattr(look_speed, "_network", lambda *_: {"none": {"what": "not timed"}})
+    write_picture(Picture(colourful(40, 48)), tmp_path / "photo.png")
+    photo = str(tmp_path / "photo.png")
+    result = look_speed.run(str(tmp_path), None, 1, 2, 0.01, photo)
+    assert "OpenColorIO is not installed" in result.summary
+    cubes = result.tables["a .cube, ms per MP, 8 bit, 1 thread"]
+    assert [row["what"] for row in cubes.values()] == ["ours"] * 3
 
 
 @pytest.mark.slow
