@@ -1,6 +1,6 @@
 PYTHON ?= .venv/bin/python
 
-.PHONY: help install lint test slow check bench-deps clean
+.PHONY: help install lint test slow check docs bench-deps clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
@@ -21,6 +21,11 @@ slow:  ## whole commands, several processes, notebooks
 	$(PYTHON) -m pytest -m slow
 
 check: lint test  ## what every change must pass
+
+docs:  ## docs/commands.md, and the API reference in out/docs
+	$(PYTHON) docs/commands.py
+	$(PYTHON) -m pip install -q 'pdoc>=15'
+	$(PYTHON) -m pdoc --docformat google -o out/docs codec defilter
 
 bench-deps:  ## optional packages of the benchmarks
 	$(PYTHON) -m pip install -q pilgram2 opencolorio

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -24,6 +23,7 @@ from codec.pictures.jobs import (
     small_together,
 )
 from codec.pictures.metadata import Metadata
+from codec.pictures.metadata_formats import lost_in
 from codec.pictures.picture_files import (
     Picture,
     PictureError,
@@ -32,22 +32,23 @@ from codec.pictures.picture_files import (
     write_picture,
 )
 from codec.pictures.storage import write_atomically
-from codec.search import Found, TargetUnreachable, find
-from codec.search.encoders import Encoder, EncodingError, OwnEncoder
-from codec.search.scores import Score
+from codec.search import (
+    Criterion,
+    Encoder,
+    Found,
+    Request,
+    TargetUnreachable,
+    find,
+    jpeg_source,
+    optimise,
+)
+from codec.search.encoders import EncodingError, OwnEncoder
 from codec.settings import Settings, check_settings
 
 SUFFIX = ".dfc"
 MAX_FILE_BYTES = 1 << 30
 # Pictures worked on at once: coding takes 0.2 KB a pixel, 2.4 GB for 12 megapixels.
 _AT_ONCE = 2
-
-
-class Target(NamedTuple):
-    """A score to reach, on its own scale."""
-
-    score: Score
-    value: float
 
 
 def plan_encoding(inputs: Sequence[Path | str], output: Path | str, skip: bool = False) -> Plan:
@@ -63,7 +64,7 @@ def plan_decoding(inputs: Sequence[Path | str], output: Path | str, skip: bool =
 def encode_files(
     plan: Plan,
     settings: Settings,
-    target: Target | None = None,
+    criteria: Sequence[Criterion] | None = None,
     device: str = "cpu",
     on_result: OnResult | None = None,
 ) -> BatchResult:
@@ -74,8 +75,8 @@ def encode_files(
 
     Args:
         plan: see `plan_encoding`.
-        settings: see `codec.settings.Settings`; with a target, its quality does not matter.
-        target: find the lowest quality that reaches it.
+        settings: see `codec.settings.Settings`; with criteria, its quality does not matter.
+        criteria: find the lowest quality that meets them, see `codec.search.criteria.at_least`.
         device: where to compute.
         on_result: called with each result as soon as it is known.
     """
@@ -85,10 +86,11 @@ def encode_files(
                          effort=settings.effort, device=device)  # fmt: skip
 
     def searched(job: Job) -> FileResult:
+        assert criteria is not None
         picture = read_picture(job.source, keep_profile=True)
-        assert target is not None
-        found = find(_eight_bits(picture, job.source), encoder, target.score, target.value)
-        return _written(job, picture, found.data, _describe(found, target))
+        source = jpeg_source(job.source.read_bytes())
+        found = find(_eight_bits(picture, job.source), encoder, criteria, source=source)
+        return _written(job, picture, found.data, _describe(found, criteria))
 
     def together(jobs: list[Job]) -> list[FileResult]:
         pictures = [read_picture(job.source, keep_profile=True) for job in jobs]
@@ -102,18 +104,15 @@ def encode_files(
                 results.append(_written(job, picture, data, ""))
         return results
 
-    if target is not None:
+    if criteria is not None:
         return run_jobs(plan, searched, on_result, _AT_ONCE)
     return run_groups(plan, small_together(plan.jobs), together, on_result, _AT_ONCE)
 
 
 def _written(job: Job, picture: Picture, data: bytes, note: str) -> FileResult:
-    blocks = coding.Metadata(
-        picture.exif, picture.profile, picture.metadata.xmp, picture.metadata.photoshop
-    )
-    data = coding.with_metadata(data, blocks)
+    data = coding.with_metadata_of(data, picture)
     write_atomically(job.target, data, like=job.source)
-    notes = tuple(n for n in (note, *picture.notes) if n)
+    notes = tuple(n for n in (note, *picture.notes, *lost_in(picture, "DFC")) if n)
     return FileResult(job.source, job.target, _size(job), len(data), notes)
 
 
@@ -155,27 +154,40 @@ def plan_optimising(
 
 
 def optimise_files(
-    plan: Plan, encoder: Encoder, target: Target, on_result: OnResult | None = None
+    plan: Plan,
+    encoder: Encoder,
+    criteria: Sequence[Criterion],
+    lowest: int = 1,
+    on_result: OnResult | None = None,
 ) -> BatchResult:
-    """Write the smallest file of every picture that reaches a score; see US 9,325,996.
+    """Write the smallest file of every picture that meets criteria; see US 9,325,996.
 
     Where that is no smaller than the input, or cannot be had, the input is kept as it is.
+
+    Args:
+        plan: see `plan_optimising`.
+        encoder: see `codec.search.encoders`.
+        criteria: see `codec.search.criteria.at_least`.
+        lowest: no quality below this one.
+        on_result: called with each result as soon as it is known.
     """
 
     def one(job: Job) -> FileResult:
         before = _size(job)
         try:
             picture = read_picture(job.source, keep_profile=encoder.carries_metadata)
-            pixels = _eight_bits(picture, job.source, upright=not encoder.carries_metadata)
-            found = find(pixels, encoder, target.score, target.value)
-            data = encoder.with_metadata(found.data, found.quality, pixels, picture)
+            pixels = _eight_bits(picture, job.source, upright=not encoder.carries_orientation)
+            like = picture if encoder.carries_metadata else None
+            source = jpeg_source(job.source.read_bytes())
+            found = optimise(pixels, encoder, Request(criteria, source, lowest, like))
         except (TargetUnreachable, PictureError, EncodingError) as error:
             return keep(job, str(error).removeprefix(f"{job.source}: "))
-        if len(data) >= before:
+        if len(found.data) >= before:
             return keep(job, "the input is smaller")
-        write_atomically(job.target, data, like=job.source)
-        notes = (_describe(found, target), *picture.notes)
-        return FileResult(job.source, job.target, before, len(data), notes)
+        write_atomically(job.target, found.data, like=job.source)
+        lost = (*picture.notes, *lost_in(picture, encoder.file_format))
+        notes = (_describe(found, criteria), *lost)
+        return FileResult(job.source, job.target, before, len(found.data), notes)
 
     return run_jobs(plan, one, on_result, _AT_ONCE)
 
@@ -234,6 +246,10 @@ def _eight_bits(picture: Picture, path: Path, upright: bool = False) -> Tensor:
     return pixels[:1].contiguous() if grey and not coloured else pixels
 
 
-def _describe(found: Found, target: Target) -> str:
-    probes = f"{len(found.probes)} probe{'s' * (len(found.probes) != 1)}"
-    return f"quality {found.quality}, {target.score.name} {found.score:.4f}, {probes}"
+def _describe(found: Found, criteria: Sequence[Criterion]) -> str:
+    probes = f"{found.cost} probe{'s' * (found.cost != 1)}"
+    if found.lossless:
+        return f"lossless, {probes}"
+    chroma = " with full chroma" * found.encoder.name.endswith("_444")
+    score = f"{criteria[0].score.name} {found.score:.4f}"
+    return f"quality {found.quality}{chroma}, {score}, {probes}"

@@ -32,6 +32,7 @@ from codec.container import (
     unpack_header,
 )
 from codec.pictures.devices import check_device
+from codec.pictures.picture import Picture
 from codec.pictures.workers import spread, worker_count
 from codec.residual.analyse import Symbols, uniform_sizes
 from codec.residual.coder import Coded, CodedLossless, LosslessCoder, ResidualCoder
@@ -364,6 +365,12 @@ def with_metadata(data: bytes, metadata: Metadata) -> bytes:
     """A codestream with metadata after its sections."""
     blocks = zip(_METADATA_SECTIONS, metadata, strict=True)
     return data + b"".join(pack_section(kind, block) for kind, block in blocks if block)
+
+
+def with_metadata_of(data: bytes, like: Picture) -> bytes:
+    """A codestream with the metadata of a picture."""
+    blocks = Metadata(like.exif, like.profile, like.metadata.xmp, like.metadata.photoshop)
+    return with_metadata(data, blocks)
 
 
 def read_metadata(data: bytes) -> tuple[Header, Metadata]:

@@ -16,6 +16,7 @@ FILTERS = {"none": Filter.NONE, "edge": Filter.EDGE, "network": Filter.NETWORK}
 EFFORTS = ("fast", "full")
 # What a search may be asked for: formats, and scores with their best value. Here, so that commands
 # know the names without importing torch.
+DEFAULT_SSIMULACRA2 = 80.0  # its author's "very high quality": no difference seen side by side
 FORMATS = ("jpeg", "webp", "avif", "jxl", "dfc")
 SCORE_SCALES = {
     "ssim": 1.0,

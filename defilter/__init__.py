@@ -17,20 +17,20 @@ if TYPE_CHECKING:
     from defilter.analysis import NO_ANALYSERS as NO_ANALYSERS
     from defilter.analysis import Analysers as Analysers
     from defilter.analysis import default_analysers as default_analysers
-    from defilter.extract import Extraction as Extraction
-    from defilter.extract import fit_pair as fit_pair
-    from defilter.extract import fit_rough_pair as fit_rough_pair
-    from defilter.extract import look_from_pair as look_from_pair
-    from defilter.extract import look_from_templates as look_from_templates
+    from defilter.extraction import Extraction as Extraction
+    from defilter.extraction import fit_pair as fit_pair
+    from defilter.extraction import fit_rough_pair as fit_rough_pair
+    from defilter.extraction import look_from_pair as look_from_pair
+    from defilter.extraction import look_from_templates as look_from_templates
+    from defilter.files import apply_to_files as apply_to_files
+    from defilter.files import remove_from_files as remove_from_files
+    from defilter.files import transfer as transfer
     from defilter.look import Look as Look
     from defilter.look import load_look as load_look
     from defilter.look import save_look as save_look
     from defilter.networks import default_network as default_network
     from defilter.networks import load_look_network as load_look_network
     from defilter.sampling import UnusableTemplate as UnusableTemplate
-    from defilter.transfer import apply_to_files as apply_to_files
-    from defilter.transfer import remove_from_files as remove_from_files
-    from defilter.transfer import transfer as transfer
     from defilter.verbs import apply as apply
     from defilter.verbs import extract as extract
     from defilter.verbs import extract_pair as extract_pair
@@ -39,27 +39,27 @@ if TYPE_CHECKING:
 _HOMES = {
     "NO_ANALYSERS": "defilter.analysis",
     "Analysers": "defilter.analysis",
-    "Extraction": "defilter.extract",
+    "Extraction": "defilter.extraction",
     "Look": "defilter.look",
     "UnusableTemplate": "defilter.sampling",
     "apply": "defilter.verbs",
-    "apply_to_files": "defilter.transfer",
+    "apply_to_files": "defilter.files",
     "default_analysers": "defilter.analysis",
     "default_network": "defilter.networks",
     "embedded_photos": "codec.pictures.sample_photos",
     "extract": "defilter.verbs",
     "extract_pair": "defilter.verbs",
-    "fit_pair": "defilter.extract",
-    "fit_rough_pair": "defilter.extract",
+    "fit_pair": "defilter.extraction",
+    "fit_rough_pair": "defilter.extraction",
     "load_look": "defilter.look",
     "load_look_network": "defilter.networks",
-    "look_from_pair": "defilter.extract",
-    "look_from_templates": "defilter.extract",
+    "look_from_pair": "defilter.extraction",
+    "look_from_templates": "defilter.extraction",
     "read_picture": "codec.pictures.picture_files",
     "remove": "defilter.verbs",
-    "remove_from_files": "defilter.transfer",
+    "remove_from_files": "defilter.files",
     "save_look": "defilter.look",
-    "transfer": "defilter.transfer",
+    "transfer": "defilter.files",
     "write_picture": "codec.pictures.picture_files",
 }
 __all__ = list(_HOMES)

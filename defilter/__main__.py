@@ -21,7 +21,7 @@ _PHOTOS = "pictures, videos, folders or patterns"
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; for exit statuses see `shell.run`."""
-    return shell.run("defilter", _parser(), arguments)
+    return shell.run("defilter", command_parser(), arguments)
 
 
 def program() -> None:
@@ -29,7 +29,8 @@ def program() -> None:
     shell.entry(main)
 
 
-def _parser() -> argparse.ArgumentParser:
+def command_parser() -> argparse.ArgumentParser:
+    """The parser of all commands; `options.command` is the function of the one that was given."""
     parser = argparse.ArgumentParser(
         prog="defilter", description="Take the look of any photo and put it on others."
     )
@@ -102,13 +103,13 @@ def _add_strength(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--strength",
         type=_strength,
-        help="0 (as it was) to 1; default: 0.5 to 1, as alike as the scenes are, 1 where that is "
-        "not known",
+        help="0 (as it was) to 1; default: 0.5 to 1, as alike as the scenes are, and 1 where that "
+        "is not known or the look is black and white",
     )
     command.add_argument(
         "--literal-scene",
         action="store_true",
-        help="0 to 1 as US 2025/0252542 has it, which often hardly shows",
+        help="degree 0 to 1, the similarity of the scenes itself, as US 2025/0252542 has it",
     )
     _add_quality(command)
 

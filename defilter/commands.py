@@ -8,10 +8,10 @@ from pathlib import Path
 from codec.commands.shell import show_plan, teller
 from codec.pictures.jobs import BatchResult
 from defilter.analysis import Analysers, analysers_for, default_analysers
-from defilter.extract import fit_pair, fit_rough_pair
+from defilter.extraction import fit_pair, fit_rough_pair
+from defilter.files import apply_to_files, plan_rendering, remove_from_files
 from defilter.look import load_look, save_look
 from defilter.networks import load_look_network
-from defilter.transfer import apply_to_files, plan_rendering, remove_from_files
 from defilter.verbs import extract, extract_pair
 
 PROGRAM = "defilter"

@@ -16,7 +16,7 @@ def photo_coverage(photo: Tensor, samples: Tensor) -> float:
     """Share of a photo's pixels with a sample within 0.06 in RGB.
 
     Args:
-        photo: (3, H, W) in [0, 1]; of more than 20,000 pixels, so many are drawn.
+        photo: (3, H, W) in [0, 1]; of more than 20,000 pixels, 20,000 are drawn.
         samples: (P, 3) colours of the de-filtered templates.
     """
     from scipy.spatial import cKDTree  # slow to import; reports alone need it

@@ -130,9 +130,11 @@ class Protection:
         blocks: k.
         sigma: of the Gaussian, in half sides of the protected box.
         plateau: the Gaussian's height before it is cut off at 1; above 1 the middle of a face is
-            protected wholly.
-        least_side: of the protected box in pixels; around smaller faces the levels are drawn so
-            wide, as a steeper fall would show as an edge.
+            protected wholly. At 4 the levels are 1 out to 0.55 of the way to the border and 0.04
+            at it; face boxes then change 0.42 times as much as without protection, and the degree
+            by at most 0.05 between neighbouring pixels (`study=faces`).
+        least_side: of the protected box in pixels; smaller faces get a box at least this wide: a
+            steeper falloff is visible as an edge.
     """
 
     extension: float = 1.2
@@ -165,7 +167,7 @@ class Protection:
         return Face(left, face.top + (face.height - height) / 2, width, height, face.score)
 
     def literal_levels(self, faces: list[Face], height: int, width: int) -> Tensor:
-        """The same block by block, as the seed has it."""
+        """The same block by block, as US 2025/0252542 has it."""
         return self._drawn(self.table(), "nearest", faces, height, width)
 
     def _drawn(

@@ -49,7 +49,7 @@ def colour_statistics(x: Tensor) -> Tensor:
             mean,
             covariance.diagonal(dim1=1, dim2=2).clamp(min=1e-8).sqrt(),
             torch.stack(quantiles, 2).flatten(1),
-            between * 10,
+            between * 10,  # to the size of the other statistics
             torch.stack((high.mean(1), low.mean(1), (high - low).mean(1)), 1),
             (high - low).square().mean(1, keepdim=True).sqrt(),
             (high > 0.98).to(x).mean(1, keepdim=True),
@@ -119,7 +119,7 @@ class LookEncoder(nn.Module):
             x = x.float()
             statistics, histogram = colour_statistics(x), soft_histogram(x, self.bins)
         pooled = (deep.mean((2, 3)), deep.amax((2, 3)))
-        return torch.cat((statistics, histogram * 4, *pooled), 1)
+        return torch.cat((statistics, histogram * 4, *pooled), 1)  # 4: to their size
 
 
 class GlobalLook(nn.Module):

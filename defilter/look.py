@@ -11,7 +11,7 @@ from torch import Tensor
 from codec.pictures.apply import render_lut, render_mapping
 from codec.pictures.fit import fit_least_squares
 from codec.pictures.lut import resample
-from codec.pictures.lut_files import load_lut, save_cube, save_hald
+from codec.pictures.lut_files import read_lut, save_cube, save_hald
 from codec.pictures.mapping import ColourMapping
 from codec.pictures.storage import write_atomically
 from defilter.formats import CUBE_SIZES
@@ -22,7 +22,7 @@ from defilter.scene.similarity import SceneDescriptor
 SCHEMA, VERSION = "defilter-look", 1
 MAX_JSON_BYTES = 16 * 2**20
 MAX_TABLE_SIZE = 33
-_MONOCHROME = 0.03
+_MONOCHROME = 0.03  # mean range of the channels over a 5^3 table: a tint of 8 grey levels
 MAX_FEATURES = 4096  # of a scene
 HALD_LEVEL = 8
 
@@ -43,6 +43,7 @@ class Look:
         categories: looks of parts of the picture, by category name.
         scene: what the template shows, which later renderings compare with, or None.
         tone: of a black-and-white or toned look, which renders in place of the mapping, or None.
+        shaper: (3, K) curves that colours pass before the table, or None.
     """
 
     mapping: ColourMapping
@@ -52,6 +53,7 @@ class Look:
     categories: dict[str, ColourMapping] = field(default_factory=dict)
     scene: SceneDescriptor | None = None
     tone: ToneCurve | None = None
+    shaper: Tensor | None = None
 
     def render(self, pixels: Tensor, strength: float | Tensor = 1.0) -> Tensor:
         """(3, H, W) uint8 or uint16 -> the same with the look; see `codec.pictures.apply`."""
@@ -59,7 +61,7 @@ class Look:
             return self.tone.render(pixels, strength)
         if self.table is None:
             return render_mapping(pixels, self.mapping, strength)
-        return render_lut(pixels, self.table, strength)
+        return render_lut(pixels, self.table, strength, self.shaper)
 
     def is_monochrome(self) -> bool:
         """Whether it takes all colour away: what is left is grey, or one tone."""
@@ -70,7 +72,9 @@ class Look:
         """(3, size, size, size) float32 table of what `render` does."""
         if self.tone is not None:
             return self.tone.lut(size)
-        return self.mapping.lut(size) if self.table is None else resample(self.table, size).float()
+        if self.table is None:
+            return self.mapping.lut(size)
+        return resample(self.table, size, self.shaper).float()
 
 
 def save_look(look: Look, path: Path | str, size: int = 33, bits: int = 8) -> None:
@@ -100,14 +104,15 @@ def save_look(look: Look, path: Path | str, size: int = 33, bits: int = 8) -> No
 
 
 def load_look(path: Path | str) -> Look:
-    """Read a look: our .json, or any .cube or HALD picture.
+    """Read a look: our .json, or any .cube, .3dl, .csp or HALD picture.
 
     Raises:
         LookFileError, LutFileError: nothing that can be read; the message says why.
     """
     path = Path(path)
     if path.suffix.lower() != ".json":
-        return look_from_table(load_lut(path), {"file": path.name})
+        table, shaper = read_lut(path)
+        return look_from_table(table, {"file": path.name}, shaper)
     try:
         if path.stat().st_size > MAX_JSON_BYTES:
             raise LookFileError(f"{path}: larger than {MAX_JSON_BYTES >> 20} MiB")
@@ -129,16 +134,19 @@ def load_look(path: Path | str) -> Look:
         raise LookFileError(f"{path}: not a look file ({error})") from error
 
 
-def look_from_table(table: Tensor, provenance: dict[str, Any]) -> Look:
+def look_from_table(
+    table: Tensor, provenance: dict[str, Any], shaper: Tensor | None = None
+) -> Look:
     """A look that renders with a LUT; its 27 numbers are the nearest ones on natural colours."""
-    before, after = (x[0] for x in natural_pairs(table[None]))
-    return Look(fit_least_squares(before, after), table, provenance=provenance)
+    whole = table if shaper is None else resample(table, MAX_TABLE_SIZE, shaper)
+    before, after = (x[0] for x in natural_pairs(whole[None]))
+    return Look(fit_least_squares(before, after), table, provenance=provenance, shaper=shaper)
 
 
 def _to_json(look: Look) -> dict[str, Any]:
     table = look.table
-    if table is not None and table.shape[-1] > MAX_TABLE_SIZE:
-        table = resample(table, MAX_TABLE_SIZE)
+    if table is not None and (look.shaper is not None or table.shape[-1] > MAX_TABLE_SIZE):
+        table = look.lut(MAX_TABLE_SIZE)
     return {
         "schema": SCHEMA,
         "version": VERSION,

@@ -108,7 +108,7 @@ def sample_areas(
 
     Args:
         labels: (H, W) int64 category of each pixel.
-        large: categories that are large enough, if a larger picture has told; None asks this one.
+        large: categories that are large enough in the full-size picture; None: computed here.
 
     Returns:
         Category -> indices. Areas under 400 pixels or 1 % of the picture have no entry: they get

@@ -75,7 +75,7 @@ class DefilterUNet(nn.Module):
     samples_pairs: ClassVar[bool] = True  # looks are fitted to pairs of colours
     categories: ClassVar[int] = 0  # that it has to be told
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - weights files name these arguments
         self,
         in_channels: int = 3,
         widths: Sequence[int] = (48, 96, 192),

@@ -21,7 +21,7 @@ from defilter.analysis import (
 )
 from defilter.areas.looks import area_looks
 from defilter.areas.segmenter import AreaMap
-from defilter.extract import (
+from defilter.extraction import (
     FIT_SIZE,
     Extraction,
     PairFit,

@@ -13,6 +13,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from codec.pictures.colour import luma
 from codec.pictures.picture_files import Picture, write_picture
 from codec.pictures.sample_photos import embedded_photos
 from defilter.global_look import GlobalLook, LookEncoder
@@ -87,3 +88,13 @@ def small_network(local: bool = True) -> GlobalLook:
     """A GlobalLook of a few thousand weights, as the default one is built."""
     unet = DefilterUNet(9, (4, 8, 8), norm=False, context=16, zero_init=True) if local else None
     return GlobalLook(LookEncoder(4, (4, 8)), hidden=16, local=unet, size=16)
+
+
+def faded_look(x: Tensor) -> Tensor:
+    """A look without clipping, (N, 3, H, W) in [0, 1]: warm lights, teal shadows, faded."""
+    light = luma(x)
+    tints = torch.tensor([[0.20, 0.06, -0.24], [-0.10, 0.05, 0.18]], device=x.device, dtype=x.dtype)
+    high, low = tints.view(2, 1, 3, 1, 1)
+    x = x + high * light**2 + low * (1 - light) ** 2
+    light = luma(x)
+    return (0.10 + 0.84 * (light + 0.75 * (x - light))).clamp(0, 1)

@@ -9,7 +9,7 @@ ROOT = Path(__file__).parents[1]
 CODEC, DEFILTER = (sorted((ROOT / package).rglob("*.py")) for package in ("codec", "defilter"))
 
 # What both packages stand on; the rest of codec is none of defilter's business.
-SHARED = ("codec.pictures", "codec.report", "codec.commands.shell", "codec.version", "codec.lazy")
+SHARED = ("codec.pictures", "codec.report", "codec.commands", "codec.version", "codec.lazy")
 # Where OpenCV and Pillow do the work themselves: files, table look-up, foreign filters, encoders
 # and renderers, faces.
 PICTURE_LIBRARIES = (

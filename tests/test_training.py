@@ -238,6 +238,8 @@ def test_real_pairs_train_too(tmp_path: Path) -> None:
 def test_every_study_and_every_fit_composes(choice: str) -> None:
     with initialize_config_dir(CONFIGS, version_base="1.3"):
         config = compose("evaluate", [choice])
+    file = ROOT / "configs" / Path(*choice.split("=")).with_suffix(".yaml")
+    assert "${" not in file.read_text(encoding="utf-8")  # no key that only passes another on
     function = hydra.utils.get_method(config._target_)
     arguments = {str(key) for key in config if not str(key).startswith("_")}
     assert arguments == set(inspect.signature(function).parameters)

@@ -6,7 +6,6 @@ import sys
 from codec.commands.shell import show_plan, teller
 from codec.files import (
     SUFFIX,
-    Target,
     decode_files,
     describe_stream,
     encode_files,
@@ -17,9 +16,10 @@ from codec.files import (
 )
 from codec.pictures.folders import list_pictures
 from codec.pictures.jobs import BatchResult
-from codec.search.encoders import OwnEncoder, encoder
+from codec.search.criteria import Criterion, at_least
+from codec.search.encoders import encoder
 from codec.search.scores import SCORES
-from codec.settings import Settings
+from codec.settings import DEFAULT_SSIMULACRA2, Settings
 
 PROGRAM = "dfc"
 
@@ -28,11 +28,11 @@ def encode(options: argparse.Namespace) -> BatchResult | int:
     default = Settings().quality
     quality = default if options.quality is None else options.quality
     settings = Settings(quality, options.mode, options.lossless, options.filter, options.effort)
-    target = _target(options)
+    criteria = _criteria(options)
     plan = plan_encoding(options.picture, options.output, options.skip_existing)
     if options.dry_run:
         return show_plan(plan)
-    return encode_files(plan, settings, target, options.device, teller(PROGRAM))
+    return encode_files(plan, settings, criteria, options.device, teller(PROGRAM))
 
 
 def decode(options: argparse.Namespace) -> BatchResult | int:
@@ -64,20 +64,21 @@ def _said(path: str) -> bool:
 
 
 def optimise(options: argparse.Namespace) -> BatchResult | int:
-    target = _target(options)
-    assert target is not None
-    chosen = encoder(options.format)
-    if options.format == "dfc":
-        chosen = OwnEncoder(device=options.device)
+    criteria = _criteria(options) or at_least(
+        "ssimulacra2", DEFAULT_SSIMULACRA2, options.worst_tile
+    )
+    settings = Settings(mode=options.mode, filter=options.filter, effort=options.effort)
+    chosen = encoder(options.format, settings, options.device)
     plan = plan_optimising(options.picture, options.output, chosen, options.skip_existing)
     if options.dry_run:
         return show_plan(plan)
-    return optimise_files(plan, chosen, target, teller(PROGRAM))
+    return optimise_files(plan, chosen, criteria, options.min_quality, teller(PROGRAM))
 
 
-def _target(options: argparse.Namespace) -> Target | None:
-    for name, score in SCORES.items():
-        value = getattr(options, name)
-        if value is not None:
-            return Target(score, value)
+def _criteria(options: argparse.Namespace) -> tuple[Criterion, ...] | None:
+    """The score that is to be reached and its floor; None if none was given."""
+    for name in SCORES:
+        goal = getattr(options, name)
+        if goal is not None:
+            return at_least(name, goal, options.worst_tile)
     return None

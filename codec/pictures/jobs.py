@@ -150,7 +150,7 @@ def plan_jobs(
     existing = 0
     taken: dict[Path, Path] = {}
     for source, target in zip(found, _targets(list(found.values()), output), strict=True):
-        reason = _obstacle(target, output, protected, taken)
+        reason = _obstacle(source, target, output, protected, taken)
         taken.setdefault(target.resolve(), source)
         if reason:
             failures.append(FileResult(source, None, error=f"{source}: {reason}"))
@@ -162,14 +162,20 @@ def plan_jobs(
 
 
 def _obstacle(
-    target: Path, output: Output, protected: Collection[Path], taken: dict[Path, Path]
+    source: Path,
+    target: Path,
+    output: Output,
+    protected: Collection[Path],
+    taken: dict[Path, Path],
 ) -> str:
     """Why a result cannot go to its target, or empty."""
     place = target.resolve()
+    if place == source.resolve():
+        return "its result would overwrite it; choose another folder"
     if place in protected:
-        return f"{target} would overwrite an input; choose another folder"
+        return f"its result would overwrite the input {target}; choose another folder"
     if place in taken:
-        return f"would overwrite {target} of {taken[place]}; rename one of them"
+        return f"its result would overwrite {target} of {taken[place]}; rename one of them"
     if output.reserved and target.relative_to(output.path).parts[0] in output.reserved:
         return "this name is taken by an output; rename the file"
     return ""

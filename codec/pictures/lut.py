@@ -1,7 +1,8 @@
 """Three-dimensional look-up tables (LUTs).
 
 Axes: C output channel (red, green, blue), then B G R grid positions of the input, so that red runs
-fastest, as it does in .cube files and HALD pictures; N picture, P colour sample, D grid size.
+fastest, as it does in .cube files and HALD pictures; N picture, P colour sample, D grid size, K
+points of a curve.
 A table is (3, D, D, D) over [0, 1]^3. All rendering interpolates what the table *adds* to its
 input, so that an identity table gives back its input bit for bit.
 """
@@ -18,6 +19,24 @@ def identity_lut(
     axis = torch.linspace(0, 1, size, device=device, dtype=dtype)
     blue, green, red = torch.meshgrid(axis, axis, axis, indexing="ij")
     return torch.stack((red, green, blue))
+
+
+def apply_curves(x: Tensor, curves: Tensor) -> Tensor:
+    """Send each channel through a curve of its own, with linear interpolation.
+
+    Args:
+        x: (N, 3, H, W) in [0, 1]; values outside are looked up at the nearest end of the curve.
+        curves: (3, K), values at K evenly spaced points from 0 to 1.
+
+    Returns:
+        (N, 3, H, W), of the type of `x`, not clamped.
+    """
+    curves = curves.to(x)
+    position = x.clamp(0, 1) * (curves.shape[-1] - 1)
+    lower = position.floor().clamp(max=curves.shape[-1] - 2)
+    index, weight = lower.long(), position - lower
+    channel = torch.arange(3, device=x.device).view(3, 1, 1)
+    return torch.lerp(curves[channel, index], curves[channel, index + 1], weight)
 
 
 def apply_trilinear(x: Tensor, table: Tensor) -> Tensor:
@@ -79,6 +98,14 @@ def compose(first: Tensor, second: Tensor) -> Tensor:
     return apply_trilinear(colours, second).reshape(first.shape)
 
 
-def resample(table: Tensor, size: int) -> Tensor:
-    """The same look on another grid: (3, D, D, D) -> (3, size, size, size)."""
-    return compose(identity_lut(size, table.device, table.dtype)[None], table)[0]
+def resample(table: Tensor, size: int, shaper: Tensor | None = None) -> Tensor:
+    """The same look on another grid: (3, D, D, D) -> (3, size, size, size).
+
+    Args:
+        shaper: (3, K) curves that colours pass before the table; the result holds them too.
+    """
+    colours = identity_lut(size, table.device, table.dtype)[None]
+    if shaper is not None:
+        flat = colours.reshape(1, 3, size, size * size)
+        colours = apply_curves(flat, shaper).clamp(0, 1).reshape(colours.shape)
+    return compose(colours, table)[0]

@@ -30,6 +30,7 @@ _ROOM = {
     "TIFF": ("EXIF", "XMP", "IPTC", "density", "profile"),
     "BMP": ("density",),
     "GIF": ("texts",),
+    "DFC": ("EXIF", "XMP", "IPTC", "profile"),
 }
 _PHOTOSHOP = b"Photoshop 3.0\0"
 _XMP_SEGMENT_BYTES = 65533 - 29  # a JPEG segment, less its length and Adobe's name

@@ -1,11 +1,14 @@
-"""Quality search: the smallest file that still reaches a score.
+"""Quality search: the smallest file that still meets a score.
 
-`find` searches one picture with any encoder, score and method; `find_batch` searches many with this
-project's codec, several qualities at once and without coding a bit.
+`find` searches one picture with any encoder, criteria and method; `find_batch` searches many with
+this project's codec, several qualities at once and without coding a bit; `optimise` tries all that
+a format offers.
 """
 
+from codec.search.criteria import Criterion, at_least
 from codec.search.encoders import Encoder, encoder
 from codec.search.find import Found, find, find_batch
+from codec.search.jpeg_source import JpegSource, jpeg_source
 from codec.search.methods import (
     Probe,
     TargetUnreachable,
@@ -15,15 +18,20 @@ from codec.search.methods import (
     gaussian_literal,
     stepping,
 )
+from codec.search.optimise import Request, optimise
 from codec.search.scores import SCORES, Score
 
 __all__ = [
     "SCORES",
+    "Criterion",
     "Encoder",
     "Found",
+    "JpegSource",
     "Probe",
+    "Request",
     "Score",
     "TargetUnreachable",
+    "at_least",
     "bisection",
     "certified",
     "encoder",
@@ -31,5 +39,7 @@ __all__ = [
     "find_batch",
     "gaussian_corrected",
     "gaussian_literal",
+    "jpeg_source",
+    "optimise",
     "stepping",
 ]

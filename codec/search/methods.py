@@ -1,86 +1,182 @@
-"""Ways to find the lowest quality whose score reaches a target, each its own function.
+"""Ways to find the lowest quality that meets all criteria, each its own function.
 
-All take a `Prober` and a target on the score's own scale and return the quality they settle on;
-`codec.search.find` makes a `Found` of it. Scores usually rise with quality, but not always by every
-step: where they fall somewhere, `certified` still ends at a quality that passes while the one below
-fails, which need not be the lowest of its kind.
+All take a `Prober` and return the quality they settle on; `codec.search.find` makes a `Found` of
+it. Scores usually rise with quality, but not always by every step: where they fall somewhere,
+`certified` still ends at a quality that passes while the one below fails, which is not necessarily
+the lowest passing quality.
 """
 
-import math
+from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-import numpy as np
-
+from codec.search.criteria import Criterion, meets
 from codec.search.curve import Curve, FlatScore, Gaussian
-from codec.search.prior import Prior
+from codec.search.prior import Prior, expected_position, log_gap
+from codec.search.scores import NEARLY_ONE
 
-NEARLY_ONE = 1 - 1e-9  # what scores of 1 and more become in [0, 1)
 FIRST_QUALITY = 80  # q0 of the seed
 SECOND_QUALITY = 60  # q' of the seed
 Fit = Callable[[float, float, float, float], Curve]
 
 
-class TargetUnreachable(ValueError):
-    """Even the best quality scores below the target."""
-
-
 class Probe(NamedTuple):
-    """One encode-and-measure: quality, score on its own scale, bytes where it was encoded."""
+    """One encode-and-measure.
+
+    Attributes:
+        quality: on the encoder's scale.
+        scores: one a criterion, each on its own scale, up to the first that is missed.
+        bytes: of the file, where there is one.
+        passes: whether all criteria are met.
+    """
 
     quality: int
-    score: float
+    scores: tuple[float, ...]
     bytes: int | None
+    passes: bool
+
+    @property
+    def score(self) -> float:
+        """Of the first criterion."""
+        return self.scores[0]
+
+
+class TargetUnreachable(ValueError):
+    """Even the best quality misses a criterion.
+
+    Attributes:
+        probes: what was measured, in order.
+    """
+
+    def __init__(self, message: str, probes: Sequence[Probe] = ()):
+        super().__init__(message)
+        self.probes = tuple(probes)
+
+
+class Expectation(NamedTuple):
+    """What is known before the first probe.
+
+    Attributes:
+        priors: what photos usually score at each quality of the scale, one a criterion.
+        jump: place on the scale where the picture comes from a file with the same quantisation,
+            and scores far more than at the qualities around it; None if there is none.
+    """
+
+    priors: Sequence[Prior]
+    jump: int | None = None
+
+    def position(self, probes: dict[int, Probe], criteria: Sequence[Criterion]) -> float:
+        """The place on the scale, from 0, where all criteria should be met.
+
+        Args:
+            probes: by place.
+            criteria: what to meet.
+        """
+        smooth = {place: probe for place, probe in probes.items() if place != self.jump}
+        known = [
+            {
+                place: log_gap(c.score.to_unit(probe.scores[number]))
+                for place, probe in smooth.items()
+                if number < len(probe.scores)
+            }
+            for number, c in enumerate(criteria)
+        ]
+        goals = [log_gap(c.score.to_unit(c.goal)) for c in criteria]
+        place = expected_position(self.priors, known, goals)
+        if self.jump is not None and self.jump not in probes and place > self.jump - 1:
+            return self.jump
+        return place
 
 
 class Prober:
     """Measures qualities, each once, and remembers in which order.
 
     Args:
-        measure: quality -> (score, bytes or None).
-        to_unit: the score's map to [0, 1).
-        qualities: the scale.
-        prior: what photos usually score.
+        measure: quality -> (scores as in `Probe`, bytes or None).
+        criteria: what all have to be met; the first is the one that the seed knows.
+        qualities: the scale, rising.
+        expectation: what photos usually score.
     """
 
     def __init__(
         self,
-        measure: Callable[[int], tuple[float, int | None]],
-        to_unit: Callable[[float], float],
-        qualities: range,
-        prior: Prior,
+        measure: Callable[[int], tuple[tuple[float, ...], int | None]],
+        criteria: Sequence[Criterion],
+        qualities: Sequence[int],
+        expectation: Expectation,
     ):
-        self.measure, self.to_unit, self.qualities, self.prior = measure, to_unit, qualities, prior
-        self.probes: list[Probe] = []
-        self._known: dict[int, float] = {}
+        self.measure, self.criteria = measure, criteria
+        self.qualities, self.expectation = qualities, expectation
+        self._known: dict[int, Probe] = {}
 
-    def __call__(self, quality: int) -> float:
-        """The score of a quality."""
+    def probe(self, quality: int) -> Probe:
+        """What a quality of the scale comes to."""
         if quality not in self._known:
-            score, size = self.measure(quality)
-            self.probes.append(Probe(quality, score, size))
-            self._known[quality] = score
+            scores, size = self.measure(quality)
+            self._known[quality] = Probe(quality, scores, size, meets(scores, self.criteria))
         return self._known[quality]
 
+    def __call__(self, quality: int) -> float:
+        """The score of a quality for the first criterion."""
+        return self.probe(quality).score
+
+    @property
+    def probes(self) -> list[Probe]:
+        """What was measured, in order."""
+        return list(self._known.values())
+
+    @property
+    def goal(self) -> float:
+        """Of the first criterion."""
+        return self.criteria[0].goal
+
     def unit(self, quality: int) -> float:
-        """The score of a quality in [0, 1)."""
-        return self.to_unit(self(quality))
+        """The score of a quality for the first criterion, in [0, 1)."""
+        return self.criteria[0].score.to_unit(self(quality))
 
     def clamp(self, quality: float) -> int:
-        return min(max(round(quality), self.qualities[0]), self.qualities[-1])
+        """The quality of the scale that is at least this one, or the last."""
+        return self.qualities[min(self.place(round(quality)), len(self.qualities) - 1)]
+
+    def place(self, quality: int) -> int:
+        """How many qualities of the scale are lower."""
+        return bisect_left(self.qualities, quality)
+
+    def moved(self, quality: int, by: int) -> int:
+        """The quality so many places further, on the scale."""
+        place = self.place(quality) + by
+        return self.qualities[min(max(place, 0), len(self.qualities) - 1)]
+
+    def expected_place(self) -> float:
+        """Where all criteria should be met, after what was measured."""
+        probes = {self.place(quality): probe for quality, probe in self._known.items()}
+        return self.expectation.position(probes, self.criteria)
 
 
-def unreachable_error(probes: Sequence[Probe], target: float) -> TargetUnreachable:
-    """The error that says what the best probe reached."""
-    best = max(probes, key=lambda probe: probe.score)
+def unreachable_error(probes: Sequence[Probe], criteria: Sequence[Criterion]) -> TargetUnreachable:
+    """The error that says which criterion no probe met, and what the best one reached."""
+    best = [
+        max((p.scores[number], p.quality) for p in probes if len(p.scores) > number)
+        for number in range(max(len(p.scores) for p in probes))
+    ]
+    missed = next(
+        (
+            n
+            for n, (c, (score, _)) in enumerate(zip(criteria, best, strict=False))
+            if score < c.goal
+        ),
+        len(best) - 1,
+    )
+    score, goal = criteria[missed]
     return TargetUnreachable(
-        f"expected a score of {target:g}, the best is {best.score:.4f} at quality {best.quality}"
+        f"expected {score.title} of {goal:g}, "
+        f"the best is {best[missed][0]:.4f} at quality {best[missed][1]}",
+        probes,
     )
 
 
 def gaussian_literal(
     prober: Prober,
-    target: float,
     step: int = 1,
     below: int | float = SECOND_QUALITY,
     fit: Fit = Gaussian.through,
@@ -91,40 +187,39 @@ def gaussian_literal(
     mostly one step too low: that miss is the seed's.
 
     Args:
-        prober, target: see above.
+        prober: see above.
         step: d.
         below: the second quality, or as a fraction what to take off q0 (0.5: half).
         fit: the curve, see `codec.search.curve`.
     """
-    quality = _start(prober, target, 1.0, below, fit)
+    quality = _start(prober, 1.0, below, fit)
     if quality is None:
-        return bisection(prober, target)
+        return bisection(prober)
     score = prober(quality)
-    if score > target:  # steps 209 to 211
-        while prober(quality) > target and quality > prober.qualities[0]:
-            quality = prober.clamp(quality - step)
+    if score > prober.goal:  # steps 209 to 211
+        while prober(quality) > prober.goal and quality > prober.qualities[0]:
+            quality = prober.moved(quality, -step)
         return quality
-    return _step_up(prober, target, quality, step)
+    while prober(quality) < prober.goal:
+        quality = _one_up(prober, quality, step)
+    return quality
 
 
 def gaussian_corrected(
     prober: Prober,
-    target: float,
     step: int = 1,
     below: int | float = SECOND_QUALITY,
     fit: Fit = Gaussian.through,
 ) -> int:
     """The seed with the score of q0 measured, ending at the last quality that passes."""
     q0 = prober.clamp(FIRST_QUALITY)
-    quality = _start(prober, target, prober.unit(q0), below, fit)
+    quality = _start(prober, prober.unit(q0), below, fit)
     if quality is None:
-        return bisection(prober, target)
-    if prober(quality) >= target:
-        return _step_down(prober, target, quality, step)
-    return _step_up(prober, target, quality, step)
+        return bisection(prober)
+    return _step_to_the_first(prober, quality, step)
 
 
-def _start(prober: Prober, target: float, s0: float, below: int | float, fit: Fit) -> int | None:
+def _start(prober: Prober, s0: float, below: int | float, fit: Fit) -> int | None:
     """The initial quality q'' of the curve, clamped; None where the score is flat."""
     q0 = prober.clamp(FIRST_QUALITY)
     q1 = prober.clamp(q0 * (1 - below) if isinstance(below, float) else below)
@@ -135,86 +230,72 @@ def _start(prober: Prober, target: float, s0: float, below: int | float, fit: Fi
         curve = fit(q0, s0, q1, s1)
     except FlatScore:
         return None
-    return prober.clamp(curve.quality(prober.to_unit(target)))
+    return prober.clamp(curve.quality(prober.criteria[0].score.to_unit(prober.goal)))
 
 
-def _step_up(prober: Prober, target: float, quality: int, step: int) -> int:
-    while prober(quality) < target:
-        if quality == prober.qualities[-1]:
-            raise unreachable_error(prober.probes, target)
-        quality = prober.clamp(quality + step)
-    return quality
+def _one_up(prober: Prober, quality: int, step: int) -> int:
+    if quality == prober.qualities[-1]:
+        raise unreachable_error(prober.probes, prober.criteria)
+    return prober.moved(quality, step)
 
 
-def _step_down(prober: Prober, target: float, quality: int, step: int) -> int:
-    """The last quality that passes on the way down from one that does."""
+def _step_to_the_first(prober: Prober, quality: int, step: int) -> int:
+    """The last quality that passes on the way down, or the first on the way up."""
+    if not prober.probe(quality).passes:
+        while not prober.probe(quality).passes:
+            quality = _one_up(prober, quality, step)
+        return quality
     while quality > prober.qualities[0]:
-        lower = prober.clamp(quality - step)
-        if prober(lower) < target:
+        lower = prober.moved(quality, -step)
+        if not prober.probe(lower).passes:
             break
         quality = lower
     return quality
 
 
-def stepping(prober: Prober, target: float, step: int = 1) -> int:
+def stepping(prober: Prober, step: int = 1) -> int:
     """Plain stepping from q0 = 80: what the seed improves on."""
-    quality = prober.clamp(FIRST_QUALITY)
-    if prober(quality) >= target:
-        return _step_down(prober, target, quality, step)
-    return _step_up(prober, target, quality, step)
+    return _step_to_the_first(prober, prober.clamp(FIRST_QUALITY), step)
 
 
-def bisection(prober: Prober, target: float) -> int:
+def bisection(prober: Prober) -> int:
     """Halve the scale until one quality is left."""
-    return _narrow(prober, target, lambda low, high: (low + high) // 2)
+    return _narrow(prober, lambda low, high: (low + high) // 2)
 
 
-def certified(prober: Prober, target: float) -> int:
-    """The default: start where pictures usually reach the target, then follow what was measured.
+def certified(prober: Prober) -> int:
+    """The default: start where pictures usually meet the criteria, then follow what was measured.
 
     The first guess is the prior's, the second moves by how photos differ at that score, later ones
-    interpolate the depths -log(1 - s); see `prior.Prior.expected`. It ends when a quality passes
-    and the one below fails, both probed.
+    interpolate the depths -log(1 - s); see `prior.Prior.expected`. Of several criteria the one that
+    should be met last decides. It ends when a quality passes and the one below fails, both probed.
     """
-    goal = log_gap(prober.to_unit(target))
-    first = prober.qualities[0]
     widths: list[int] = []
 
     def propose(low: int, high: int) -> int:
         widths.append(high - low)
         if len(widths) > 4 and widths[-1] * 2 > widths[-3]:
             return (low + high) // 2  # what is expected does not help here
-        known = {p.quality - first: log_gap(prober.to_unit(p.score)) for p in prober.probes}
-        return first + round(position_of(prober.prior.expected(known), goal))
+        return round(prober.expected_place())
 
-    return _narrow(prober, target, propose)
+    return _narrow(prober, propose)
 
 
-def _narrow(prober: Prober, target: float, propose: Callable[[int, int], int]) -> int:
-    """Probe what is proposed inside the bracket until `high` passes and `high - 1` fails."""
-    low, high = prober.qualities[0] - 1, prober.qualities[-1] + 1
+def _narrow(prober: Prober, propose: Callable[[int, int], int]) -> int:
+    """Probe what is proposed inside the bracket until `high` passes and `high - 1` fails.
+
+    Both are places on the scale. What was probed before counts.
+    """
+    passed = [prober.place(p.quality) for p in prober.probes if p.passes]
+    high = min(passed, default=len(prober.qualities))
+    failed = [prober.place(p.quality) for p in prober.probes if not p.passes]
+    low = max((place for place in failed if place < high), default=-1)
     while high - low > 1:
-        quality = min(max(propose(low, high), low + 1), high - 1)
-        if prober(quality) >= target:
-            high = quality
+        place = min(max(propose(low, high), low + 1), high - 1)
+        if prober.probe(prober.qualities[place]).passes:
+            high = place
         else:
-            low = quality
-    if high > prober.qualities[-1]:
-        raise unreachable_error(prober.probes, target)
-    return high
-
-
-def log_gap(unit: float) -> float:
-    """-log(1 - s), in which scores are nearly linear in each other."""
-    return -math.log(max(1 - unit, 1e-12))
-
-
-def position_of(curve: np.ndarray, wanted: float) -> float:
-    """The position, counted from 0, at which a rising curve has a value; its ends outside."""
-    upper = int(np.searchsorted(curve, wanted))
-    if upper == 0:
-        return 0.0
-    if upper == len(curve):
-        return len(curve) - 1.0
-    left, right = curve[upper - 1], curve[upper]
-    return upper - 1 + float((wanted - left) / (right - left))
+            low = place
+    if high == len(prober.qualities):
+        raise unreachable_error(prober.probes, prober.criteria)
+    return prober.qualities[high]

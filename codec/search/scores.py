@@ -13,7 +13,9 @@ from torch import Tensor
 from codec.pictures.metrics import ms_ssim, psnr, ssim
 from codec.pictures.smallfry import SMALLFRY_MOST, smallfry
 from codec.pictures.ssimulacra2 import ssimulacra2
-from codec.search.methods import NEARLY_ONE
+from codec.search.tiles import worst_tile
+
+NEARLY_ONE = 1 - 1e-9  # what scores of 1 and more become in [0, 1)
 
 
 class Score(NamedTuple):
@@ -24,12 +26,14 @@ class Score(NamedTuple):
         measure: (original, decoded) -> score.
         to_unit: score -> [0, 1), rising.
         best: what no picture exceeds.
+        title: in a sentence.
     """
 
     name: str
     measure: Callable[[Tensor, Tensor], float]
     to_unit: Callable[[float], float]
     best: float
+    title: str = "a score"
 
     def check_target(self, target: float) -> None:
         """Raise ValueError for what cannot be aimed at."""
@@ -70,10 +74,13 @@ def _ssimulacra2(original: Tensor, decoded: Tensor) -> float:
 SCORES = {
     score.name: score
     for score in (
-        Score("ssim", _ssim, _clipped, 1.0),
-        Score("ms_ssim", _ms_ssim, _clipped, 1.0),
-        Score("psnr", _psnr, lambda db: _clipped(1 - 10 ** (-max(db, 0.0) / 10)), math.inf),
-        Score("smallfry", smallfry, lambda s: _clipped(s / SMALLFRY_MOST), SMALLFRY_MOST),
-        Score("ssimulacra2", _ssimulacra2, _logistic, 100.0),
+        Score("ssim", _ssim, _clipped, 1.0, "an SSIM"),
+        Score("ms_ssim", _ms_ssim, _clipped, 1.0, "an MS-SSIM"),
+        Score("psnr", _psnr, lambda db: _clipped(1 - 10 ** (-max(db, 0.0) / 10)), math.inf,
+              "a PSNR"),
+        Score("smallfry", smallfry, lambda s: _clipped(s / SMALLFRY_MOST), SMALLFRY_MOST,
+              "a SmallFry"),
+        Score("ssimulacra2", _ssimulacra2, _logistic, 100.0, "an SSIMULACRA2"),
     )
-}
+}  # fmt: skip
+WORST_TILE = Score("worst_tile", worst_tile, _logistic, 100.0, "an SSIMULACRA2 of the worst tile")

@@ -23,9 +23,9 @@ class Sweep(NamedTuple):
 
     entries: dict[int, Entry]
 
-    def measure(self, quality: int) -> tuple[float, int]:
+    def measure(self, quality: int) -> tuple[tuple[float], int]:
         """Score and bytes of a quality, as a probe finds them."""
-        return self.entries[quality][:2]
+        return (self.entries[quality].score,), self.entries[quality].bytes
 
     def lowest(self, target: float) -> int | None:
         """The lowest quality from which on all pass; None if the best fails."""
@@ -49,7 +49,7 @@ class Sweep(NamedTuple):
 def sweep_pictures(
     pictures: dict[str, Tensor], encoder: Encoder, scores: list[Score], every: int = 1
 ) -> dict[str, dict[str, Sweep]]:
-    """Encode every quality, or every so many-th, of every picture once.
+    """Encode every quality, or every n-th, of every picture once.
 
     Returns:
         By name of the score, then of the picture.

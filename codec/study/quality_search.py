@@ -17,10 +17,11 @@ from torch import Tensor
 from codec.pictures.sample_photos import load_pictures
 from codec.pictures.storage import write_atomically
 from codec.report import Report, markdown_table, provenance
+from codec.search.criteria import Criterion
 from codec.search.encoders import Encoder, OwnEncoder, encoder
-from codec.search.find import find_batch
+from codec.search.find import expectation_of, find_batch
 from codec.search.methods import (
-    Probe,
+    Expectation,
     Prober,
     TargetUnreachable,
     bisection,
@@ -29,11 +30,10 @@ from codec.search.methods import (
     gaussian_literal,
     stepping,
 )
-from codec.search.prior import Prior, prior_of
-from codec.search.scores import SCORES, Score
+from codec.search.scores import SCORES
 from codec.search.sweep import Sweep, sweep_pictures
 
-METHODS: dict[str, Callable[[Prober, float], int]] = {
+METHODS: dict[str, Callable[[Prober], int]] = {
     "certified (default)": certified,
     "bisection": bisection,
     "seed, literal, d=1": gaussian_literal,
@@ -71,16 +71,16 @@ def run(
         one = encoder(name)
         sweeps = sweep_pictures(pictures, one, [SCORES[score] for score in targets])
         for score_name, found in sweeps.items():
-            score = SCORES[score_name]
-            priors = {
-                title: prior_of(one.name, score_name, one.qualities, picture)
-                for title, picture in pictures.items()
-            }
-            rows += [
-                _row(one, score, target, method, work, found, priors)
-                for target in targets[score_name]
-                for method, work in METHODS.items()
-            ]
+            for target in targets[score_name]:
+                criteria = [Criterion(SCORES[score_name], target)]
+                expected = {
+                    title: expectation_of(picture, one, criteria, one.qualities, None)
+                    for title, picture in pictures.items()
+                }
+                rows += [
+                    _row(one, criteria, method, work, found, expected)
+                    for method, work in METHODS.items()
+                ]
     batched = _batched(list(pictures.values()), batch_targets)
     text = "\n\n".join(
         f"## {title}\n\n"
@@ -88,11 +88,11 @@ def run(
         for title, part in (("Methods", rows), ("Batches of this codec", batched))
         if part
     )
-    target = Path(out)
+    folder = Path(out)
     record = provenance() | {"methods": rows, "batches": batched}
-    write_atomically(target / "quality_search.json", json.dumps(record, indent=1).encode())
-    write_atomically(target / "quality_search.md", f"# Quality search\n\n{text}\n".encode())
-    return Report(f"{text}\n\nsaved in {target}", failures)
+    write_atomically(folder / "quality_search.json", json.dumps(record, indent=1).encode())
+    write_atomically(folder / "quality_search.md", f"# Quality search\n\n{text}\n".encode())
+    return Report(f"{text}\n\nsaved in {folder}", failures)
 
 
 def _check_targets(targets: dict[str, list[float]]) -> None:
@@ -108,19 +108,19 @@ def _check_targets(targets: dict[str, list[float]]) -> None:
 
 def _row(
     one: Encoder,
-    score: Score,
-    target: float,
+    criteria: list[Criterion],
     method: str,
-    work: Callable[[Prober, float], int],
+    work: Callable[[Prober], int],
     sweeps: dict[str, Sweep],
-    priors: dict[str, Prior],
+    expected: dict[str, Expectation],
 ) -> dict[str, Any]:
     counts, off, more, seconds, exact, missed, unreachable = [], [], [], [], 0, 0, 0
+    score, target = criteria[0]
     for title, sweep in sweeps.items():
         best = sweep.lowest(target)
-        prober = Prober(sweep.measure, score.to_unit, one.qualities, priors[title])
+        prober = Prober(sweep.measure, criteria, one.qualities, expected[title])
         try:
-            quality = work(prober, target)
+            quality = work(prober)
         except TargetUnreachable:
             unreachable += 1
             exact += best is None
@@ -153,7 +153,7 @@ def _batched(pictures: list[Tensor], targets: dict[str, list[float]]) -> list[di
     for score_name, thresholds in targets.items():
         for target in thresholds:
             started = time.perf_counter()
-            found = find_batch(pictures, OwnEncoder(), SCORES[score_name], target)
+            found = find_batch(pictures, OwnEncoder(), [Criterion(SCORES[score_name], target)])
             passed = time.perf_counter() - started
             done = [f for f in found if not isinstance(f, TargetUnreachable)]
             rows.append({
@@ -162,14 +162,8 @@ def _batched(pictures: list[Tensor], targets: dict[str, list[float]]) -> list[di
                 "most rounds": max((f.rounds for f in done), default=0),
                 "probes": f"{statistics.mean(len(f.probes) for f in done):.1f}" if done else "",
                 "unreachable": len(found) - len(done),
-                "certified": f"{sum(_is_certified(f.probes, f.quality, target) for f in done)}"
+                "certified": f"{sum(f.is_certified for f in done)}"
                              f"/{len(done)}",
                 "seconds a picture": f"{passed / len(found):.2f}",
             })  # fmt: skip
     return rows
-
-
-def _is_certified(probes: tuple[Probe, ...], quality: int, target: float) -> bool:
-    known = {p.quality: p.score for p in probes}
-    below = known.get(quality - 1)
-    return known[quality] >= target and (quality == 1 or (below is not None and below < target))

@@ -12,7 +12,7 @@ import re
 import statistics
 import time
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -26,7 +26,7 @@ from codec.pictures.metrics import ms_ssim, psnr
 from codec.pictures.sample_photos import load_pictures
 from codec.pictures.ssimulacra2 import ssimulacra2
 from codec.pictures.storage import write_atomically
-from codec.report import Report, markdown_table, provenance
+from codec.report import Report, provenance, save_tables
 from codec.residual.context_sets import fingerprints
 from codec.search.encoders import Encoder, OwnEncoder, encoder
 from codec.settings import Settings
@@ -107,18 +107,21 @@ def run(
     if lossless:
         tables["Lossless"] = _lossless_table(list(pictures.values()), device)
     tables["Overhead"] = _overhead_table(list(pictures.values()), device)
-    record = provenance() | {
-        "networks": fingerprints(),
-        "points": {n: {p: [x._asdict() for x in xs] for p, xs in v.items()}
-                   for n, v in points.items()},
-        "tables": tables,
-        "differences": {m: _differences(points, m) for m in METRICS},
-    }  # fmt: skip
-    text = "\n\n".join(f"## {title}\n\n{_markdown(rows)}" for title, rows in tables.items())
-    write_atomically(target / "rate_distortion.json", json.dumps(record, indent=1).encode())
-    write_atomically(target / "rate_distortion.md", f"# Rate and distortion\n\n{text}\n".encode())
-    write_report(target, points, pictures, contenders, qualities, tables)
-    return Report(f"{text}\n\nsaved in {target}; open {target / 'report.html'}", failures)
+    points_saved = {
+        name: {title: [point._asdict() for point in row] for title, row in curves.items()}
+        for name, curves in points.items()
+    }
+    report = save_tables(
+        "rate_distortion",
+        tables,
+        out,
+        networks=fingerprints(),
+        points=points_saved,
+        tables=tables,
+        differences={metric: _differences(points, metric) for metric in METRICS},
+    )
+    write_report(target, points, pictures, contenders, tables)
+    return Report(f"{report.summary}; open {target / 'report.html'}", failures)
 
 
 def _contenders(codecs: list[str] | None, device: str) -> tuple[dict[str, Encoder], list[str]]:
@@ -130,8 +133,9 @@ def _contenders(codecs: list[str] | None, device: str) -> tuple[dict[str, Encode
         try:
             if name in OWN:
                 own = OWN[name]
-                found[name] = OwnEncoder("dfc", mode=own.mode, filter=own.filter,
-                                         effort=own.effort, device=device)  # fmt: skip
+                found[name] = OwnEncoder(
+                    "dfc", mode=own.mode, filter=own.filter, effort=own.effort, device=device
+                )
             elif name in OTHERS:
                 found[name] = encoder(OTHERS[name])
             else:
@@ -151,7 +155,7 @@ def _points(
     key = {
         "qualities": list(qualities),
         "pictures": {title: zlib.crc32(x.numpy().tobytes()) for title, x in pictures.items()},
-        "made by": _makers(one),
+        "made by": _makers(name, one),
     }
     if path.exists():
         known = json.loads(path.read_text(encoding="utf-8"))
@@ -166,10 +170,10 @@ def _points(
     return found
 
 
-def _makers(one: Encoder) -> dict[str, str]:
+def _makers(name: str, one: Encoder) -> dict[str, str]:
     """What points depend on beside pictures: code and tables, settings, versions of libraries."""
     package = Path(__file__).parents[1]
-    if isinstance(one, OwnEncoder):
+    if name in OWN:
         kinds = (".py", ".json", ".safetensors")
         files = [path for path in sorted(package.rglob("*")) if path.suffix in kinds]
     else:
@@ -248,8 +252,8 @@ def _speed_table(
         for name, one in contenders.items():
             scale = qualities[one.name.split("_")[0]]
             quality = scale[len(scale) // 2]
-            if isinstance(one, OwnEncoder):
-                work[f"{name}, batch of {len(few)}"] = _batched(one, few, quality, device)
+            if name in OWN:
+                work[f"{name}, batch of {len(few)}"] = _batched(OWN[name], few, quality, device)
             work[name] = _one_by_one(one, few, quality)
         seconds: dict[str, list[tuple[float, float]]] = {name: [] for name in work}
         for _ in range(3):
@@ -318,15 +322,12 @@ def _overhead_table(pictures: list[Tensor], device: str) -> list[dict[str, Any]]
         bits = picture_codec.entropy(pictures, settings, device=device)
         more = [8 * len(s) / b - 1 for s, b in zip(streams, bits, strict=True)]
         rate = [8 * len(s) / p[0].numel() for s, p in zip(streams, pictures, strict=True)]
-        rows.append({
-            "dfc mse quality": str(quality),
-            "bits a pixel": f"{statistics.mean(rate):.3f}",
-            "more than entropy": f"{100 * statistics.mean(more):.2f} %",
-            "worst": f"{100 * max(more):.2f} %",
-        })  # fmt: skip
+        rows.append(
+            {
+                "dfc mse quality": str(quality),
+                "bits a pixel": f"{statistics.mean(rate):.3f}",
+                "more than entropy": f"{100 * statistics.mean(more):.2f} %",
+                "worst": f"{100 * max(more):.2f} %",
+            }
+        )
     return rows
-
-
-def _markdown(rows: Sequence[dict[str, Any]]) -> str:
-    header = list(rows[0])
-    return markdown_table(header, [[str(row.get(key, "")) for key in header] for row in rows])

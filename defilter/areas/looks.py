@@ -15,15 +15,15 @@ from codec.pictures.fit import RIDGE_ESTIMATES, fit_least_squares
 from codec.pictures.mapping import ColourMapping
 from codec.pictures.resize import squash
 from defilter.areas.segmenter import AreaMap
-from defilter.extract import FIT_SIZE, Extraction, look_from_templates
+from defilter.extraction import FIT_SIZE, Extraction, look_from_templates
 from defilter.networks import LookNetwork
 from defilter.sampling import DEFAULT_COUNT, UnusableTemplate, sample_areas, usable_pixels
 
 SHIPPED_FIG3 = Path(__file__).with_name("fig3.safetensors")
 LEAST_PIXELS = 64  # of an area of a squashed template
-SURE = 0.95  # weight of a category; other pixels would blur the looks
+SURE = 0.95  # weight of a category; pixels of less would mix the looks of two areas
 # Spread of the network's features over the areas of a template: at or below the first, it has one
-# look all over; from the second on, each area one of its own.
+# look all over; at or above the second, each area has its own look.
 ONE_LOOK, OWN_LOOKS = 0.110, 0.130
 
 
@@ -48,7 +48,7 @@ def area_looks(
         extraction: the look of the whole.
         templates: (3, H, W) pictures in [0, 1].
         maps: of the templates; they have the same categories.
-        graded_in_parts: whether the template was, for sure; None judges.
+        graded_in_parts: whether the template was, where that is known; None: judged as above.
 
     Returns:
         Categories that are too small, flat or clipped everywhere are left out; none where the
@@ -83,9 +83,11 @@ def _looks_of_sorted_pixels(
     taken = {name: look_from_templates(network, own) for name, own in gathered.items()}
     features = {name: one.features for name, one in taken.items() if one.features is not None}
     trust = _trust(features, shares) if trust is None else trust
-    return {} if trust == 0 else {
-        name: _between(whole, one.look.mapping, trust) for name, one in taken.items()
-    }  # fmt: skip
+    return (
+        {}
+        if trust == 0
+        else {name: _between(whole, one.look.mapping, trust) for name, one in taken.items()}
+    )
 
 
 def _between(whole: ColourMapping, own: ColourMapping, trust: float) -> ColourMapping:

@@ -17,7 +17,7 @@ from defilter.areas.network import STRIDE, SegmentNet
 from defilter.sampling import LEAST_AREA_PIXELS, LEAST_AREA_SHARE
 from defilter.weights import WeightsError, load_network
 
-SHARPNESS = 2.0  # of the logits: borders between areas are narrower, and looks mix less
+SHARPNESS = 2.0  # factor of the logits, by eye: borders are narrower, and looks mix less
 SHIPPED = Path(__file__).with_name("areas.safetensors")
 SHIPPED_SALIENCY = Path(__file__).with_name("saliency.safetensors")
 
@@ -73,14 +73,14 @@ class AreaMap(NamedTuple):
 
 
 class Segmenter:
-    """A segmentation network, whatever sizes it likes, as a map of pictures.
+    """Wraps a segmentation network: any picture in, a soft map of categories out.
 
     Args:
         network: (N, 3, H, W) -> (N, C, H, W) logits; of torchvision's models the `out`.
         categories: C names, what the logits stand for.
         merge: name -> name of the category that it counts as; others keep their names.
         side: longest side that the network sees.
-        mean, deviation: of the channels, as the network was trained; ours wants [0, 1] as it is.
+        mean, deviation: of the channels, as the network was trained; ours takes [0, 1] as it is.
     """
 
     def __init__(
@@ -139,7 +139,7 @@ def load_saliency(weights: Path | str | None = None, side: int = 320) -> Segment
     path = SHIPPED_SALIENCY if weights is None else Path(weights)
     segmenter = load_segmenter(path, side)
     if "salient" not in segmenter.categories:
-        raise WeightsError(f"{path}: expected a network that tells what is salient")
+        raise WeightsError(f"{path}: expected a network with the category salient")
     return segmenter
 
 

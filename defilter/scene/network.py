@@ -1,8 +1,8 @@
 """The scene classifier of US 2025/0252542 Fig. 13: five convolutions, fc6, fc7, classes.
 
-It sees luma alone, and of luma which pixel is brighter than which: curves, as looks are made of,
-change next to nothing. With mean and contrast taken out instead, 12 looks left the class of 88 % of
-photos as it was, so 96 %.
+It sees luma alone, and of luma only which pixel is brighter than which, so that curves, as looks
+are made of, change next to nothing: under 12 looks the predicted class stays the same for 96 % of
+photos. With mean and contrast normalised instead it was 88 %.
 
 Axes: N picture, H W pixels, F feature, K class.
 """
@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from codec.pictures.colour import luma
 
 SIDE = 128
-_LEAST_SHARE = 1 / 512
+_LEAST_SHARE = 1 / 512  # half of one of 256 levels: the score of the darkest pixel stays finite
 LAYERS = ("conv1", "conv2", "conv3", "conv4", "conv5", "fc6", "fc7")
 
 
@@ -82,8 +82,7 @@ def see(rgb: Tensor) -> Tensor:
 def normal_scores(y: Tensor) -> Tensor:
     """Each pixel's rank in its picture (N, 1, H, W) as a normal score; a flat picture becomes zero.
 
-    Of a picture's 256 levels each gets the quantile of the normal distribution that its share of
-    darker pixels, and half of its own, has.
+    A level's score is Phi^-1(share of darker pixels + half the share of equal ones).
     """
     flat = y.flatten(1)
     low, high = (x[:, None] for x in flat.aminmax(dim=1))

@@ -20,7 +20,7 @@ from codec.report import Report, save_tables
 from defilter.analysis import NO_ANALYSERS
 from defilter.areas.looks import SHIPPED_FIG3, area_looks
 from defilter.areas.segmenter import AreaMap, Segmenter, load_segmenter
-from defilter.extract import FIT_SIZE, look_from_templates
+from defilter.extraction import FIT_SIZE, look_from_templates
 from defilter.learn.area_pairs import grade_areas
 from defilter.learn.area_pictures import NOT_THE_MASK, Labelled, load_people, load_street, resize
 from defilter.learn.look_bank import load_looks

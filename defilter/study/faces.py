@@ -24,8 +24,18 @@ from defilter.look import look_from_table
 from defilter.render import Analysis, degree_map, render
 
 PORTRAITS = ("kodim04", "kodim15", "kodim18")
-TEXTURES = ("brick", "grass", "gravel", "coins", "moon", "page", "text", "clock", "coffee",
-            "rocket")  # fmt: skip
+TEXTURES = (
+    "brick",
+    "grass",
+    "gravel",
+    "coins",
+    "moon",
+    "page",
+    "text",
+    "clock",
+    "coffee",
+    "rocket",
+)
 _LOOKS = 20
 _FACES = 100  # of lfw_subset: the first hundred; the others are none
 
@@ -99,7 +109,7 @@ def _protection(portraits: dict[str, Tensor], tables: Tensor) -> list[dict[str, 
         for name, faces, how in (
             ("not protected", [], analysers),
             ("protected", found, analysers),
-            ("protected, the seed literally", found, replace(analysers, literal=True)),
+            ("protected, block by block", found, replace(analysers, literal=True)),
         ):
             analysis = Analysis(1.0, None, faces, None)
             degree = degree_map(analysis, how, *pixels.shape[1:])

@@ -28,7 +28,7 @@ from codec.pictures.resize import squash
 from codec.pictures.storage import write_atomically
 from codec.report import Report, provenance, save_tables
 from defilter.areas.segmenter import load_saliency
-from defilter.extract import fit_pair, look_from_templates, sample_pair
+from defilter.extraction import fit_pair, look_from_templates, sample_pair
 from defilter.global_look import GlobalLook
 from defilter.learn.effects import add_vignettes, round_to_eight_bits
 from defilter.learn.instagram import CLOSED_SET, instafilter_look, pilgram_look, require

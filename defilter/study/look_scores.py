@@ -76,8 +76,10 @@ def _error_over_looks(entries: list[tuple[LookPair, Figures]], values: list[floa
 
 def compare(result: Tensor, truth: Tensor) -> Figures:
     """Figures of (3, H, W) uint8 or float pictures."""
-    x, y = (picture.float() / 255 if picture.dtype == torch.uint8 else picture.float()
-            for picture in (result, truth))  # fmt: skip
+    x, y = (
+        picture.float() / 255 if picture.dtype == torch.uint8 else picture.float()
+        for picture in (result, truth)
+    )
     x, y = x[None], y[None]
     return Figures(min(float(psnr(x, y)), 60.0), float(ssim(x, y)), float(delta_e2000(x, y)))
 

@@ -20,7 +20,7 @@ from codec.pictures.devices import gpu_name, synchronise
 from codec.pictures.mapping import ColourMapping, identity_coefficients
 from codec.pictures.picture_files import to_dtype
 from codec.report import Report, save_tables
-from defilter.extract import look_from_templates
+from defilter.extraction import look_from_templates
 from defilter.learn.instagram import MissingPackage
 from defilter.networks import LookNetwork, load_look_network
 from defilter.unet import DefilterUNet

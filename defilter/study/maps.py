@@ -59,10 +59,14 @@ def gather(
     scale = min(1.0, MAP_SIDE / max(height, width))
     size = [max(1, round(n * scale)) for n in (height, width)]
     faces = [
-        face._replace(left=face.left * scale, top=face.top * scale,
-                      width=face.width * scale, height=face.height * scale)
+        face._replace(
+            left=face.left * scale,
+            top=face.top * scale,
+            width=face.width * scale,
+            height=face.height * scale,
+        )
         for face in analysis.faces
-    ]  # fmt: skip
+    ]
     protection = replace(analysers.protection, least_side=analysers.protection.least_side * scale)
     degree = degree_map(
         analysis._replace(faces=faces), replace(analysers, protection=protection), *size

@@ -67,8 +67,11 @@ def write_report(
     """
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent),
-        autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined,
-    )  # fmt: skip
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+    )
     environment.filters["jpeg"] = _data_url
     environment.filters["thumbnail"] = _thumbnail
     degrees = [c.maps.degree for c in comparisons if c.maps is not None]

@@ -22,7 +22,7 @@ from codec.pictures.sample_photos import embedded_photos
 from codec.report import Report
 from defilter.analysis import Analysers, default_analysers, reduced_for_networks
 from defilter.coverage import photo_coverage
-from defilter.extract import FIT_SIZE, Extraction, inverse_of
+from defilter.extraction import FIT_SIZE, Extraction, inverse_of
 from defilter.look import save_look
 from defilter.networks import DEFAULT_WEIGHTS, load_look_network
 from defilter.render import WEAK
@@ -89,6 +89,8 @@ def run(
     look = extraction.look
     output = Output(target, reserved=OWN_NAMES, rename=written_path)
     plan = plan_jobs(chosen, output, others=extraction.templates)
+    if not plan.jobs:
+        raise ValueError("; ".join(one.error for one in plan.failures))
     for name in LOOK_NAMES:
         save_look(look, target / name)
     renderer = _Renderer(extraction, analysers, strength, plan.jobs[:MOST_SLIDERS], target)

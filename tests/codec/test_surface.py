@@ -10,11 +10,22 @@ from codec.settings import FORMATS, SCORE_SCALES
 
 
 def test_public_names_of_codec() -> None:
-    names = ["FormatError", "decode", "encode", "residual", "search", "thumbnail"]
-    assert sorted(codec.__all__) == sorted([*names, "__version__"])
-    assert [name for name in dir(codec) if not name.startswith("__")] == names
+    names = ["FormatError", "decode", "encode", "read_picture", "residual", "search", "thumbnail",
+             "write_picture"]  # fmt: skip
+    assert sorted(codec.__all__) == dir(codec) == names
     assert all(getattr(codec, name) is not None for name in names)
     assert not hasattr(codec, "Any")
+
+
+def test_public_names_of_defilter() -> None:
+    names = ["Analysers", "Extraction", "Look", "NO_ANALYSERS", "UnusableTemplate", "apply",
+             "apply_to_files", "default_analysers", "default_network", "embedded_photos", "extract",
+             "extract_pair", "fit_pair", "fit_rough_pair", "load_look", "load_look_network",
+             "look_from_pair", "look_from_templates", "read_picture", "remove",
+             "remove_from_files", "save_look", "transfer", "write_picture"]  # fmt: skip
+    assert sorted(defilter.__all__) == dir(defilter) == names
+    for name in names:  # functions and classes, no modules of the same name
+        assert getattr(defilter, name).__class__.__name__ != "module"
 
 
 def test_names_of_scores_and_formats_are_those_that_there_are() -> None:

@@ -13,7 +13,7 @@ from codec.pictures.mapping import ColourMapping, identity_coefficients
 from defilter.areas.looks import area_looks
 from defilter.areas.network import SegmentNet
 from defilter.areas.segmenter import Segmenter
-from defilter.extract import (
+from defilter.extraction import (
     fit_pair,
     fit_rough_pair,
     inverse_mapping,

@@ -33,6 +33,7 @@ from defilter.study.demonstration import demonstration_look
 from defilter.unet import AreaDefilterUNet
 from defilter.weights import WeightsError, save_weights
 from tests.conftest import colourful
+from tests.defilter.test_video import clip
 
 
 @pytest.fixture(scope="module")
@@ -239,10 +240,15 @@ def test_maps_and_numbers_are_files(template: Path, portrait: Path, tmp_path: Pa
     assert not (tmp_path / "off/maps/portrait.png.areas.png").exists()
 
 
-def test_two_videos_with_one_stem_are_refused(tmp_path: Path) -> None:
+def test_videos_with_one_stem_keep_both(tmp_path: Path) -> None:
     look = Look(ColourMapping(identity_coefficients()))
-    with pytest.raises(ValueError, match="two videos"):
-        defilter.apply_to_files(look, [tmp_path / "a.mp4", tmp_path / "a.mov"], tmp_path / "out")
+    for name in ("in/a.mp4", "in/a.mov", "in/b.mov"):
+        (tmp_path / "in").mkdir(exist_ok=True)
+        clip(tmp_path / name)
+    result = defilter.apply_to_files(look, [tmp_path / "in"], tmp_path / "out")
+    assert not result.failures
+    names = sorted(path.name for path in (tmp_path / "out").iterdir())
+    assert names == ["a.mov.mp4", "a.mp4", "b.mp4"]
 
 
 def test_template_and_photos_of_wildly_different_sizes(tmp_path: Path) -> None:
@@ -251,8 +257,9 @@ def test_template_and_photos_of_wildly_different_sizes(tmp_path: Path) -> None:
         write_picture(Picture(colourful(*size)), tmp_path / "photos" / f"{size[0]}x{size[1]}.png")
     result = defilter.transfer([tmp_path / "template.png"], [tmp_path / "photos"], tmp_path / "out")
     assert len(result.written) == 4 and not result.failures
-    for source, target in result.written:
-        assert read_picture(source).pixels.shape == read_picture(target).pixels.shape
+    for one in result.written:
+        assert one.target is not None
+        assert read_picture(one.source).pixels.shape == read_picture(one.target).pixels.shape
     write_picture(Picture(colourful(1500, 2000, torch.uint16)), tmp_path / "deep.png")
     result = defilter.transfer([tmp_path / "template.png"], [tmp_path / "deep.png"], tmp_path / "d")
     assert read_picture(tmp_path / "d/deep.png").pixels.dtype == torch.uint16

@@ -10,7 +10,7 @@ from codec.pictures.sample_photos import embedded_photos
 from defilter.areas.looks import _trust, area_looks, sorted_pixels
 from defilter.areas.network import SegmentNet
 from defilter.areas.segmenter import AreaMap, Segmenter
-from defilter.extract import look_from_templates
+from defilter.extraction import look_from_templates
 from defilter.learn.area_pictures import (
     IGNORED,
     NOT_THE_MASK,

@@ -1,5 +1,6 @@
 """The everyday verbs, as functions and as commands."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,7 @@ from PIL import Image
 import defilter
 from codec.pictures.mapping import ColourMapping, identity_coefficients
 from codec.pictures.picture_files import Picture, read_picture, write_picture
+from codec.pictures.sample_photos import embedded_photos
 from defilter.__main__ import main
 from defilter.look import Look, load_look, save_look
 from tests.conftest import colourful
@@ -90,8 +92,9 @@ def test_public_functions_do_the_same(photo_path: Path, photo_folder: Path, tmp_
     assert len(result.written) == 2
     assert not result.failures
     transferred = defilter.transfer([photo_path], [photo_folder], tmp_path / "again")
-    for (_, first), (_, second) in zip(result.written, transferred.written, strict=True):
-        assert first.read_bytes() == second.read_bytes()
+    for first, second in zip(result.written, transferred.written, strict=True):
+        assert first.target is not None and second.target is not None
+        assert first.target.read_bytes() == second.target.read_bytes()
 
 
 def test_one_broken_file_costs_the_others_nothing(
@@ -145,10 +148,9 @@ def test_bad_input_is_one_sentence(
         (["apply", tmp_path / "none.json", same, "-o", out], "none.json"),
         (["apply", look_file, same, "-o", photo_folder], "overwrite"),
         (["apply", look_file, same, "-o", tmp_path / "file"], "file"),
-        (["apply", look_file, same, photo_folder, "-o", out], "one name"),
         (["extract", tmp_path / "black.png", "-o", out / "x.cube"], "black.png"),
         (["extract", tmp_path / "black.png", "-o", tmp_path / "black.png"], "overwrite"),
-        (["apply", look_file, photo_folder, "-o", photo_folder], "overwrite"),
+        (["apply", look_file, photo_folder / "trip", "-o", photo_folder / "trip"], "overwrite it"),
         (["apply", look_file, same, "-o", ""], "empty"),
         (["apply", look_file, "", "-o", out], "empty"),
         (["extract", same, "--before", tmp_path / "black.png", "-o", out / "x.cube"], "a.jpg"),
@@ -165,6 +167,69 @@ def test_bad_input_is_one_sentence(
         assert message.startswith("defilter: ")
         assert message.count("\n") == 1, message
     assert not [p for p in out.rglob("*") if p.is_file()]
+
+
+def test_templates_and_looks_in_the_folder_are_not_rendered(
+    photo_path: Path, photo_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    template = photo_folder / "template.png"
+    template.write_bytes(photo_path.read_bytes())
+    assert run("transfer", "--template", template, photo_folder, "-o", tmp_path / "a") == 0
+    assert written(tmp_path / "a") == ["a.jpg", "trip/b.png"]
+    assert run("extract", template, "-o", photo_folder / "look.png") == 0
+    assert run("apply", photo_folder / "look.png", photo_folder, "-o", tmp_path / "b") == 0
+    assert written(tmp_path / "b") == ["a.jpg", "template.png", "trip/b.png"]
+    # Who names it has it rendered.
+    arguments = ("transfer", "--template", template, template, "-o", tmp_path / "c")
+    assert run(*arguments) == 0
+    assert written(tmp_path / "c") == ["template.png"]
+
+
+def written(folder: Path) -> list[str]:
+    return sorted(str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file())
+
+
+def test_what_is_no_still_picture_is_kept_and_other_files_are_named(
+    photo_folder: Path, look_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    frames = [Image.new("RGB", (8, 8), (i, 0, 0)) for i in (0, 99)]
+    frames[0].save(photo_folder / "moving.gif", save_all=True, append_images=frames[1:])
+    clip(photo_folder / "clip.mov")
+    (photo_folder / "notes.txt").write_text("x")
+    out = tmp_path / "out"
+    assert run("apply", look_file, photo_folder, "-o", out) == 0
+    shown = capsys.readouterr().out
+    assert "4 of 4 done, 1 of them kept as they are" in shown
+    assert "kept as it is: animated" in shown and "notes.txt" in shown
+    assert written(out) == ["a.jpg", "clip.mp4", "moving.gif", "trip/b.png"]
+    assert (out / "moving.gif").read_bytes() == (photo_folder / "moving.gif").read_bytes()
+
+
+def test_an_output_file_quality_and_what_is_there_already(
+    photo_folder: Path, look_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source, sizes = photo_folder / "a.jpg", []
+    for quality in ([], ["--quality", "30"], ["--quality", "95"]):
+        assert run("apply", look_file, source, "-o", tmp_path / "b.jpg", *quality) == 0
+        sizes.append((tmp_path / "b.jpg").stat().st_size)
+    assert sizes[1] < sizes[2]
+    with Image.open(source) as before:
+        assert run("apply", look_file, source, "-o", tmp_path / "c.jpg") == 0
+        with Image.open(tmp_path / "c.jpg") as after:
+            assert after.quantization == before.quantization  # type: ignore[attr-defined]
+    capsys.readouterr()
+    assert run("apply", look_file, source, "-o", tmp_path / "b.jpg", "--skip-existing") == 0
+    assert "1 there already" in capsys.readouterr().out
+    out = tmp_path / "out"
+    assert run("transfer", "--template", source, photo_folder, "-o", out, "--dry-run") == 0
+    assert "1 files would be written" in capsys.readouterr().out and not out.exists()
+
+
+def test_a_pattern_that_no_shell_expanded(
+    photo_folder: Path, look_file: Path, tmp_path: Path
+) -> None:
+    assert run("apply", look_file, f"{photo_folder}/*.jpg", "-o", tmp_path / "out") == 0
+    assert written(tmp_path / "out") == ["a.jpg"]
 
 
 def test_unwritable_output(
@@ -215,3 +280,27 @@ def test_faces_keep_their_colours_and_videos_are_rendered(look_file: Path, tmp_p
     assert (tmp_path / "out/clip.mp4").stat().st_size > 0
     (tmp_path / "text.mp4").write_text("no")
     assert run("apply", look_file, tmp_path / "text.mp4", "-o", tmp_path / "out") == 1
+
+
+def test_what_few_commands_need_is_imported_by_those_alone() -> None:
+    seldom = ("torchvision", "scipy", "av", "matplotlib", "skimage", "jinja2")
+    code = f"import sys, defilter; print([m for m in {seldom} if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_the_degree_of_the_patent_is_an_option(
+    photo_path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Another scene: at least half of the look, and less as the patent has it."""
+    other = embedded_photos()[3]
+    command = ("transfer", "--template", photo_path, other, "-o", tmp_path / "out", "--no-areas")
+    degrees = []
+    for options in ((), ("--literal-scene",)):
+        assert run(*command, *options) == 0
+        said = capsys.readouterr().out
+        degrees.append(float(re.findall(r"degree (\d\.\d\d)", said)[0]))
+        assert ("--strength 1 overrules it" in said) == (degrees[-1] < 0.6)
+    visible, literal = degrees
+    assert literal < 0.5 <= visible
+    assert visible == pytest.approx(0.5 + 0.5 * literal**0.5, abs=0.02)

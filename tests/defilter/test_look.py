@@ -123,3 +123,18 @@ def test_only_known_extensions_are_written(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="17, 33, 65"):
         save_look(LOOK, tmp_path / "look.cube", size=16)
     assert not list(tmp_path.iterdir())
+
+
+def test_curves_before_a_table_are_rendered_exactly_and_saved(tmp_path: Path) -> None:
+    levels = [f"{(i / 1023) ** 0.45:.6f}" for i in range(1024)]
+    rows = "".join(f"{level} {level} {level}\n" for level in levels)
+    (tmp_path / "gamma.cube").write_text(f"LUT_1D_SIZE 1024\n{rows}")
+    look = load_look(tmp_path / "gamma.cube")
+    ramp = torch.arange(256, dtype=torch.uint8).expand(3, 1, 256)
+    expected = ((ramp.double() / 255) ** 0.45 * 255).round()
+    assert (look.render(ramp).double() - expected).abs().max() <= 1
+    assert look.lut(5)[0, 0, 0, 1] == pytest.approx(0.25**0.45, abs=1e-3)
+    save_look(look, tmp_path / "look.json")
+    again = load_look(tmp_path / "look.json")
+    bright = ramp[:, :, 32:]  # a table of 33 points is too coarse for what is darker
+    assert (again.render(bright).double() - look.render(bright).double()).abs().max() <= 1

@@ -1,9 +1,11 @@
 import numpy as np
 import pytest
 import torch
+from PIL import Image, ImageFilter
 
+from codec.pictures import apply
 from codec.pictures.apply import render_lut, render_mapping
-from codec.pictures.lut import apply_tetrahedral, identity_lut
+from codec.pictures.lut import apply_curves, apply_tetrahedral, apply_trilinear, identity_lut
 from codec.pictures.mapping import ColourMapping, identity_coefficients
 from codec.pictures.picture_files import to_dtype
 from tests.codec.pictures.test_mapping import TABLE_1
@@ -73,3 +75,72 @@ def test_non_contiguous_pixels() -> None:
     assert torch.equal(
         render_mapping(pixels[:, ::2, 1:], LOOK), render_mapping(pixels[:, ::2, 1:].clone(), LOOK)
     )
+
+
+def photo_like(height: int, width: int, noise: float) -> torch.Tensor:
+    """(3, H, W) uint8: smooth colours and some noise, so that many pixels share a colour."""
+    generator = torch.Generator().manual_seed(0)
+    smooth = torch.nn.functional.interpolate(
+        torch.rand(1, 3, 5, 7, generator=generator), (height, width), mode="bilinear"
+    )
+    grain = noise * torch.randn(1, 3, height, width, generator=generator)
+    return to_dtype((smooth + grain)[0], torch.uint8)
+
+
+@pytest.mark.parametrize("strength", [1.0, 0.3])
+@pytest.mark.parametrize("noise", [0.0, 0.2])
+def test_each_colour_once_gives_the_bytes_of_each_pixel(noise: float, strength: float) -> None:
+    pixels = photo_like(1031, 1021, noise)
+    assert pixels[0].numel() > apply._FEW_PIXELS
+    table = LOOK.lut(33)
+    identity = identity_lut(33)
+    blended = identity + strength * (table - identity)
+    by_pillow = Image.fromarray(pixels.permute(1, 2, 0).contiguous().numpy()).filter(
+        ImageFilter.Color3DLUT(33, blended.flatten(1).T.flatten().tolist())
+    )
+    expected = torch.from_numpy(np.array(by_pillow)).permute(2, 0, 1)
+    assert torch.equal(render_lut(pixels, table, strength), expected)
+    assert torch.equal(render_lut(pixels.contiguous(), table, strength), expected)
+
+
+def test_each_colour_is_rendered_once() -> None:
+    pixels = photo_like(1031, 1021, 0.0)
+    rendered = []
+
+    def invert(part: torch.Tensor) -> torch.Tensor:
+        rendered.append(part)
+        return 255 - part
+
+    assert torch.equal(apply._each_colour_once(pixels, invert), 255 - pixels)
+    packed = (pixels.int() * torch.tensor([1, 256, 65536]).view(3, 1, 1)).sum(0)
+    colours = len(packed.unique())
+    assert sum(part[0].numel() for part in rendered) == colours < pixels[0].numel() / 3
+
+
+def test_black_and_white_are_colours_too() -> None:
+    pixels = torch.zeros(3, 1024, 1025, dtype=torch.uint8)
+    pixels[:, :, 1:] = 255
+    rendered = render_lut(pixels, 1 - identity_lut(2))
+    assert torch.equal(rendered, 255 - pixels)
+
+
+def test_curves_come_before_the_table() -> None:
+    curves = torch.linspace(0, 1, 1025).sqrt().expand(3, -1)
+    table = identity_lut(9) ** 2
+    ways = {torch.uint8: apply_trilinear, torch.uint16: apply_tetrahedral}
+    for dtype, interpolate in ways.items():
+        pixels = colourful(40, 50, dtype)
+        peak = torch.iinfo(dtype).max
+        shaped = pixels[None].double() / peak
+        expected = to_dtype(interpolate(apply_curves(shaped, curves), table.double())[0], dtype)
+        assert torch.equal(render_lut(pixels, table, shaper=curves), expected)
+        half = render_lut(pixels, table, 0.5, curves).double()
+        middle = (pixels.double() + expected.double()) / 2
+        assert (half - middle).abs().max() <= 1
+
+
+def test_values_far_above_white_are_not_cut_off_before_interpolation() -> None:
+    """Pillow's own tables end at 2; a colour half way to 8 is above white all the same."""
+    table = identity_lut(2) * 8
+    pixels = torch.tensor([32, 64, 16], dtype=torch.uint8).view(3, 1, 1)
+    assert render_lut(pixels, table).flatten().tolist() == [255, 255, 128]

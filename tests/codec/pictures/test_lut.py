@@ -4,7 +4,14 @@ import torch
 from scipy.interpolate import RegularGridInterpolator
 
 from codec.pictures.fit import fit_residual_lut
-from codec.pictures.lut import apply_tetrahedral, apply_trilinear, compose, identity_lut, resample
+from codec.pictures.lut import (
+    apply_curves,
+    apply_tetrahedral,
+    apply_trilinear,
+    compose,
+    identity_lut,
+    resample,
+)
 
 
 def wavy_table(size: int) -> torch.Tensor:
@@ -47,6 +54,22 @@ def test_tetrahedral_by_brute_force() -> None:
             expected += fraction[axis] * (table[:, b, g, r] - here)
         ours = apply_tetrahedral(colour.view(1, 3, 1, 1), table).flatten()
         torch.testing.assert_close(ours, expected, atol=1e-12, rtol=0)
+
+
+def test_curves_agree_with_numpy(device: torch.device) -> None:
+    curves = torch.rand(3, 11, dtype=torch.float64)
+    x = torch.rand(2, 3, 4, 5, dtype=torch.float64) * 1.4 - 0.2
+    x[0, :, 0, 0], x[0, :, 0, 1] = 0, 1
+    ours = apply_curves(x.to(device), curves.to(device)).cpu()
+    for c in range(3):
+        expected = np.interp(x[:, c].numpy(), np.linspace(0, 1, 11), curves[c].numpy())
+        np.testing.assert_allclose(ours[:, c], expected, atol=1e-12)
+
+
+def test_resampling_takes_the_curves_along() -> None:
+    curves = torch.linspace(0, 1, 65, dtype=torch.float64).expand(3, -1) ** 2
+    both = resample(identity_lut(2, dtype=torch.float64), 33, curves)
+    torch.testing.assert_close(both, identity_lut(33, dtype=torch.float64) ** 2)
 
 
 def test_one_table_a_picture() -> None:

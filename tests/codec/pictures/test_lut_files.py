@@ -9,8 +9,6 @@ from PIL import Image, ImageFilter
 from codec.pictures.lut import apply_tetrahedral, apply_trilinear, identity_lut, resample
 from codec.pictures.lut_files import (
     LutFileError,
-    load_cube,
-    load_hald,
     load_lut,
     save_cube,
     save_hald,
@@ -40,7 +38,7 @@ def test_hald_round_trip(tmp_path: Path, level: int, bits: int) -> None:
 
 def test_identity_hald_is_the_identity(tmp_path: Path) -> None:
     save_hald(identity_lut(36), tmp_path / "hald.png", 16)
-    loaded = load_hald(tmp_path / "hald.png")
+    loaded = load_lut(tmp_path / "hald.png")
     torch.testing.assert_close(loaded, identity_lut(36), atol=1e-5, rtol=0)
 
 
@@ -54,7 +52,7 @@ def test_opencolorio_renders_our_cube_as_we_do(tmp_path: Path) -> None:
     pixels = colourful(64, 48)
     theirs = np.ascontiguousarray(pixels.permute(1, 2, 0).numpy().astype(np.float32) / 255)
     processor.applyRGB(theirs)
-    ours = apply_tetrahedral(pixels[None].float() / 255, load_cube(tmp_path / "look.cube"))
+    ours = apply_tetrahedral(pixels[None].float() / 255, load_lut(tmp_path / "look.cube"))
     np.testing.assert_allclose(ours[0].permute(1, 2, 0), theirs, atol=1 / 255)
     exact = LOOK(pixels[None].double() / 255)[0].permute(1, 2, 0)
     np.testing.assert_allclose(theirs, exact, atol=2.5 / 255)  # 33 points of a quartic
@@ -75,7 +73,7 @@ def test_we_read_what_opencolorio_writes(tmp_path: Path) -> None:
     baker.setTargetSpace("target")
     baker.setCubeSize(9)
     (tmp_path / "baked.cube").write_text(baker.bake())
-    table = load_cube(tmp_path / "baked.cube")
+    table = load_lut(tmp_path / "baked.cube")
     x = torch.rand(1, 3, 8, 8)
     expected = torch.einsum(
         "cd,ndhw->nchw", torch.tensor([[0.8, 0.1, 0], [0.1, 0.7, 0.1], [0, 0.2, 0.6]]), x
@@ -114,7 +112,7 @@ def test_ffmpeg_renders_our_hald_as_we_do(tmp_path: Path, bits: int) -> None:
     theirs = sink.pull().to_ndarray(format=depth).astype(np.float64) / peak * 255
     ours = LOOK(pixels[None].double() / 255)[0].permute(1, 2, 0) * 255
     np.testing.assert_allclose(theirs, ours.round(), atol=1)
-    table = load_hald(tmp_path / "hald.png")
+    table = load_lut(tmp_path / "hald.png")
     same = apply_tetrahedral(pixels[None].float() / 255, table)[0].permute(1, 2, 0) * 255
     np.testing.assert_allclose(theirs, same.round(), atol=1)
 
@@ -138,13 +136,13 @@ def test_domain_comments_and_blank_lines(tmp_path: Path) -> None:
         '# made by hand\nTITLE "x y"\n\nLUT_3D_SIZE 2\nDOMAIN_MIN -1 -1 -1\nDOMAIN_MAX 3 3 3\n'
         + "\n".join(rows)
     )
-    torch.testing.assert_close(load_cube(path), identity_lut(2))
+    torch.testing.assert_close(load_lut(path), identity_lut(2))
 
 
 def test_one_dimensional_cube(tmp_path: Path) -> None:
     path = tmp_path / "curve.cube"
     path.write_text("LUT_1D_SIZE 3\n0 0 0\n0.25 0.5 0.75\n1 1 1\n")
-    table = load_cube(path)
+    table = load_lut(path)
     assert table[:, 32, 32, 32].tolist() == [0.25, 0.5, 0.75]
     torch.testing.assert_close(resample(table, 2), identity_lut(2))
 
@@ -200,3 +198,52 @@ def test_wrong_sizes_are_refused(tmp_path: Path) -> None:
         save_hald(identity_lut(33), tmp_path / "x.png")
     with pytest.raises(ValueError, match="8 or 16"):
         save_hald(identity_lut(36), tmp_path / "x.png", bits=12)
+
+
+@pytest.mark.parametrize(
+    ("name", "level", "options", "exact"),
+    [
+        ("hald.jpg", 5, {"quality": 95}, False),
+        ("hald.avif", 5, {"quality": 90}, False),
+        ("hald.webp", 5, {"quality": 95}, False),
+        ("hald.webp", 5, {"lossless": True}, True),
+        ("hald.tif", 5, {}, True),
+        ("hald.png", 5, {}, True),
+        ("palette.png", 5, {}, False),
+        ("palette.png", 2, {}, True),  # 64 colours fit into a palette
+    ],
+)
+def test_imprecise_halds_are_said(
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    name: str,
+    level: int,
+    options: dict,
+    exact: bool,
+) -> None:
+    table = LOOK.lut(level**2)
+    save_hald(table, tmp_path / "exact.png")
+    image = Image.open(tmp_path / "exact.png")
+    if name.startswith("palette"):
+        image = image.quantize(256, dither=Image.Dither.NONE)
+    image.save(tmp_path / name, **options)
+    loaded = load_lut(tmp_path / name)
+    if exact:
+        assert not caplog.messages
+        torch.testing.assert_close(loaded, table, atol=0.5001 / 255, rtol=0)
+    else:
+        (message,) = caplog.messages
+        assert name in message
+        assert "expected PNG or TIFF" in message
+
+
+def test_tables_of_another_kind_are_named(tmp_path: Path) -> None:
+    table = identity_lut(64)
+    tiles = table.reshape(3, 8, 8, 64, 64).transpose(2, 3).reshape(3, 512, 512)
+    write_pixels(tmp_path / "grid.png", to_dtype(tiles, torch.uint8))
+    with pytest.raises(LutFileError, match=r"grid\.png: a table in 64 tiles"):
+        load_lut(tmp_path / "grid.png")
+    strip = identity_lut(16).permute(0, 2, 1, 3).reshape(3, 16, 256)
+    write_pixels(tmp_path / "strip.png", to_dtype(strip, torch.uint8))
+    with pytest.raises(LutFileError, match=r"strip\.png: .* a strip of 16 tiles"):
+        load_lut(tmp_path / "strip.png")

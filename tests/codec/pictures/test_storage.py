@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from codec.pictures.storage import copy_attributes, write_atomically
+from codec.pictures.storage import atomic_file, copy_attributes, write_atomically
 
 
 def permissions(path: Path) -> int:
@@ -29,26 +29,19 @@ def test_permissions_and_times_travel(tmp_path: Path, mode: int) -> None:
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no such permissions")
-def test_nothing_is_more_readable_before_it_is_done(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_nothing_is_more_readable_before_it_is_done(tmp_path: Path) -> None:
     source = tmp_path / "source"
     source.touch(0o600)
-    seen: list[int] = []
-    write_bytes = Path.write_bytes
-
-    def watched(path: Path, data: bytes) -> int:
-        written = write_bytes(path, data)
-        seen.append(permissions(path))
-        return written
-
-    monkeypatch.setattr(Path, "write_bytes", watched)
-    write_atomically(tmp_path / "private", b"x", like=source)
-    write_atomically(tmp_path / "usual", b"x")
+    seen = []
+    for name, like in (("private", source), ("usual", None)):
+        with atomic_file(tmp_path / "out" / name, like) as file:
+            file.write(b"x")
+            (unfinished,) = (p for p in (tmp_path / "out").iterdir() if p.name.startswith("."))
+            seen.append(permissions(unfinished))
     umask = os.umask(0o022)
     os.umask(umask)
     assert seen == [0o600, 0o666 & ~umask]
-    assert permissions(tmp_path / "usual") == 0o666 & ~umask
+    assert permissions(tmp_path / "out/usual") == 0o666 & ~umask
 
 
 def test_attributes_of_nothing(tmp_path: Path) -> None:

@@ -12,7 +12,10 @@ from torch import Tensor
 from codec.pictures.smallfry import SMALLFRY_MOST, smallfry
 from codec.search import (
     SCORES,
+    Criterion,
+    Score,
     TargetUnreachable,
+    at_least,
     bisection,
     certified,
     encoder,
@@ -25,19 +28,24 @@ from codec.search import (
 from codec.search.curve import FlatScore, Gaussian
 from codec.search.detail import detail
 from codec.search.encoders import NAMES, OwnEncoder, PillowEncoder
-from codec.search.methods import Prober
-from codec.search.prior import Photos, Prior, fit, prior_of
+from codec.search.methods import Expectation, Prober
+from codec.search.prior import Prior, PriorModel, fit, prior_of
 from tests.codec.test_picture import photo
 
 METHODS = [certified, bisection, stepping, gaussian_corrected]
 SCALE = range(1, 101)
 
 
-def prober(scores: list[float], unit: object = None) -> Prober:
+def made_up(name: str = "made up") -> Score:
+    """A score between 0 and 1 that is never measured."""
+    return Score(name, lambda x, y: math.nan, lambda s: min(max(s, 0.0), 1 - 1e-9), 1.0)
+
+
+def prober(scores: list[float], target: float, prior: Prior | None = None) -> Prober:
     """Probes of a made-up picture whose score at quality q is scores[q - 1]."""
-    to_unit = unit or (lambda s: min(max(s, 0.0), 1 - 1e-9))
-    prior = prior_of("made up", "ssim", SCALE, photo())
-    return Prober(lambda q: (scores[q - 1], None), to_unit, SCALE, prior)  # type: ignore[arg-type]
+    prior = prior or prior_of("made up", "ssim", SCALE, photo())
+    criteria = [Criterion(made_up(), target)]
+    return Prober(lambda q: ((scores[q - 1],), None), criteria, SCALE, Expectation([prior]))
 
 
 def rising(sharpness: float, offset: float) -> list[float]:
@@ -73,8 +81,8 @@ def test_the_seed_steps_down_one_too_far() -> None:
     scores = rising(0.9, 0.5)
     target = scores[49] - 1e-6  # 50 passes, 49 does not
     start = Gaussian.through(80, 1.0, 60, scores[59]).quality(target)
-    probes = prober(scores)
-    found = gaussian_literal(probes, target)
+    probes = prober(scores, target)
+    found = gaussian_literal(probes)
     qualities = [p.quality for p in probes.probes]
     assert qualities[:2] == [60, round(start)]
     if start > 50:
@@ -82,23 +90,23 @@ def test_the_seed_steps_down_one_too_far() -> None:
         assert qualities[1:] == list(range(round(start), 48, -1))
     else:
         assert found == 50
-    assert gaussian_corrected(prober(scores), target) == 50
+    assert gaussian_corrected(prober(scores, target)) == 50
 
 
 def test_the_seed_s_three_branches() -> None:
     down, up = [q / 100 for q in SCALE], [q**3 / 1e6 for q in SCALE]
-    assert gaussian_literal(prober(down), 0.30) == 30  # ends at equality from above or below
-    assert gaussian_literal(prober(up), 0.905) == 97  # steps up to the first that passes
+    assert gaussian_literal(prober(down, 0.30)) == 30  # ends at equality from above or below
+    assert gaussian_literal(prober(up, 0.905)) == 97  # steps up to the first that passes
     curve = Gaussian.through(80, 1.0, 60, 0.6)
     start = round(curve.quality(0.55))
     equal = [0.6 if q == 60 else 0.55 if q == start else q / 200 for q in SCALE]
-    probes = prober(equal)
-    assert gaussian_literal(probes, 0.55) == start and len(probes.probes) == 2
+    probes = prober(equal, 0.55)
+    assert gaussian_literal(probes) == start and len(probes.probes) == 2
 
 
 def test_the_seed_s_second_point_may_be_a_fraction() -> None:
-    probes = prober(rising(0.9, 0.5))
-    gaussian_literal(probes, 0.8, below=0.5)
+    probes = prober(rising(0.9, 0.5), 0.8)
+    gaussian_literal(probes, below=0.5)
     assert probes.probes[0].quality == 40
 
 
@@ -110,8 +118,8 @@ def test_a_curve_of_one_s_own_may_take_its_place() -> None:
         def score(self, quality: float) -> float:
             return quality / 100
 
-    probes = prober([q / 100 for q in SCALE])
-    assert gaussian_corrected(probes, 0.42, fit=lambda *_: Line()) == 42
+    probes = prober([q / 100 for q in SCALE], 0.42)
+    assert gaussian_corrected(probes, fit=lambda *_: Line()) == 42
     assert [p.quality for p in probes.probes][-2:] == [42, 41]
 
 
@@ -119,21 +127,21 @@ def test_steps_of_two_stay_on_the_scale() -> None:
     scores = rising(0.9, 0.5)
     for target in (scores[0], scores[99], scores[98]):
         for method in (gaussian_literal, gaussian_corrected, stepping):
-            found = method(prober(scores), target, step=2)
+            found = method(prober(scores, target), step=2)
             assert found in SCALE
-    assert gaussian_corrected(prober(scores), scores[99], step=2) == 100
+    assert gaussian_corrected(prober(scores, scores[99]), step=2) == 100
 
 
 @pytest.mark.parametrize("method", [*METHODS, gaussian_literal])
 def test_out_of_reach_says_what_there_is(method: object) -> None:
     with pytest.raises(TargetUnreachable, match=r"the best is 0\.8000 at quality 100"):
-        method(prober([0.7 + q / 1000 for q in SCALE]), 0.999)  # type: ignore[operator]
+        method(prober([0.7 + q / 1000 for q in SCALE], 0.999))  # type: ignore[operator]
 
 
 @pytest.mark.parametrize("method", [gaussian_corrected, gaussian_literal])
 def test_a_flat_score_falls_back_to_bisection(method: object) -> None:
     scores = [0.5] * 59 + [1.0] * 41
-    assert method(prober(scores), 0.9) == 60  # type: ignore[operator]
+    assert method(prober(scores, 0.9)) == 60  # type: ignore[operator]
 
 
 @settings(max_examples=150, deadline=None)
@@ -148,8 +156,8 @@ def test_methods_are_exact_where_scores_rise(
 ) -> None:
     scores = rising(sharpness, offset)
     target = scores[where - 1]
-    probes = prober(scores)
-    assert method(probes, target) == lowest(scores, target)  # type: ignore[operator]
+    probes = prober(scores, target)
+    assert method(probes) == lowest(scores, target)  # type: ignore[operator]
     assert len({p.quality for p in probes.probes}) == len(probes.probes)
 
 
@@ -158,9 +166,9 @@ def test_methods_are_exact_where_scores_rise(
 def test_certified_means_certified_even_where_scores_fall(
     scores: list[float], target: float
 ) -> None:
-    probes = prober(scores)
+    probes = prober(scores, target)
     try:
-        found = certified(probes, target)
+        found = certified(probes)
     except TargetUnreachable:
         assert scores[-1] < target
         return
@@ -180,15 +188,15 @@ def test_certified_is_quick_on_usual_curves() -> None:
         for target in (0.7, 0.8, 0.85):
             if target > scores[-1]:
                 continue
-            probes = Prober(lambda q, s=scores: (s[q - 1], None), lambda s: s, SCALE, prior)
-            assert certified(probes, target) == lowest(scores, target)
+            probes = prober(scores, target, prior)
+            assert certified(probes) == lowest(scores, target)
             counts.append(len(probes.probes))
     assert sum(counts) / len(counts) < 4 and max(counts) <= 5
 
 
 def test_the_prior_goes_through_what_was_measured() -> None:
     prior = prior_of("jpeg", "ssim", SCALE, photo())
-    assert np.all(np.diff(prior.usual) >= 0) and prior.modes.shape == (6, 100)
+    assert np.all(np.diff(prior.usual) >= 0) and prior.components.shape == (6, 100)
     known = {40: prior.usual[40] + 0.2, 80: prior.usual[80] + 0.3}
     expected = prior.expected(known)
     assert expected[[40, 80]] == pytest.approx(list(known.values()), abs=1e-3)
@@ -200,7 +208,7 @@ def test_a_prior_of_one_mode_is_that_mode() -> None:
     base, mode = np.linspace(0, 4, 50), np.linspace(1, 2, 50)
     amounts = (-0.5, -0.1, 0.2, 0.4)
     photos = fit(np.stack([base + a * mode for a in amounts]), np.zeros((4, 2)))
-    (value,) = {round(float(x), 6) for x in np.abs(photos.modes[0]) / mode}
+    (value,) = {round(float(x), 6) for x in np.abs(photos.components[0]) / mode}
     assert value == pytest.approx(np.std(amounts), abs=1e-5)
     prior = without_detail(photos)
     assert prior.expected({10: prior.usual[10] + 0.3 * mode[10]}) == pytest.approx(
@@ -208,8 +216,8 @@ def test_a_prior_of_one_mode_is_that_mode() -> None:
     )
 
 
-def without_detail(photos: Photos) -> Prior:
-    return Prior(photos.usual, photos.spread @ photos.modes)
+def without_detail(photos: PriorModel) -> Prior:
+    return Prior(photos.usual, photos.spread @ photos.components)
 
 
 def test_detail_tells_what_it_can() -> None:
@@ -220,9 +228,9 @@ def test_detail_tells_what_it_can() -> None:
     told = fit(base + details @ modes, details)
     untold = fit(base + chance.normal(size=(200, 2)) @ modes, details)
     shift = np.array([1.0, -1.0])
-    expected = told.usual + (shift - told.centre) @ told.weights @ told.modes
+    expected = told.usual + (shift - told.centre) @ told.weights @ told.components
     assert expected == pytest.approx(base + shift @ modes, abs=0.02)
-    left, all_of_it = (np.abs(p.spread @ p.modes).max() for p in (told, untold))
+    left, all_of_it = (np.abs(p.spread @ p.components).max() for p in (told, untold))
     assert left < 0.02 and all_of_it > 0.9
 
 
@@ -234,7 +242,7 @@ def test_a_prior_varies_as_photos_do_beyond_their_detail() -> None:
     photos = fit(5 + details @ modes[:2] + amounts @ modes, details)
     prior = without_detail(photos)
     expected = np.cov(amounts @ modes, rowvar=False)
-    assert prior.modes.T @ prior.modes == pytest.approx(expected, abs=0.15)
+    assert prior.components.T @ prior.components == pytest.approx(expected, abs=0.15)
 
 
 def test_detail_of_any_picture_is_finite_and_grows_with_noise() -> None:
@@ -253,6 +261,7 @@ def test_encoders_round_trip(name: str) -> None:
         decoded = one.decode(data)
         assert decoded.shape[1:] == picture.shape[1:] and decoded.dtype == torch.uint8
         assert decoded.shape[0] == len(picture) or name[:4] in ("webp", "avif")  # no grey there
+        assert torch.equal(one.probe(picture, 70).decoded, decoded)
         assert len(one.encode(picture, 20)) < len(data)
 
 
@@ -313,7 +322,7 @@ def test_smallfry_by_hand(dark: bool) -> None:
 def test_a_search_with_a_real_encoder_is_exact() -> None:
     picture, jpeg, score = photo(), encoder("jpeg"), SCORES["ssim"]
     every = [score.measure(picture, jpeg.decode(jpeg.encode(picture, q))) for q in SCALE]
-    found = find(picture, jpeg, score, 0.95)
+    found = find(picture, jpeg, [Criterion(score, 0.95)])
     assert every[found.quality - 1] >= 0.95 > every[found.quality - 2]
     assert found.reached and found.score == every[found.quality - 1]
     assert found.data == jpeg.encode(picture, found.quality)
@@ -324,25 +333,25 @@ def test_a_search_with_a_real_encoder_is_exact() -> None:
 def test_a_batch_is_searched_together() -> None:
     pictures = [photo(), photo(1, 64, 90), photo(2)]
     one, score = OwnEncoder(effort="fast"), SCORES["ssim"]
-    found = find_batch(pictures, one, score, 0.93)
+    found = find_batch(pictures, one, [Criterion(score, 0.93)])
     for picture, result in zip(pictures, found, strict=True):
         assert not isinstance(result, TargetUnreachable)
         known = {p.quality: p.score for p in result.probes}
         assert known[result.quality] >= 0.93 > known[result.quality - 1]
         assert score.measure(picture, one.decode(result.data)) == result.score
         assert result.rounds < len(result.probes)
-    (hopeless,) = find_batch(pictures[:1], one, score, 0.99999)
+    (hopeless,) = find_batch(pictures[:1], one, [Criterion(score, 0.99999)])
     assert isinstance(hopeless, TargetUnreachable)
 
 
 def test_scales_of_other_lengths_work() -> None:
     short = PillowEncoder("short", ".jpg", "JPEG", (), range(40, 61))
-    found = find(photo(), short, SCORES["psnr"], 31.0)
+    found = find(photo(), short, [Criterion(SCORES["psnr"], 31.0)])
     assert found.quality in short.qualities
 
 
 def test_a_search_refuses_names_and_empty_rounds() -> None:
     with pytest.raises(ValueError, match="got a name"):
-        find(photo(), "jpeg", SCORES["ssim"], 0.9)  # type: ignore[arg-type]
+        find(photo(), "jpeg", at_least("ssim", 0.9))  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="width of at least 1"):
-        find_batch([photo()], OwnEncoder(), SCORES["ssim"], 0.9, width=0)
+        find_batch([photo()], OwnEncoder(), at_least("ssim", 0.9), width=0)

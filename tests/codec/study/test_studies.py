@@ -6,15 +6,19 @@ from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 
 from codec.learn import export, search_prior
 from codec.learn.networks import ContextNetworks, load_answers, load_trained
 from codec.learn.quality_table import _match
 from codec.learn.symbols import symbol_tiles
-from codec.pictures.picture_files import write_pixels
+from codec.pictures.picture_files import read_picture, write_pixels
 from codec.residual.context_sets import load_contexts
 from codec.residual.postfilter import PostFilter
-from codec.study import quality_search, rate_distortion
+from codec.search import SCORES, at_least, encoder
+from codec.search.criteria import meets
+from codec.search.find import scores_of
+from codec.study import file_search, quality_search, rate_distortion
 from defilter.weights import save_weights
 from tests.codec.test_picture import photo
 from tests.defilter.study.test_look_studies import Tags
@@ -76,17 +80,42 @@ def test_quality_search_is_exact_against_sweeps(folder: Path, tmp_path: Path) ->
     assert "certified (default)" in result.summary
 
 
+def test_files_are_searched_as_they_are(folder: Path, tmp_path: Path) -> None:
+    one = folder / "0.png"
+    with Image.open(one) as image:
+        image.save(folder / "camera.jpg", quality=90)
+    targets = {"ssim": [0.95], "ssimulacra2": [95.0]}
+    file_search.run(str(folder), str(tmp_path / "out"), ["jpeg"], targets)
+    record = json.loads((tmp_path / "out" / "file_search.json").read_text())
+    rows = {row["target"]: row for row in record["rows"]}
+    assert rows["ssim 0.95"]["files"] == 3 and rows["ssim 0.95"]["exact"] == "3/3"
+    for search in record["searches"]:
+        assert search["probes"] == len(search.get("qualities", [0] * search["probes"]))
+        if "quality" in search:
+            read = (read_picture(folder / search["file"]).stored(), encoder(search["kind"]))
+            decoded = [read[1].probe(read[0], search["quality"] - i).decoded for i in (0, 1)]
+            name, goal = search["target"].split()
+            criteria = at_least(name, float(goal))
+            met = [meets(scores_of(read[0], x, criteria), criteria) for x in decoded]
+            assert met == [True, False]
+
+
 def test_a_prior_is_fitted_and_rises(folder: Path, tmp_path: Path) -> None:
-    out = tmp_path / "prior.json"
-    search_prior.run(str(folder), str(out), ["jpeg"], ["ssim", "psnr"], 2, 20)
+    out, sweeps = tmp_path / "new/prior.json", tmp_path / "sweeps"
+    search_prior.run(str(folder), str(out), str(sweeps), ["jpeg"], 6)
     table = json.loads(out.read_text())
-    assert set(table) == {"jpeg ssim", "jpeg psnr"}
+    assert set(table) == {f"jpeg_baseline {name}" for name in (*SCORES, "worst_tile")}
     for row in table.values():
         usual = row["usual"]
         assert len(usual) == 100 and all(b >= a for a, b in pairwise(usual))
-        assert len(row["weights"]) == len(row["centre"]) == 8
+        assert len(row["weights"]) == len(row["centre"]) == 10
         assert usual[-1] > usual[-10] + 0.01  # the last quality was measured
-        assert len(row["modes"]) == 4 and len(row["modes"][0]) == 100
+        assert len(row["components"]) == 4 and len(row["components"][0]) == 100
+    measured = {path: path.stat().st_mtime_ns for path in sweeps.rglob("*.json")}
+    assert len(measured) == 6
+    search_prior.run(str(folder), str(out), str(sweeps), ["jpeg"], 6)
+    assert {path: path.stat().st_mtime_ns for path in sweeps.rglob("*.json")} == measured
+    assert json.loads(out.read_text()) == table
 
 
 def test_a_quality_table_matches_scores() -> None:

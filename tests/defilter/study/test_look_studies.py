@@ -10,8 +10,12 @@ import torch
 
 from codec.pictures.lut import identity_lut
 from codec.pictures.lut_files import save_hald
+from codec.pictures.metrics import delta_e2000
 from codec.pictures.picture_files import Picture, read_picture, write_picture
+from codec.pictures.sample_photos import embedded_photos
 from codec.report import Report
+from defilter.analysis import Analysers, default_analysers
+from defilter.faces import FaceDetector
 from defilter.learn import instagram
 from defilter.learn.look_split import split_table
 from defilter.look import load_look
@@ -59,11 +63,19 @@ def test_transfer_writes_what_it_says(photo_folder: Path, tmp_path: Path) -> Non
     result = run_transfer(str(photo_folder), out)
     written = sorted(str(p.relative_to(out)) for p in out.rglob("*") if p.is_file())
     assert written == [
-        "a.jpg", "contact_sheet.png", "look.cube", "look.json", "look.png",
-        *(f"maps/{name}.{kind}" for name in ("a.jpg", "trip/b.png")
-          for kind in ("areas.png", "degree.png", "json")),
-        "report.html", "trip/b.png",
-    ]  # fmt: skip
+        "a.jpg",
+        "contact_sheet.png",
+        "look.cube",
+        "look.json",
+        "look.png",
+        *(
+            f"maps/{name}.{kind}"
+            for name in ("a.jpg", "trip/b.png")
+            for kind in ("areas.png", "degree.png", "json")
+        ),
+        "report.html",
+        "trip/b.png",
+    ]
     assert len(result.failures) == 1
     pixels = read_picture(photo_folder / "trip" / "b.png").pixels
     expected = load_look(out / "look.json").render(pixels)
@@ -123,7 +135,7 @@ def test_each_photo_is_read_once_and_no_rendering(
         read.append(Path(path))
         return read_picture(path)
 
-    for module in ("defilter.study.transfer", "defilter.transfer", "defilter.verbs"):
+    for module in ("defilter.study.transfer", "defilter.files", "defilter.verbs"):
         monkeypatch.setattr(sys.modules[module], "read_picture", counted)
     run_transfer(str(photo_folder), tmp_path / "out", template=str(photo_path))
     assert sorted(read) == sorted(
@@ -250,3 +262,28 @@ def test_the_benchmark_refuses_without_its_packages(monkeypatch: pytest.MonkeyPa
         look_benchmark.run({}, {}, "o", None, 1, ["B"])
     with pytest.raises(ValueError, match="tracks"):
         look_benchmark.run({}, {}, "o", None, 1, ["D"])
+
+
+def test_the_demonstration_changes_every_photo_visibly(tmp_path: Path) -> None:
+    result = transfer.run(None, None, str(tmp_path), None, None, Analysers(faces=FaceDetector()))
+    assert "at strength 1" in result.summary and not result.failures
+    for path in embedded_photos():
+        before, after = (read_picture(p).floats()[None] for p in (path, tmp_path / path.name))
+        assert float(delta_e2000(before, after)) >= 5, path.name
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert page.count("degree 1.00 (as asked)") == 5
+
+
+def test_weak_degrees_are_said_with_a_way_out(photo_path: Path, tmp_path: Path) -> None:
+    literal = default_analysers(areas=False).scene
+    assert literal is not None
+    analysers = Analysers(scene=literal.literally())
+    result = run_transfer(
+        str(embedded_photos()[3]),
+        tmp_path,
+        template=str(photo_path),
+        strength=None,
+        analysers=analysers,
+    )
+    assert "strength=1 overrules" in result.summary
+    assert "strength=1" in (tmp_path / "report.html").read_text(encoding="utf-8")

@@ -9,7 +9,7 @@ from codec.pictures.mapping import ColourMapping, identity_coefficients
 from codec.pictures.metrics import psnr
 from codec.pictures.picture_files import read_picture
 from codec.pictures.sample_photos import embedded_photos
-from defilter.extract import (
+from defilter.extraction import (
     fit_pair,
     fit_rough_pair,
     inverse_mapping,
@@ -22,7 +22,7 @@ from defilter.sampling import UnusableTemplate
 from defilter.study.demonstration import demonstration_look
 from defilter.unet import DefilterUNet, Reading
 from defilter.weights import WeightsError, load_network, save_weights
-from tests.conftest import small_network
+from tests.conftest import faded_look, small_network
 
 
 def photo(number: int) -> torch.Tensor:
@@ -70,8 +70,8 @@ def test_masks_steer_the_samples() -> None:
 
 def test_pair_mode_finds_the_look() -> None:
     before = photo(0)
-    after = demonstration_look(before[None])[0]
-    other, truth = photo(2)[None], demonstration_look(photo(2)[None])
+    after = faded_look(before[None])[0]
+    other, truth = photo(2)[None], faded_look(photo(2)[None])
     extraction = look_from_pair(before, after)
     assert extraction.look.table is not None
     assert psnr(extraction.look.mapping(other), truth).item() > 30

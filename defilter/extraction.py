@@ -34,9 +34,9 @@ from defilter.sampling import (
     usable_pixels,
 )
 
-FIT_SIZE = 64
-PAIR_MODE_SIDE = 512
-HUBER = 0.02
+FIT_SIZE = 64  # side that networks see templates at, the one that they were trained at
+PAIR_MODE_SIDE = 512  # pixels: sampling 4,096 colours needs no more, and JPEG noise averages out
+HUBER = 0.02  # five grey levels: what 8 bits and JPEG do to a colour
 
 PairFit = Callable[[Tensor, Tensor], tuple[ColourMapping, Tensor]]
 
@@ -163,8 +163,8 @@ def fit_rough_pair(before: Tensor, after: Tensor) -> tuple[ColourMapping, Tensor
     """
     mapping = fit_lbfgs(before, after, huber=HUBER)
     mapped = mapping(before.T[None, :, None])[0, :, 0].T
-    agree = (mapped - after).abs().amax(1) < 4 * HUBER
-    if int(agree.sum()) < len(before) // 4:
+    agree = (mapped - after).abs().amax(1) < 4 * HUBER  # 27 numbers miss strong looks by this much
+    if int(agree.sum()) < len(before) // 4:  # no mapping explains them: better all than these few
         agree[:] = True
     return fit_pair(before[agree], after[agree])
 

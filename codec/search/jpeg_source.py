@@ -1,0 +1,62 @@
+"""What a JPEG file says of the quality that it was saved with."""
+
+import io
+import math
+from functools import cache
+from typing import NamedTuple
+
+from PIL import Image, JpegImagePlugin
+
+Tables = dict[int, list[int]]
+# By samples of luma for one of chroma, across and down.
+_CHROMA = {(1, 1): "4:4:4", (2, 1): "4:2:2", (2, 2): "4:2:0"}
+
+
+class JpegSource(NamedTuple):
+    """How the JPEG file that a picture comes from was saved.
+
+    Attributes:
+        quality: 1 to 100 where its tables are those of libjpeg at that quality, else None.
+        log_step: natural logarithm of the geometric mean step of its luma table.
+        chroma: `4:4:4`, `4:2:0`, or what else there is, such as `grey`.
+    """
+
+    quality: int | None
+    log_step: float
+    chroma: str
+
+
+def jpeg_source(data: bytes) -> JpegSource | None:
+    """What a file says; None if it is no JPEG file that can be opened."""
+    try:
+        image = Image.open(io.BytesIO(data), formats=("JPEG",))
+    except (OSError, ValueError, SyntaxError):
+        return None
+    assert isinstance(image, JpegImagePlugin.JpegImageFile)
+    tables = image.quantization
+    if not tables:
+        return None
+    luma = next(iter(tables.values()))
+    log_step = sum(math.log(max(step, 1)) for step in luma) / len(luma)
+    samples = (image.layer[0][1], image.layer[0][2])
+    chroma = "grey" if image.layers == 1 else _CHROMA.get(samples, "other")
+    return JpegSource(
+        next(
+            (q for q, known in _libjpeg_tables().items() if tables.items() <= known.items()), None
+        ),
+        log_step,
+        chroma,
+    )
+
+
+@cache
+def _libjpeg_tables() -> dict[int, Tables]:
+    """The tables that Pillow's libjpeg writes, by quality."""
+    found = {}
+    for quality in range(1, 101):
+        buffer = io.BytesIO()
+        Image.new("RGB", (8, 8)).save(buffer, "JPEG", quality=quality)
+        image = Image.open(buffer)
+        assert isinstance(image, JpegImagePlugin.JpegImageFile)
+        found[quality] = image.quantization
+    return found
