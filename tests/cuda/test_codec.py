@@ -18,7 +18,8 @@ from codec.pictures import metrics
 from codec.pictures.smallfry import smallfry
 from codec.pictures.ssimulacra2 import ssimulacra2
 from codec.residual.row_network import RowNetwork, to_integers
-from codec.search import SCORES, find, find_batch
+from codec.search import find, find_batch
+from codec.search.criteria import at_least
 from codec.search.encoders import OwnEncoder
 from codec.settings import Settings
 from tests.pretend_cuda import CUDA, pretend_cuda
@@ -242,12 +243,14 @@ def test_previews_show_what_decoding_shows(cuda: torch.device) -> None:
 
 @pytest.mark.slow
 def test_searches_end_where_they_do_on_the_cpu(cuda: torch.device) -> None:
-    picture, score = waves(16, 16), SCORES["ssim"]
-    expected = find(picture, OwnEncoder(effort="fast"), score, 0.9)
+    picture, criteria = waves(16, 16), at_least("ssim", 0.9)
+    expected = find(picture, OwnEncoder(effort="fast"), criteria)
     encoder = OwnEncoder(effort="fast", device=str(cuda))
-    assert find(picture.to(cuda), encoder, score, 0.9) == expected
-    (found,) = find_batch([picture.to(cuda)], encoder, score, 0.9)
-    assert found.quality == expected.quality and found.data == expected.data
+    found = find(picture.to(cuda), encoder, criteria)
+    assert (found.quality, found.data) == (expected.quality, expected.data)
+    assert found.probes == expected.probes
+    (found,) = find_batch([picture.to(cuda)], encoder, criteria)
+    assert (found.quality, found.data) == (expected.quality, expected.data)
 
 
 def test_the_prior_of_a_search_takes_pictures_of_the_device(cuda: torch.device) -> None:
