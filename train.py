@@ -28,8 +28,8 @@ def main(config: DictConfig) -> float:
         torch.manual_seed(plan.seed)
         task = hydra.utils.instantiate(config.task)
         data = hydra.utils.instantiate(config.data)
-        optimiser = hydra.utils.instantiate(config.optim)
-        result = fit(task, data, optimiser, plan, run, runtime, OmegaConf.to_container(config))
+        make_optimiser = hydra.utils.instantiate(config.optim)
+        result = fit(task, data, make_optimiser, plan, run, runtime, OmegaConf.to_container(config))
     except (ValueError, TypeError, OSError, InstantiationException) as error:
         if "HYDRA_FULL_ERROR" in os.environ:
             raise

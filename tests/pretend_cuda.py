@@ -313,11 +313,9 @@ def pretend_cuda() -> Iterator[Costs]:
     lifted = torch._C._only_lift_cpu_tensors()
     overwritten = torch.__future__.get_overwrite_module_params_on_conversion()
     with ExitStack() as stack:
-        answers = {
-            "_lazy_init": None, "is_available": True, "is_bf16_supported": True, "device_count": 1,
-            "current_device": 0, "synchronize": None, "set_device": None,
-            "get_device_name": "pretended",
-        }  # fmt: skip
+        answers: dict[str, Any] = dict.fromkeys(("_lazy_init", "synchronize", "set_device"))
+        answers |= dict.fromkeys(("is_available", "is_bf16_supported"), True)
+        answers |= {"device_count": 1, "current_device": 0, "get_device_name": "pretended"}
         for name, answer in answers.items():
             stack.enter_context(mock.patch.object(torch.cuda, name, _always(answer)))
         stack.enter_context(mock.patch.object(torch, "Generator", _Generator))

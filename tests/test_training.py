@@ -38,9 +38,17 @@ FITS = sorted(p.stem for p in (ROOT / "configs" / "fit").glob("*.yaml"))
 BUILDABLE = (GlobalLook, DefilterUNet, AreaDefilterUNet, SceneClassifier, SegmentNet)
 CPU = Runtime(torch.device("cpu"))
 PLAN = Plan(
-    pictures=48, batch=4, shards=2, warmup=0.1, ema=0.9, clip=1.0, validate_every=16,
-    monitor="removed", bf16=True, seed=0,
-)  # fmt: skip
+    pictures=48,
+    batch=4,
+    shards=2,
+    warmup=0.1,
+    ema=0.9,
+    clip=1.0,
+    validate_every=16,
+    monitor="removed",
+    bf16=True,
+    seed=0,
+)
 CONFIG = {"task": {"network": {"_target_": "defilter.unet.DefilterUNet"}}}
 
 
@@ -251,10 +259,16 @@ def test_no_fit_writes_into_the_package_unless_told_so(fit: str) -> None:
 
 @pytest.mark.parametrize(
     ("choice", "part"),
-    [("scene=off", "scene"), ("faces=off", "faces"), ("areas=off", "areas"),
-     ("saliency=off", "saliency"), ("faces=literal", None), ("scene=shipped", None),
-     ("scene=literal", None)],
-)  # fmt: skip
+    [
+        ("scene=off", "scene"),
+        ("faces=off", "faces"),
+        ("areas=off", "areas"),
+        ("saliency=off", "saliency"),
+        ("faces=literal", None),
+        ("scene=shipped", None),
+        ("scene=literal", None),
+    ],
+)
 def test_what_a_transfer_knows_is_chosen(choice: str, part: str | None) -> None:
     with initialize_config_dir(CONFIGS, version_base="1.3"):
         config = compose("evaluate", [choice])
@@ -311,9 +325,15 @@ def command(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
 @pytest.mark.slow
 def test_two_processes_train_what_one_trains(tmp_path: Path) -> None:
     overrides = [
-        str(ROOT / "train.py"), "experiment=debug", "plan.pictures=96", "plan.batch=4",
-        "plan.shards=2", "plan.validate_every=48", "plan.bf16=false", "device=cpu",
-    ]  # fmt: skip
+        str(ROOT / "train.py"),
+        "experiment=debug",
+        "plan.pictures=96",
+        "plan.batch=4",
+        "plan.shards=2",
+        "plan.validate_every=48",
+        "plan.bf16=false",
+        "device=cpu",
+    ]
     one = command(*overrides, f"run={tmp_path / 'one'}", cwd=tmp_path)
     torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
     two = command(*torchrun, *overrides, f"run={tmp_path / 'two'}", cwd=tmp_path)
@@ -332,9 +352,14 @@ def test_two_processes_train_context_networks_whatever_their_tiles_hold(tmp_path
     """One tile a process: often, one of the two has no perceptual tile for `adaptive` to see."""
     torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
     overrides = [
-        "experiment=codec_context", "data.tiles=32", "plan.batch=2", "plan.pictures=12",
-        "plan.validate_every=100", "device=cpu", f"run={tmp_path}",
-    ]  # fmt: skip
+        "experiment=codec_context",
+        "data.tiles=32",
+        "plan.batch=2",
+        "plan.pictures=12",
+        "plan.validate_every=100",
+        "device=cpu",
+        f"run={tmp_path}",
+    ]
     done = command(*torchrun, str(ROOT / "train.py"), *overrides, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert load_file(tmp_path / BEST_WEIGHTS)

@@ -20,18 +20,51 @@ from defilter.learn.look_bank import Looks
 
 # The colour looks of the IFFI data set; its sixteenth, Willow, is black and white.
 CLOSED_SET = (
-    "1977", "Amaro", "Brannan", "Clarendon", "Gingham", "Hefe", "Hudson", "Lo-Fi", "Mayfair",
-    "Nashville", "Perpetua", "Sutro", "Toaster", "Valencia", "X-ProII",
-)  # fmt: skip
+    "1977",
+    "Amaro",
+    "Brannan",
+    "Clarendon",
+    "Gingham",
+    "Hefe",
+    "Hudson",
+    "Lo-Fi",
+    "Mayfair",
+    "Nashville",
+    "Perpetua",
+    "Sutro",
+    "Toaster",
+    "Valencia",
+    "X-ProII",
+)
 INSTAFILTER_COLOUR = tuple(
     sorted(
         {
-            *CLOSED_SET, "Aden", "Ashby", "Brooklyn", "Charmes", "Crema", "Dogpatch", "Earlybird",
-            "Ginza", "Helena", "Juno", "Kelvin", "Lark", "Ludwig", "Melvin", "Reyes", "Rise",
-            "Sierra", "Skyline", "Slumber", "Stinson", "Vesper", "Walden",
+            *CLOSED_SET,
+            "Aden",
+            "Ashby",
+            "Brooklyn",
+            "Charmes",
+            "Crema",
+            "Dogpatch",
+            "Earlybird",
+            "Ginza",
+            "Helena",
+            "Juno",
+            "Kelvin",
+            "Lark",
+            "Ludwig",
+            "Melvin",
+            "Reyes",
+            "Rise",
+            "Sierra",
+            "Skyline",
+            "Slumber",
+            "Stinson",
+            "Vesper",
+            "Walden",
         }
     )
-)  # fmt: skip
+)
 PILGRAM = ("clarendon", "mayfair", "nashville", "xpro2")
 _GRID_STEP = 15  # 18 grid points an axis, exact in 8 bits
 

@@ -76,9 +76,13 @@ def test_training_steps_are_those_of_the_cpu() -> None:
     def trained(device: str) -> list[Tensor]:
         torch.manual_seed(0)
         net = nn.Sequential(
-            nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten(), nn.LayerNorm(144),
+            nn.Conv2d(3, 4, 3),
+            nn.BatchNorm2d(4),
+            nn.ReLU(),
+            nn.Flatten(),
+            nn.LayerNorm(144),
             nn.Linear(144, 3),
-        ).to(device)  # fmt: skip
+        ).to(device)
         optimiser = torch.optim.AdamW(net.parameters())
         x = torch.rand(2, 3, 8, 8).to(device)
         for _ in range(3):
