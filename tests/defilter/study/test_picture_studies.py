@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import skimage.data
 import torch
+from safetensors.torch import load_file
 from torch import Tensor
 
 from codec.pictures.lut import identity_lut
@@ -17,7 +18,8 @@ from defilter.areas.segmenter import AreaMap
 from defilter.faces import Face
 from defilter.learn.area_pictures import IGNORED, NOT_THE_MASK, Labelled
 from defilter.learn.look_split import split_table
-from defilter.study import areas, degree, faces, transfer_speed
+from defilter.natural_colours import cell_index
+from defilter.study import areas, degree, faces, natural_colours, transfer_speed
 from defilter.unet import AreaDefilterUNet, DefilterUNet
 from tests.conftest import colourful
 
@@ -165,3 +167,15 @@ def test_degrees_and_grey_templates(tmp_path: Path) -> None:
     assert float(default["smallest"]) >= 0.5 and literal["degree"] == "literal"
     with pytest.raises(ValueError, match="expected 20 photos, found 8"):
         degree.run(folders | {"looks": []}, 10, str(tmp_path / "out"))
+
+
+def test_the_colours_of_photos_are_counted(tmp_path: Path) -> None:
+    for number in range(12):
+        write_picture(Picture(colourful(64, 70 + number)), tmp_path / "photos" / f"{number}.png")
+    out = tmp_path / "colours.safetensors"
+    result = natural_colours.run({"photos": str(tmp_path / "photos")}, str(out))
+    stored = load_file(out)
+    assert stored["colours"].shape == (2048, 3) and stored["occupied"].shape == (4096,)
+    assert f"{int(stored['occupied'].sum())} of 4096" in result.summary
+    seen = cell_index(stored["colours"].float() / 255)
+    assert stored["occupied"][seen].float().mean() > 0.99
