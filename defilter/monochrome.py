@@ -96,7 +96,7 @@ def _length(chroma: Tensor) -> Tensor:
 
 
 def _most(values: Tensor) -> float:
-    return float(values.quantile(_MOST))
+    return float(values.kthvalue(max(1, round(_MOST * len(values)))).values)
 
 
 def _around(ycbcr: Tensor) -> Tensor:

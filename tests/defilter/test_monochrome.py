@@ -100,6 +100,9 @@ def test_photos_in_colour_are_not_monochrome(number: int) -> None:
     rose[:, : height // 5, : width // 5] = torch.tensor([0.8, 0.1, 0.2])[:, None, None]
     assert tint_of([tone_samples(rose)]) is None
     assert tint_of([tone_samples(grey(x)), tone_samples(x)]) is None  # not all of them
+    night = torch.zeros_like(x)
+    night[:, 100:150, 100:160] = x[:, 100:150, 100:160]  # most of it is black
+    assert tint_of([tone_samples(night)]) is None
 
 
 def spread(pixels: Tensor) -> int:

@@ -17,7 +17,7 @@ from defilter.areas.segmenter import AreaMap
 from defilter.faces import Face
 from defilter.learn.area_pictures import IGNORED, NOT_THE_MASK, Labelled
 from defilter.learn.look_split import split_table
-from defilter.study import areas, faces, transfer_speed
+from defilter.study import areas, degree, faces, transfer_speed
 from defilter.unet import AreaDefilterUNet, DefilterUNet
 from tests.conftest import colourful
 
@@ -143,3 +143,25 @@ def test_speed_of_small_transfers(tmp_path: Path) -> None:
     assert len(record["measured"]) == 6
     for ((seconds, peak, imports),) in record["measured"].values():
         assert seconds > 0 and peak >= imports > 0.1
+
+
+def test_degrees_and_grey_templates(tmp_path: Path) -> None:
+    for number in range(4):
+        pixels = colourful(40 + number, 56)
+        grey = pixels.float().mean(0, keepdim=True).byte().expand(3, -1, -1)
+        for name, picture in (("photos", pixels), ("kodak", pixels), ("photos", grey)):
+            kind = "grey" if picture is grey else "colour"
+            write_picture(Picture(picture), tmp_path / name / f"{kind}{number}.png")
+    film = identity_lut(16).mean(0, keepdim=True).expand(3, -1, -1, -1) ** 1.5
+    save_hald(film, tmp_path / "looks" / "bw-film.png")
+    folders = {"photos": str(tmp_path / "photos"), "kodak": str(tmp_path / "kodak")}
+    degree.run(folders | {"looks": [str(tmp_path / "looks")]}, 3, str(tmp_path / "out"))
+    record = json.loads((tmp_path / "out/degree.json").read_text())
+    assert sorted(record["monochrome"]) == [f"grey{number}.png" for number in range(4)]
+    for row in record["sections"]["Grey templates"]:
+        assert row["recognised"] == "4 of 4" and row["chroma left, of 255"] == "0.00 (most 0)"
+        assert row["smallest degree"] == "1.00"
+    default, literal = record["sections"]["Degrees of 3 pairs of unrelated photos"]
+    assert float(default["smallest"]) >= 0.5 and literal["degree"] == "literal"
+    with pytest.raises(ValueError, match="expected 20 photos, found 8"):
+        degree.run(folders | {"looks": []}, 10, str(tmp_path / "out"))
