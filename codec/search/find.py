@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from codec.pictures.jpeg_source import JpegSource
 from codec.search.criteria import Criterion, meets
 from codec.search.encoders import NO_METADATA, Encoder, Metadata, OwnEncoder
-from codec.search.jpeg_source import JpegSource
 from codec.search.methods import (
     Expectation,
     Probe,
@@ -37,7 +37,7 @@ class Found:
         rounds: batches of probes one after the other; without batches as many as probes.
         encoder: what encoded it.
         lossless: whether every pixel comes back, so that quality and score are the best there are.
-        others: what was measured of other files, with or without full chroma, that lost.
+        others: what was measured of the other kind of chroma, or lossy, before this was taken.
     """
 
     quality: int

@@ -15,9 +15,9 @@ from typing import NamedTuple
 import numpy as np
 from torch import Tensor
 
+from codec.pictures.jpeg_source import JpegSource
 from codec.search.chroma import chroma_loss
 from codec.search.detail import detail
-from codec.search.jpeg_source import JpegSource
 from codec.search.tiles import count_tiles
 
 # Rows for encoders with the same pixels, or nearly: there the files or the chroma differ.
