@@ -23,8 +23,8 @@ from codec.search.tiles import count_tiles
 # Rows for encoders with the same pixels, or nearly: there the files or the chroma differ.
 _STANDS_FOR = {"jpeg": "jpeg_baseline", "avif_444": "avif"}
 SHIPPED = Path(__file__).with_name("prior.json")
-COMPONENTS = 6
-_RIDGE = 3e-3
+COMPONENTS = 4
+_RIDGE = 3.0  # pieces that pull all weights to nothing
 _ROUGHNESS = 0.03  # of one picture's curve about the components, in depth
 _REACH = 15.0  # qualities over which that roughness holds together
 
@@ -91,7 +91,7 @@ def fit(depths: np.ndarray, known: np.ndarray) -> PriorModel:
     amounts = left[:, :kept] * root
     deviation = known.std(0) + 1e-6
     x = (known - centre) / deviation
-    ridge = _RIDGE * len(x) * np.eye(x.shape[1])
+    ridge = _RIDGE * np.eye(x.shape[1])
     weights = np.linalg.solve(x.T @ x + ridge, x.T @ amounts)
     rest = amounts - x @ weights
     covariance = rest.T @ rest / len(rest)
