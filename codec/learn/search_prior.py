@@ -23,7 +23,7 @@ from codec.pictures.picture_files import PictureError, read_picture
 from codec.pictures.storage import write_atomically
 from codec.report import Report
 from codec.search.encoders import Encoder, encoder
-from codec.search.prior import SHIPPED, PriorModel, features, fit, log_gap, row_name
+from codec.search.prior import SHIPPED, PriorModel, axis_of, features, fit, log_gap, row_name
 from codec.search.scores import SCORES, WORST_TILE
 
 _SIZES = ((216, 288), (256, 384))  # of crops; scores of 20 pieces take a minute on one core
@@ -152,12 +152,13 @@ def _sweep(piece: Piece, one: Encoder, folder: Path) -> Curves:
 
 
 def _depths(curves: Curves, piece: Piece, one: Encoder, score: str) -> np.ndarray:
-    """(Q,) depths of every quality, without the jump where a JPEG file's own tables come again."""
+    """(X,) depths over `axis_of`, without the jump where a JPEG file's own tables come again."""
     jump = None if piece.source is None else one.quality_of(piece.source)
     known = [quality for quality in curves if quality != jump]
     to_unit = next(s.to_unit for s in _SCORES if s.name == score)
     depths = [log_gap(to_unit(curves[quality][score])) for quality in known]
-    return PchipInterpolator(known, depths)(np.arange(1, 101))
+    grid, axis = axis_of(one.name, piece.source)
+    return np.interp(grid, axis, PchipInterpolator(known, depths)(np.arange(1, 101)))
 
 
 def _rounded(model: PriorModel) -> dict[str, Sequence[float]]:

@@ -88,7 +88,7 @@ def find(
 
     Raises:
         TargetUnreachable: the best quality misses a criterion.
-        ValueError: not a picture, or no quality or criterion.
+        ValueError: not a picture, no quality or criterion, or a goal off its score's scale.
     """
     check_picture(picture)
     _check(encoder, criteria)
@@ -168,6 +168,7 @@ def find_batch(
 def _check(encoder: Encoder, criteria: Sequence[Criterion]) -> None:
     if isinstance(encoder, str) or isinstance(criteria, str) or not criteria:
         raise ValueError('expected encoder("jpeg") and at_least("ssim", 0.97), got a name')
+    criteria[0].score.check_target(criteria[0].goal)  # floors may be anything
 
 
 class _Bracket:
