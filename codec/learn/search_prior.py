@@ -4,7 +4,6 @@ A sweep measures all scores of one piece of a photo at some qualities. It is kep
 own, so that running the command again goes on where it stopped.
 """
 
-import io
 import json
 import random
 from collections.abc import Iterator, Sequence
@@ -14,24 +13,23 @@ from typing import NamedTuple
 import numpy as np
 import torch
 import torch.nn.functional as F
-from PIL import Image
 from scipy.interpolate import PchipInterpolator
 from torch import Tensor
 from tqdm import tqdm
 
 from codec.pictures.folders import list_pictures
+from codec.pictures.jpeg_source import JpegSource, jpeg_source
 from codec.pictures.picture_files import PictureError, read_picture
 from codec.pictures.storage import write_atomically
 from codec.report import Report
 from codec.search.encoders import Encoder, encoder
-from codec.search.jpeg_source import JpegSource, jpeg_source
-from codec.search.prior import SHIPPED, PriorModel, features, fit, log_gap, row_name
+from codec.search.prior import SHIPPED, PriorModel, axis_of, features, fit, log_gap, row_name
 from codec.search.scores import SCORES, WORST_TILE
 
 _SIZES = ((216, 288), (256, 384))  # of crops; scores of 20 pieces take a minute on one core
 _SCALES = (1.0, 0.75, 0.6, 0.85, 0.7, 0.5)
 _JPEG_QUALITIES = (60, 97)
-_JPEG_CHROMA = ("4:2:0", "4:2:0", "4:4:4")  # most files halve it
+_JPEG_ENCODERS = ("jpeg_baseline", "jpeg_baseline", "jpeg_444")  # most files halve chroma
 _GRID = (1, 3, 6, 10, 15, 20, 26, 33, 40, 47, 54, 61, 68, 74, 79, 84, 88, 91, 93, 95, 97, 99, 100)
 # JPEG files of JPEG files: their scores jump where a step is a multiple of the former one.
 _FINE_GRID = tuple(sorted({*_GRID, *range(62, 96)}))
@@ -133,11 +131,9 @@ def _crop(picture: Tensor, scale: float, largest: tuple[int, int], rng: random.R
 
 def _through_jpeg(picture: Tensor, rng: random.Random) -> tuple[Tensor, JpegSource | None]:
     """The picture out of a JPEG file of random quality, and what that says."""
-    buffer = io.BytesIO()
-    image = Image.fromarray(picture.permute(1, 2, 0).contiguous().numpy())
-    quality, chroma = rng.randint(*_JPEG_QUALITIES), rng.choice(_JPEG_CHROMA)
-    image.save(buffer, "JPEG", quality=quality, subsampling=chroma)
-    return encoder("jpeg").decode(buffer.getvalue()), jpeg_source(buffer.getvalue())
+    quality, one = rng.randint(*_JPEG_QUALITIES), encoder(rng.choice(_JPEG_ENCODERS))
+    data = one.encode(picture, quality)
+    return one.decode(data), jpeg_source(data)
 
 
 def _sweep(piece: Piece, one: Encoder, folder: Path) -> Curves:
@@ -156,12 +152,13 @@ def _sweep(piece: Piece, one: Encoder, folder: Path) -> Curves:
 
 
 def _depths(curves: Curves, piece: Piece, one: Encoder, score: str) -> np.ndarray:
-    """(Q,) depths of every quality, without the jump where a JPEG file's own tables come again."""
+    """(X,) depths over `axis_of`, without the jump where a JPEG file's own tables come again."""
     jump = None if piece.source is None else one.quality_of(piece.source)
     known = [quality for quality in curves if quality != jump]
     to_unit = next(s.to_unit for s in _SCORES if s.name == score)
     depths = [log_gap(to_unit(curves[quality][score])) for quality in known]
-    return PchipInterpolator(known, depths)(np.arange(1, 101))
+    grid, axis = axis_of(one.name, piece.source)
+    return np.interp(grid, axis, PchipInterpolator(known, depths)(np.arange(1, 101)))
 
 
 def _rounded(model: PriorModel) -> dict[str, Sequence[float]]:

@@ -5,10 +5,10 @@ this project's codec, several qualities at once and without coding a bit; `optim
 a format offers.
 """
 
+from codec.pictures.jpeg_source import JpegSource, jpeg_source
 from codec.search.criteria import Criterion, at_least
 from codec.search.encoders import Encoder, encoder
 from codec.search.find import Found, find, find_batch
-from codec.search.jpeg_source import JpegSource, jpeg_source
 from codec.search.methods import (
     Probe,
     TargetUnreachable,

@@ -17,9 +17,9 @@ from torch import Tensor
 from codec import picture as picture_codec
 from codec import stream_metadata
 from codec.pictures.exif import without_orientation
+from codec.pictures.jpeg_source import JpegSource
 from codec.pictures.metadata_formats import save_options
 from codec.pictures.picture import Picture
-from codec.search.jpeg_source import JpegSource
 from codec.settings import QUALITIES, Settings
 
 DEFAULT_SETTINGS = Settings()
@@ -347,6 +347,13 @@ def encode_lossless(name: str, picture: Tensor) -> bytes:
     else:
         raise ValueError(f"expected PNG, WebP lossless or JPEG XL lossless, got {name!r}")
     return buffer.getvalue()
+
+
+def size_of_png(picture: Tensor) -> int:
+    """Bytes of a PNG file of a picture (C, H, W) uint8 that is written quickly."""
+    buffer = io.BytesIO()
+    _to_image(picture).save(buffer, "PNG", compress_level=1)
+    return buffer.tell()
 
 
 def _to_image(picture: Tensor) -> Image.Image:

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from codec.picture import check_picture
+from codec.pictures.jpeg_source import JpegSource
 from codec.pictures.picture import Picture
 from codec.search.criteria import Criterion, meets
 from codec.search.encoders import Encoder, OwnEncoder
-from codec.search.jpeg_source import JpegSource
 from codec.search.methods import (
     Expectation,
     Probe,
@@ -38,7 +38,7 @@ class Found:
         rounds: batches of probes one after the other; without batches as many as probes.
         encoder: what encoded it.
         lossless: whether every pixel comes back, so that quality and score are the best there are.
-        others: what was measured of other files, with or without full chroma, that lost.
+        others: what was measured of the other kind of chroma, or lossy, before this was taken.
     """
 
     quality: int
@@ -89,7 +89,7 @@ def find(
 
     Raises:
         TargetUnreachable: the best quality misses a criterion.
-        ValueError: not a picture, or no quality or criterion.
+        ValueError: not a picture, no quality or criterion, or a goal off its score's scale.
     """
     check_picture(picture)
     _check(encoder, criteria)
@@ -171,6 +171,7 @@ def find_batch(
 def _check(encoder: Encoder, criteria: Sequence[Criterion]) -> None:
     if isinstance(encoder, str) or isinstance(criteria, str) or not criteria:
         raise ValueError('expected encoder("jpeg") and at_least("ssim", 0.97), got a name')
+    criteria[0].score.check_target(criteria[0].goal)  # floors may be anything
 
 
 class _Bracket:

@@ -3,6 +3,9 @@
 The table prior.json is fitted by `python evaluate.py study=search_prior` on photos that no
 benchmark uses, apart for pictures that were JPEG files and for others. An encoder or score without
 a row gets a plain curve, which costs a probe or two.
+
+A row goes over the qualities from 1 to 100; that of JPEG files of JPEG files over how much finer
+their steps are than they were: scores jump where the former steps are multiples of the new ones.
 """
 
 import json
@@ -15,16 +18,19 @@ from typing import NamedTuple
 import numpy as np
 from torch import Tensor
 
+from codec.pictures.jpeg_source import JpegSource, log_steps
 from codec.search.chroma import chroma_loss
 from codec.search.detail import detail
-from codec.search.jpeg_source import JpegSource
 from codec.search.tiles import count_tiles
 
 # Rows for encoders with the same pixels, or nearly: there the files or the chroma differ.
 _STANDS_FOR = {"jpeg": "jpeg_baseline", "avif_444": "avif"}
+_JPEG_ROWS = ("jpeg_baseline", "jpeg_444")
+_QUALITIES = np.arange(1, 101)
+_FINENESS = np.arange(-4.5, 3.6, 0.05)  # logarithm of the former mean step over the new one
 SHIPPED = Path(__file__).with_name("prior.json")
-COMPONENTS = 6
-_RIDGE = 3e-3
+COMPONENTS = 4
+_RIDGE = 3.0  # pieces that pull all weights to nothing
 _ROUGHNESS = 0.03  # of one picture's curve about the components, in depth
 _REACH = 15.0  # qualities over which that roughness holds together
 
@@ -61,8 +67,8 @@ class PriorModel(NamedTuple):
     """How the curves of photos differ, and how much of that their features tell.
 
     Attributes:
-        usual: (Q,) mean depth.
-        components: (m, Q) principal components, each with its standard deviation.
+        usual: (X,) mean depth over what `axis_of` says.
+        components: (m, X) principal components, each with its standard deviation.
         centre: (F,) mean `features`.
         weights: (F, m) amount of each component for an excess of a feature.
         spread: (m, m) how components vary where features are known: a root of their covariance.
@@ -82,7 +88,7 @@ class PriorModel(NamedTuple):
 
 
 def fit(depths: np.ndarray, known: np.ndarray) -> PriorModel:
-    """From photos' curves (photos, Q) and the `features` of each (photos, F)."""
+    """From photos' curves (photos, X) and the `features` of each (photos, F)."""
     usual, centre = np.maximum.accumulate(depths.mean(0)), known.mean(0)
     left, scale, directions = np.linalg.svd(depths - usual, full_matrices=False)
     kept = min(COMPONENTS, len(scale))
@@ -91,7 +97,7 @@ def fit(depths: np.ndarray, known: np.ndarray) -> PriorModel:
     amounts = left[:, :kept] * root
     deviation = known.std(0) + 1e-6
     x = (known - centre) / deviation
-    ridge = _RIDGE * len(x) * np.eye(x.shape[1])
+    ridge = _RIDGE * np.eye(x.shape[1])
     weights = np.linalg.solve(x.T @ x + ridge, x.T @ amounts)
     rest = amounts - x @ weights
     covariance = rest.T @ rest / len(rest)
@@ -129,12 +135,21 @@ def prior_of(
         source: the JPEG file that it comes from.
     """
     model = _table().get(row_name(encoder, score, source is not None))
-    places = np.array(qualities) - 1
-    if model is None or places[0] < 0 or places[-1] >= len(model.usual):
+    if model is None or qualities[0] < 1 or qualities[-1] > len(_QUALITIES):
         usual = 0.5 + 4 * np.log(1 + np.arange(1, len(qualities) + 1) / 25)
         return Prior(usual, np.stack((np.full_like(usual, 1.0), 0.5 * usual)))
     usual, components = model.of(features(picture, source))
-    return Prior(usual[places], components[:, places])
+    grid, axis = axis_of(encoder, source)
+    places = axis[np.array(qualities) - 1]
+    usual = np.maximum.accumulate(np.interp(places, grid, usual))
+    return Prior(usual, np.stack([np.interp(places, grid, c) for c in components]))
+
+
+def axis_of(encoder: str, source: JpegSource | None) -> tuple[np.ndarray, np.ndarray]:
+    """What a row is over, (X,), and where on it the qualities from 1 to 100 lie, (100,)."""
+    if source is None or _STANDS_FOR.get(encoder, encoder) not in _JPEG_ROWS:
+        return _QUALITIES, _QUALITIES
+    return _FINENESS, source.log_step - np.array(log_steps())
 
 
 def expected_position(

@@ -74,13 +74,11 @@ def _ssimulacra2(original: Tensor, decoded: Tensor) -> float:
 SCORES = {
     score.name: score
     for score in (
-        Score("ssim", _ssim, _clipped, 1.0, "an SSIM"),
-        Score("ms_ssim", _ms_ssim, _clipped, 1.0, "an MS-SSIM"),
-        Score("psnr", _psnr, lambda db: _clipped(1 - 10 ** (-max(db, 0.0) / 10)), math.inf,
-              "a PSNR"),
-        Score("smallfry", smallfry, lambda s: _clipped(s / SMALLFRY_MOST), SMALLFRY_MOST,
-              "a SmallFry"),
-        Score("ssimulacra2", _ssimulacra2, _logistic, 100.0, "an SSIMULACRA2"),
+        Score("ssim", _ssim, _clipped, 1.0),
+        Score("ms_ssim", _ms_ssim, _clipped, 1.0),
+        Score("psnr", _psnr, lambda db: _clipped(1 - 10 ** (-max(db, 0.0) / 10)), math.inf),
+        Score("smallfry", smallfry, lambda s: _clipped(s / SMALLFRY_MOST), SMALLFRY_MOST),
+        Score("ssimulacra2", _ssimulacra2, _logistic, 100.0),
     )
-}  # fmt: skip
+}
 WORST_TILE = Score("worst_tile", worst_tile, _logistic, 100.0, "an SSIMULACRA2 of the worst tile")

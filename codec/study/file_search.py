@@ -27,7 +27,13 @@ from codec.search import (
 )
 
 
-def run(photos: str, out: str, encoders: list[str], targets: dict[str, list[float]]) -> Report:
+def run(
+    photos: str,
+    out: str,
+    encoders: list[str],
+    targets: dict[str, list[float]],
+    worst_tile: float | None,
+) -> Report:
     """Search every file with every encoder for every target.
 
     Args:
@@ -35,6 +41,7 @@ def run(photos: str, out: str, encoders: list[str], targets: dict[str, list[floa
         out: folder for JSON and Markdown.
         encoders: names, see `codec.search.encoders`.
         targets: by score, the goals.
+        worst_tile: the floor under the worst tile; None is the usual one, -1000 none.
     """
     pictures, failures = {}, []
     for path, name in list_pictures([photos]):
@@ -47,7 +54,7 @@ def run(photos: str, out: str, encoders: list[str], targets: dict[str, list[floa
             failures.append(str(error))
     searches = [
         {"encoder": name, "target": f"{score} {goal:g}", "file": title} | _search(
-            encoder(name), Request(at_least(score, goal), source), pixels, size
+            encoder(name), Request(at_least(score, goal, worst_tile), source), pixels, size
         )
         for name in encoders
         for score, goals in targets.items()

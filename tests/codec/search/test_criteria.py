@@ -148,7 +148,7 @@ def test_the_error_names_the_criterion_that_is_missed() -> None:
     with pytest.raises(TargetUnreachable, match=r"worst tile of 99.9, the best is 9\d\.") as error:
         find(photo(0, 64, 64), encoder("jpeg"), at_least("ssim", 0.9, 99.9))
     assert error.value.probes[-1].quality == 100
-    with pytest.raises(TargetUnreachable, match=r"an SSIM of 0.99999"):
+    with pytest.raises(TargetUnreachable, match=r"a score of 0.99999"):
         find(photo(0, 64, 64), encoder("jpeg"), at_least("ssim", 0.99999))
 
 

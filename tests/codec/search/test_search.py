@@ -29,7 +29,7 @@ from codec.search.curve import FlatScore, Gaussian
 from codec.search.detail import detail
 from codec.search.encoders import NAMES, OwnEncoder, PillowEncoder
 from codec.search.methods import Expectation, Prober
-from codec.search.prior import Prior, PriorModel, fit, prior_of
+from codec.search.prior import COMPONENTS, Prior, PriorModel, fit, prior_of
 from tests.codec.test_picture import photo
 
 METHODS = [certified, bisection, stepping, gaussian_corrected]
@@ -196,7 +196,7 @@ def test_certified_is_quick_on_usual_curves() -> None:
 
 def test_the_prior_goes_through_what_was_measured() -> None:
     prior = prior_of("jpeg", "ssim", SCALE, photo())
-    assert np.all(np.diff(prior.usual) >= 0) and prior.components.shape == (6, 100)
+    assert np.all(np.diff(prior.usual) >= 0) and prior.components.shape == (COMPONENTS, 100)
     known = {40: prior.usual[40] + 0.2, 80: prior.usual[80] + 0.3}
     expected = prior.expected(known)
     assert expected[[40, 80]] == pytest.approx(list(known.values()), abs=1e-3)

@@ -85,7 +85,7 @@ def test_files_are_searched_as_they_are(folder: Path, tmp_path: Path) -> None:
     with Image.open(one) as image:
         image.save(folder / "camera.jpg", quality=90)
     targets = {"ssim": [0.95], "ssimulacra2": [95.0]}
-    file_search.run(str(folder), str(tmp_path / "out"), ["jpeg"], targets)
+    file_search.run(str(folder), str(tmp_path / "out"), ["jpeg"], targets, None)
     record = json.loads((tmp_path / "out" / "file_search.json").read_text())
     rows = {row["target"]: row for row in record["rows"]}
     assert rows["ssim 0.95"]["files"] == 3 and rows["ssim 0.95"]["exact"] == "3/3"

@@ -36,17 +36,26 @@ def jpeg_source(data: bytes) -> JpegSource | None:
     tables = image.quantization
     if not tables:
         return None
-    luma = next(iter(tables.values()))
-    log_step = sum(math.log(max(step, 1)) for step in luma) / len(luma)
     samples = (image.layer[0][1], image.layer[0][2])
     chroma = "grey" if image.layers == 1 else _CHROMA.get(samples, "other")
     return JpegSource(
         next(
             (q for q, known in _libjpeg_tables().items() if tables.items() <= known.items()), None
         ),
-        log_step,
+        _log_step(tables),
         chroma,
     )
+
+
+@cache
+def log_steps() -> tuple[float, ...]:
+    """`JpegSource.log_step` of what libjpeg writes at qualities 1 to 100, falling."""
+    return tuple(_log_step(tables) for tables in _libjpeg_tables().values())
+
+
+def _log_step(tables: Tables) -> float:
+    luma = next(iter(tables.values()))
+    return sum(math.log(max(step, 1)) for step in luma) / len(luma)
 
 
 @cache
