@@ -75,7 +75,7 @@ def test_bytes_pixels_and_thumbnails_are_the_cpus(
 @pytest.mark.parametrize(
     ("picture", "quality"),
     [
-        (waves(1, 1), 90),
+        pytest.param(waves(1, 1), 90, marks=pytest.mark.slow),
         pytest.param(waves(9, 5, 1), 80, marks=pytest.mark.slow),
         pytest.param(waves(24, 20), 20, marks=pytest.mark.slow),
         pytest.param(waves(24, 20), 97, marks=pytest.mark.slow),
@@ -295,7 +295,9 @@ def check_cost(call: Callable[[], object], bound: Bound) -> None:
 
 
 @pytest.mark.parametrize(
-    ("lossless", "bound"), [(False, ENCODE), (True, ENCODE_LOSSLESS)], ids=["lossy", "lossless"]
+    ("lossless", "bound"),
+    [(False, ENCODE), pytest.param(True, ENCODE_LOSSLESS, marks=pytest.mark.slow)],
+    ids=["lossy", "lossless"],
 )
 def test_encoding_costs_no_more_than_it_did(lossless: bool, bound: Bound) -> None:
     picture = waves(10, 13)
@@ -303,7 +305,9 @@ def test_encoding_costs_no_more_than_it_did(lossless: bool, bound: Bound) -> Non
 
 
 @pytest.mark.parametrize(
-    ("lossless", "bound"), [(False, DECODE), (True, DECODE_LOSSLESS)], ids=["lossy", "lossless"]
+    ("lossless", "bound"),
+    [(False, DECODE), pytest.param(True, DECODE_LOSSLESS, marks=pytest.mark.slow)],
+    ids=["lossy", "lossless"],
 )
 def test_decoding_costs_no_more_than_it_did(lossless: bool, bound: Bound) -> None:
     (stream,) = codec.encode([waves(10, 13)], 50, lossless=lossless)
