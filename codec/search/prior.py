@@ -1,6 +1,6 @@
 """What is usual: the depth -log(1 - unit score) of pictures at each quality, and how it varies.
 
-The table prior.json is fitted by `python evaluate.py study=search_prior` on photos that no
+The table prior.json is fitted by `python evaluate.py fit=search_prior` on photos that no
 benchmark uses, apart for pictures that were JPEG files and for others. An encoder or score without
 a row gets a plain curve, which costs a probe or two.
 
