@@ -16,6 +16,7 @@ from codec.pictures.layout import to_image
 START = b"Exif\0\0"
 MAX_BYTES = 65533  # a JPEG segment, less its length
 _ENTRY = 12
+_JPEG = b"\xff\xd8"
 _LONG = 4
 _SHORT = 3
 _SIZES = {1: 1, 2: 1, _SHORT: 2, _LONG: 4, 6: 1, 7: 1}  # bytes of a value of each type
@@ -154,6 +155,8 @@ def _exchange_thumbnail(tiff: bytearray, directory: _Directory, stored: Tensor) 
     length = directory.number(tiff, ExifTags.Base.JpegIFByteCount)
     if offset is None or length is None or offset + length > len(tiff):
         return False
+    if not tiff[offset : offset + length].startswith(_JPEG):
+        return False  # the tags are wrong: there may be anything
     side = _side(bytes(tiff[offset : offset + length]))
     tiff[offset : offset + length] = bytes(length if offset + length < len(tiff) else 0)
     for at, room in (
