@@ -16,8 +16,10 @@ from codec.pictures.layout import to_image
 START = b"Exif\0\0"
 MAX_BYTES = 65533  # a JPEG segment, less its length
 _ENTRY = 12
+_JPEG = b"\xff\xd8"
 _LONG = 4
 _SHORT = 3
+_SIZES = {1: 1, 2: 1, _SHORT: 2, _LONG: 4, 6: 1, 7: 1}  # bytes of a value of each type
 # Qualities to try until a thumbnail fits into the room of the one before.
 _THUMBNAIL_QUALITIES = (90, 80, 70, 55, 40, 25, 10)
 _THUMBNAIL_SIDE = 160  # Exif 3.0 asks for 160 x 120
@@ -81,6 +83,20 @@ def _first(tiff: bytes | bytearray) -> _Directory:
     return _Directory.at(tiff, struct.unpack_from(order + "I", tiff, 4)[0])
 
 
+def value_in_tiff(tiff: bytes, tag: int) -> bytes:
+    """The bytes of a value of a TIFF file, whatever their type; empty if there are none."""
+    try:
+        directory = _first(tiff)
+        place = directory.entry(tiff, tag)
+        if place is None:
+            return b""
+        kind, count, offset = struct.unpack_from(directory.order + "HII", tiff, place + 2)
+    except struct.error:
+        return b""
+    size = count * _SIZES.get(kind, 0)
+    return tiff[offset : offset + size] if size > 4 else tiff[place + 8 : place + 8 + size]
+
+
 def stored_upright(tiff: bytes) -> bytes:
     """A TIFF file, or structure, whose orientation tag, if it has one, says 1."""
     changed = bytearray(tiff)
@@ -139,6 +155,8 @@ def _exchange_thumbnail(tiff: bytearray, directory: _Directory, stored: Tensor) 
     length = directory.number(tiff, ExifTags.Base.JpegIFByteCount)
     if offset is None or length is None or offset + length > len(tiff):
         return False
+    if not tiff[offset : offset + length].startswith(_JPEG):
+        return False  # the tags are wrong: there may be anything
     side = _side(bytes(tiff[offset : offset + length]))
     tiff[offset : offset + length] = bytes(length if offset + length < len(tiff) else 0)
     for at, room in (

@@ -9,7 +9,6 @@ from codec.pictures.picture import MAX_PIXELS, PictureError
 
 _START = b"\xff\xd8\xff"
 _END = b"\xff\xd9"
-_SCAN = 0xDA
 _BARE = (0x01, *range(0xD0, 0xDA))  # markers without a length: TEM, RST0 to RST7, SOI, EOI
 # Inside a scan, FF 00 is a value and FF D0 to FF D7 are restarts.
 _MARKER = re.compile(rb"\xff+[^\x00\xd0-\xd7\xff]", re.DOTALL)
@@ -17,6 +16,12 @@ _MARKER = re.compile(rb"\xff+[^\x00\xd0-\xd7\xff]", re.DOTALL)
 # scanner's padding as well as what is left over behind a hole.
 _DAMAGED = "Corrupt JPEG data"
 _LOSSES = ("premature end of data", "bad Huffman code", "instead of RST")
+# How application segments begin that are read, or that say nothing of the picture: thumbnails of
+# JFXX, the colour transform of Adobe, the quality of Photoshop ("Ducky").
+_KNOWN_SEGMENTS = (
+    b"JFIF\0", b"JFXX\0", b"Exif\0\0", b"http://ns.adobe.com/", b"ICC_PROFILE\0", b"MPF\0",
+    b"urn:iso:std:iso:ts:21496:-1\0", b"JP", b"Photoshop 3.0\0", b"Adobe", b"Ducky",
+)  # fmt: skip
 # Sampling factors (across, down) of luma -> Pillow's number, where chroma has (1, 1).
 _SUBSAMPLINGS = {(1, 1): 0, (2, 1): 1, (2, 2): 2}
 
@@ -107,6 +112,7 @@ def other_parts(image: JpegImagePlugin.JpegImageFile, data: bytes) -> tuple[str,
     credentials = any(b"c2pa" in part for part in segments_of(image, "APP11", b"JP"))
     extended = bool(segments_of(image, "APP1", b"http://ns.adobe.com/xmp/extension/\0"))
     named = gain_map or motion or pictures
+    unknown = sorted({app for app, part in image.applist if not _known(app, part)})
     return tuple(
         note
         for there, note in (
@@ -121,7 +127,12 @@ def other_parts(image: JpegImagePlugin.JpegImageFile, data: bytes) -> tuple[str,
                 f"holds {len(behind):,} bytes behind the picture, which are not carried over",
             ),
             (extended, "holds an extended XMP packet, which is not carried over"),
+            (unknown, f"holds segments of unknown use ({', '.join(unknown)}), not carried over"),
             (credentials, "holds content credentials, which do not hold for another picture"),
         )
         if there
     )
+
+
+def _known(app: str, part: bytes) -> bool:
+    return app == "COM" or part.startswith(_KNOWN_SEGMENTS) or not part.strip(b"\0")

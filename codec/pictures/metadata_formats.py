@@ -34,17 +34,20 @@ _ROOM = {
 }
 _PHOTOSHOP = b"Photoshop 3.0\0"
 _XMP_SEGMENT_BYTES = 65533 - 29  # a JPEG segment, less its length and Adobe's name
+_IPTC_START = b"\x1c"  # of every record (IPTC-IIM 4.2)
 _COMMENT = "Comment"
 _PNG_EXIF = "Raw profile type exif"  # as ImageMagick stores it
 _PNG_XMP = "XML:com.adobe.xmp"
 _PNG_HEADER_BYTES = 33  # signature and IHDR
-_KEPT_COMPRESSIONS = ("raw", "tiff_lzw", "tiff_adobe_deflate", "packbits", "zstd")
+_KEPT_COMPRESSIONS = ("raw", "tiff_lzw", "tiff_adobe_deflate", "packbits")
 _UNITS: dict[int, Unit] = {2: "inch", 3: "cm"}  # TIFF 6.0, ResolutionUnit
 _JFIF_UNITS: dict[int, Unit] = {1: "inch", 2: "cm"}
 _SUB_DIRECTORIES = (ExifTags.IFD.Exif, ExifTags.IFD.GPSInfo)
 # Of the first directory of a TIFF file: what describes the picture and not its pixels.
 _DESCRIPTIVE_TAGS = (
     ExifTags.Base.ImageDescription,
+    ExifTags.Base.DocumentName,
+    ExifTags.Base.HostComputer,
     ExifTags.Base.Make,
     ExifTags.Base.Model,
     ExifTags.Base.Software,
@@ -59,6 +62,24 @@ _DESCRIPTIVE_TAGS = (
     ExifTags.Base.XPKeywords,
     ExifTags.Base.XPSubject,
 )
+
+# Of the same directory: what describes the pixels as they were stored (TIFF 6.0, and its technical
+# notes), so that nothing is lost with it.
+_STORAGE_TAGS = {
+    *range(254, 260), *range(262, 267), 273, 274, *range(277, 282), 284, *range(288, 294), 297, 301,
+    *range(317, 326), *range(332, 343), 347, *range(512, 522), *range(529, 533),
+}  # fmt: skip
+_READ_TAGS = {
+    *_DESCRIPTIVE_TAGS,
+    *_SUB_DIRECTORIES,
+    TiffImagePlugin.X_RESOLUTION,
+    TiffImagePlugin.Y_RESOLUTION,
+    TiffImagePlugin.RESOLUTION_UNIT,
+    TiffImagePlugin.XMP,
+    TiffImagePlugin.PHOTOSHOP_CHUNK,
+    TiffImagePlugin.IPTC_NAA_CHUNK,
+    TiffImagePlugin.ICCPROFILE,
+}
 
 
 def read_exif(image: Image.Image) -> bytes | None:
@@ -100,7 +121,7 @@ def read_metadata(image: Image.Image, data: bytes) -> Metadata:
     found: dict[str, Any] = {}
     texts = _texts(image)  # first: it reads what stands behind the pixels
     if isinstance(image, TiffImagePlugin.TiffImageFile):
-        found = _tiff_metadata(image)
+        found = _tiff_metadata(image, data)
     elif isinstance(image, JpegImagePlugin.JpegImageFile):
         found = _jpeg_metadata(image)
     elif "dpi" in image.info:
@@ -126,10 +147,10 @@ def _jpeg_metadata(image: JpegImagePlugin.JpegImageFile) -> dict[str, Any]:
     }
 
 
-def _tiff_metadata(image: TiffImagePlugin.TiffImageFile) -> dict[str, Any]:
+def _tiff_metadata(image: TiffImagePlugin.TiffImageFile, data: bytes) -> dict[str, Any]:
     tags = image.tag_v2
-    photoshop = _bytes(tags.get(TiffImagePlugin.PHOTOSHOP_CHUNK))
-    iptc = _bytes(tags.get(TiffImagePlugin.IPTC_NAA_CHUNK))
+    photoshop = exif_blocks.value_in_tiff(data, TiffImagePlugin.PHOTOSHOP_CHUNK)
+    iptc = _iptc_of_tiff(data)
     blocks = without_thumbnails(photoshop) or (photoshop_of_iptc(iptc) if iptc else b"")
     both = tags.get(TiffImagePlugin.X_RESOLUTION), tags.get(TiffImagePlugin.Y_RESOLUTION)
     return {
@@ -147,9 +168,25 @@ def _density(values: Any, unit: Unit | None) -> Density | None:
     return Density(across, down, unit)
 
 
-def _bytes(value: object) -> bytes:
-    """A TIFF value that holds bytes; IPTC is often stored as something else and then left out."""
-    return value if isinstance(value, bytes) else b""
+def _iptc_of_tiff(data: bytes) -> bytes:
+    """IPTC records of a TIFF file; many programs store them as 32-bit numbers, some swapped."""
+    records = exif_blocks.value_in_tiff(data, TiffImagePlugin.IPTC_NAA_CHUNK)
+    if records[3:4] == _IPTC_START != records[:1]:
+        count = len(records) // 4
+        return struct.pack(f">{count}I", *struct.unpack_from(f"<{count}I", records))
+    return records
+
+
+def unread(image: Image.Image, metadata: Metadata) -> tuple[str, ...]:
+    """A note for each thing that a file says and that `read_metadata` cannot take over."""
+    notes = []
+    if image.info.get("xmp") and metadata.xmp is None:
+        notes.append("holds an XMP packet that cannot be read, which is not carried over")
+    if isinstance(image, TiffImagePlugin.TiffImageFile):
+        further = sorted(set(image.tag_v2) - _READ_TAGS - _STORAGE_TAGS)
+        names = ", ".join(TiffTags.lookup(tag).name + f" ({tag})" for tag in further)
+        notes += [f"has TIFF tags that are not carried over: {names}"] * bool(further)
+    return tuple(notes)
 
 
 def _texts(image: Image.Image) -> tuple[tuple[str, str], ...]:

@@ -26,6 +26,7 @@ from codec.pictures.metadata_formats import (
     read_metadata,
     save_options,
     tiff_compression,
+    unread,
 )
 from codec.pictures.opening import open_picture
 from codec.pictures.orientation import TURNS, turned_back, upright
@@ -114,6 +115,7 @@ def _decode(data: bytes, keep_profile: bool) -> Picture:
     # Orientation that is said outside EXIF would be lost: such pictures are written upright.
     stored = orientation if orientation_of(exif) == orientation else 1
     metadata = read_metadata(image, data)
+    lost = unread(image, metadata)
     if metadata.xmp and stored == 1:
         metadata = replace(metadata, xmp=upright_xmp(metadata.xmp))
     return Picture(
@@ -124,7 +126,7 @@ def _decode(data: bytes, keep_profile: bool) -> Picture:
         stored,
         kept,
         metadata,
-        (*notes, *found, *_reductions(image, None if kept else profile)),
+        (*notes, *found, *lost, *_reductions(image, None if kept else profile)),
     )
 
 

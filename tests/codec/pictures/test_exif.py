@@ -65,6 +65,17 @@ def test_broken_blocks_are_left_alone(length: int) -> None:
     assert with_thumbnail_of(exif, colourful(8, 8)) == exif
 
 
+def test_tags_that_do_not_point_to_a_thumbnail_overwrite_nothing() -> None:
+    exif = exif_with_thumbnail(jpeg(torch.zeros(3, 120, 160)), "<", b"behind")
+    block = bytearray(exif)
+    entry = block.index(b"\x01\x02\x04\0")
+    block[entry + 8 : entry + 12] = (8).to_bytes(4, "little")  # the first directory
+    renewed = Image.Exif()
+    renewed.load(with_thumbnail_of(bytes(block), colourful(30, 40)))
+    assert renewed[ExifTags.Base.Make] == "maker"
+    assert not renewed.get_ifd(ExifTags.IFD.IFD1)
+
+
 @pytest.mark.parametrize("order", ["<", ">"])
 def test_orientation_can_be_taken_out_without_moving_the_rest(order: str) -> None:
     exif = exif_with_thumbnail(jpeg(colourful(24, 32)), order, orientation=6)

@@ -191,6 +191,33 @@ def test_tiff_keeps_all_it_has(tmp_path: Path, dtype: torch.dtype, compression: 
     assert (last.metadata, last.exif) == (again.metadata, again.exif)
 
 
+@pytest.mark.parametrize("swapped", [False, True])
+def test_iptc_of_tiff_may_be_stored_as_numbers(tmp_path: Path, swapped: bool) -> None:
+    metadata = Metadata(photoshop=photoshop())
+    write_picture(Picture(colourful(4, 4), None, "TIFF", metadata=metadata), tmp_path / "x.tif")
+    data = (tmp_path / "x.tif").read_bytes()
+    without = data.replace(struct.pack("<H", 34377), struct.pack("<H", 34378))
+    entry = without.index(struct.pack("<HHI", 33723, 1, len(IPTC)))
+    numbers = struct.pack("<HHI", 33723, 4, len(IPTC) // 4)
+    stored = without[:entry] + numbers + without[entry + len(numbers) :]
+    words = struct.pack(">3I", *struct.unpack("<3I", IPTC)) if swapped else IPTC
+    written, picture, _ = rewritten(stored.replace(IPTC, words), tmp_path)
+    assert picture.metadata.iptc == IPTC
+    assert image_of(written).tag_v2[33723] == IPTC
+
+
+def test_tags_and_packets_that_cannot_be_taken_over_are_named(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[33550] = (1.0, 1.0, 0.0)
+    buffer = BytesIO()
+    to_image(colourful(4, 4)).save(buffer, "TIFF", exif=exif)
+    _, _, (note,) = rewritten(buffer.getvalue(), tmp_path)
+    assert "33550" in note
+    data = jpeg(colourful(8, 8), xmp=GAIN_MAP_XMP[:-60])
+    _, _, notes = rewritten(data, tmp_path)
+    assert any("XMP packet that cannot be read" in note for note in notes)
+
+
 def test_tiff_as_a_second_reader_sees_it(tmp_path: Path) -> None:
     tifffile = pytest.importorskip("tifffile")
     picture = tiff(torch.uint16, "raw")

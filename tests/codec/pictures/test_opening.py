@@ -118,12 +118,14 @@ def test_motion_video_and_other_data_behind_are_named(tmp_path: Path) -> None:
     assert "1,500 bytes behind the picture" in note
 
 
-def test_extended_xmp_and_content_credentials_are_named(tmp_path: Path) -> None:
+def test_whatever_else_a_jpeg_holds_is_named(tmp_path: Path) -> None:
     extra = segment(0xE1, b"http://ns.adobe.com/xmp/extension/\0" + bytes(50))
     extra += segment(0xEB, b"JP\0\1\0\0\0\1\0\0\0\x28jumbjumdc2pa")
+    extra += segment(0xE3, b"thermal data") + segment(0xEC, b"Ducky\0quality")
     notes = read(jpeg(PIXELS, extra=extra), tmp_path).notes
     assert [note.split(",")[0] for note in notes] == [
         "holds an extended XMP packet",
+        "holds segments of unknown use (APP3)",
         "holds content credentials",
     ]
 
