@@ -78,13 +78,16 @@ def test_non_contiguous_pixels() -> None:
 
 
 def photo_like(height: int, width: int, noise: float) -> torch.Tensor:
-    """(3, H, W) uint8: smooth colours and some noise, so that many pixels share a colour."""
+    """(3, H, W) uint8: smooth colours, four pixels each, and some noise on each pixel."""
     generator = torch.Generator().manual_seed(0)
     smooth = torch.nn.functional.interpolate(
-        torch.rand(1, 3, 5, 7, generator=generator), (height, width), mode="bilinear"
+        torch.rand(1, 3, 5, 7, generator=generator),
+        (height // 2 + 1, width // 2 + 1),
+        mode="bilinear",
     )
+    wide = smooth.repeat_interleave(2, 2).repeat_interleave(2, 3)[..., :height, :width]
     grain = noise * torch.randn(1, 3, height, width, generator=generator)
-    return to_dtype((smooth + grain)[0], torch.uint8)
+    return to_dtype((wide + grain)[0], torch.uint8)
 
 
 @pytest.mark.parametrize("strength", [1.0, 0.3])
@@ -104,17 +107,21 @@ def test_each_colour_once_gives_the_bytes_of_each_pixel(noise: float, strength: 
 
 
 def test_each_colour_is_rendered_once() -> None:
-    pixels = photo_like(1031, 1021, 0.0)
     rendered = []
 
     def invert(part: torch.Tensor) -> torch.Tensor:
-        rendered.append(part)
+        rendered.append(part[0].numel())
         return 255 - part
 
+    pixels = photo_like(1031, 1021, 0.0)
     assert torch.equal(apply._each_colour_once(pixels, invert), 255 - pixels)
     packed = (pixels.int() * torch.tensor([1, 256, 65536]).view(3, 1, 1)).sum(0)
     colours = len(packed.unique())
-    assert sum(part[0].numel() for part in rendered) == colours < pixels[0].numel() / 3
+    assert rendered == [colours]
+    assert colours < apply._MOST_DISTINCT * pixels[0].numel()
+    noisy = photo_like(1031, 1021, 0.2)
+    assert torch.equal(apply._each_colour_once(noisy, invert), 255 - noisy)
+    assert rendered[1:] == [noisy[0].numel()]
 
 
 def test_black_and_white_are_colours_too() -> None:
