@@ -153,7 +153,7 @@ def optimise_files(
             found = optimise(pixels, encoder, request)
             data, note = found.data, _describe(found, criteria)
             if len(data) >= len(original):
-                note = "kept: the input is smaller"
+                note = f"kept: the input is smaller than {note}"
         except (TargetUnreachable, PictureError, EncodingError) as error:
             data, note = original, f"kept: {str(error).removeprefix(f'{source}: ')}"
         if note.startswith("kept"):
