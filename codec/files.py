@@ -184,7 +184,7 @@ def optimise_files(
         except (TargetUnreachable, PictureError, EncodingError) as error:
             return keep(job, str(error).removeprefix(f"{job.source}: "))
         if len(found.data) >= before:
-            return keep(job, "the input is smaller")
+            return keep(job, f"the input is smaller than {_describe(found, criteria)}")
         write_atomically(job.target, found.data, like=job.source)
         lost = (*picture.notes, *lost_in(picture, encoder.file_format))
         notes = (_describe(found, criteria), *lost)
