@@ -54,12 +54,12 @@ _AT_ONCE = 2
 
 def plan_encoding(inputs: Sequence[Path | str], output: Path | str, skip: bool = False) -> Plan:
     """Pictures and where their streams go: OUT/<stem>.dfc, or one file."""
-    return plan_jobs(inputs, Output(Path(output), SUFFIX, skip_existing=skip))
+    return plan_jobs(inputs, Output(output, SUFFIX, skip_existing=skip))
 
 
 def plan_decoding(inputs: Sequence[Path | str], output: Path | str, skip: bool = False) -> Plan:
     """Codestreams and where their pictures go: OUT/<stem>.png, or one file."""
-    return plan_jobs(inputs, Output(Path(output), ".png", skip_existing=skip), (SUFFIX,))
+    return plan_jobs(inputs, Output(output, ".png", skip_existing=skip), (SUFFIX,))
 
 
 def encode_files(
@@ -151,7 +151,7 @@ def plan_optimising(
     inputs: Sequence[Path | str], output: Path | str, encoder: Encoder, skip: bool = False
 ) -> Plan:
     """Pictures and where the smallest files of them go: OUT/<stem><suffix>, or one file."""
-    return plan_jobs(inputs, Output(Path(output), encoder.suffix, skip_existing=skip))
+    return plan_jobs(inputs, Output(output, encoder.suffix, skip_existing=skip))
 
 
 def optimise_files(

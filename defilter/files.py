@@ -46,7 +46,7 @@ def plan_rendering(
         skip_existing: leave photos whose rendering is there.
         reserved: names in the output folder that no rendering may take.
     """
-    output = Output(Path(out), None, _rendered_name, skip_existing, reserved)
+    output = Output(out, None, _rendered_name, skip_existing, reserved)
     return plan_jobs(photos, output, EXTENSIONS + VIDEO_EXTENSIONS, templates)
 
 

@@ -80,18 +80,26 @@ class Output:
     """Where results go.
 
     Attributes:
-        path: a folder, or for one input a file, which its suffix tells.
+        place: a folder, or for one input a file, which its suffix tells.
         suffix: of results; None keeps that of the input.
         rename: the name of a result with its old suffix -> its new name.
         skip_existing: leave inputs whose result is there.
         reserved: names in the folder that no result may take.
     """
 
-    path: Path
+    place: Path | str
     suffix: str | None = None
     rename: Callable[[Path], Path] = lambda path: path
     skip_existing: bool = False
     reserved: Collection[str] = ()
+
+    def __post_init__(self) -> None:
+        if not str(self.place):
+            raise ValueError("expected an output folder, got an empty path")
+
+    @property
+    def path(self) -> Path:
+        return Path(self.place)
 
     def is_file(self) -> bool:
         """Whether the path names a file: it has a suffix, and is no folder."""
@@ -138,8 +146,6 @@ def plan_jobs(
     Raises:
         ValueError: nothing to do, or several inputs for one file.
     """
-    if not str(output.path):
-        raise ValueError("expected an output folder, got an empty path")
     listing = search(inputs, extensions, output.path)
     named = {Path(path).resolve() for path in inputs}
     aside = {path.resolve() for path in others} - named
