@@ -163,7 +163,8 @@ def optimise_files(
 ) -> BatchResult:
     """Write the smallest file of every picture that meets criteria; see US 9,325,996.
 
-    Where that is no smaller than the input, or cannot be had, the input is kept as it is.
+    Where that is no smaller than the input, cannot be had, or would lose more than quality, the
+    input is kept as it is.
 
     Args:
         plan: see `plan_optimising`.
@@ -177,6 +178,8 @@ def optimise_files(
         before = _size(job)
         try:
             picture = read_picture(job.source, keep_profile=encoder.carries_metadata)
+            if picture.notes:  # a second frame, a motion video: no smaller file is worth them
+                return keep(job, "it " + "; ".join(picture.notes))
             pixels = _eight_bits(picture, job.source, upright=not encoder.carries_orientation)
             like = picture if encoder.carries_metadata else None
             source = jpeg_source(job.source.read_bytes())
@@ -186,8 +189,7 @@ def optimise_files(
         if len(found.data) >= before:
             return keep(job, f"the input is smaller than {_describe(found, criteria)}")
         write_atomically(job.target, found.data, like=job.source)
-        lost = (*picture.notes, *lost_in(picture, encoder.file_format))
-        notes = (_describe(found, criteria), *lost)
+        notes = (_describe(found, criteria), *lost_in(picture, encoder.file_format))
         return FileResult(job.source, job.target, before, len(found.data), notes)
 
     return run_jobs(plan, one, on_result, _AT_ONCE)
