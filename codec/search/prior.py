@@ -32,6 +32,7 @@ SHIPPED = Path(__file__).with_name("prior.json")
 COMPONENTS = 4
 _RIDGE = 3.0  # pieces that pull all weights to nothing
 _ROUGHNESS = 0.03  # of one picture's curve about the components, in depth
+_JITTER = 0.003  # from one quality to the next, in depth: neighbours tell no slope
 _REACH = 15.0  # qualities over which that roughness holds together
 
 
@@ -58,7 +59,7 @@ class Prior(NamedTuple):
         at = np.array(list(probed))
         rough = np.exp(-0.5 * ((position[:, None] - at) / _REACH) ** 2)
         covariance = self.components.T @ self.components[:, at] + _ROUGHNESS**2 * rough
-        inside = covariance[at] + 1e-8 * np.eye(len(at))
+        inside = covariance[at] + _JITTER**2 * np.eye(len(at))
         weight = np.linalg.solve(inside, np.array(list(probed.values())) - self.usual[at])
         return np.maximum.accumulate(self.usual + covariance @ weight)
 
