@@ -18,7 +18,7 @@ from codec.search.methods import (
     certified,
     unreachable_error,
 )
-from codec.search.prior import prior_of
+from codec.search.prior import features, prior_of
 
 _FIRST_APART = 2  # qualities
 
@@ -134,7 +134,8 @@ def expectation_of(
     source: JpegSource | None,
 ) -> Expectation:
     """What is known of a picture before the first probe; arguments as of `find`."""
-    priors = [prior_of(encoder.name, c.score.name, qualities, picture, source) for c in criteria]
+    known = features(picture, source)
+    priors = [prior_of(encoder.name, c.score.name, qualities, known, source) for c in criteria]
     jump = None if source is None else encoder.quality_of(source)
     return Expectation(priors, qualities.index(jump) if jump in qualities else None)
 

@@ -32,6 +32,7 @@ SHIPPED = Path(__file__).with_name("prior.json")
 COMPONENTS = 4
 _RIDGE = 3.0  # pieces that pull all weights to nothing
 _ROUGHNESS = 0.03  # of one picture's curve about the components, in depth
+_JITTER = 0.003  # from one quality to the next, in depth: neighbours tell no slope
 _REACH = 15.0  # qualities over which that roughness holds together
 
 
@@ -58,7 +59,7 @@ class Prior(NamedTuple):
         at = np.array(list(probed))
         rough = np.exp(-0.5 * ((position[:, None] - at) / _REACH) ** 2)
         covariance = self.components.T @ self.components[:, at] + _ROUGHNESS**2 * rough
-        inside = covariance[at] + 1e-8 * np.eye(len(at))
+        inside = covariance[at] + _JITTER**2 * np.eye(len(at))
         weight = np.linalg.solve(inside, np.array(list(probed.values())) - self.usual[at])
         return np.maximum.accumulate(self.usual + covariance @ weight)
 
@@ -123,22 +124,22 @@ def row_name(encoder: str, score: str, from_jpeg: bool) -> str:
 
 
 def prior_of(
-    encoder: str, score: str, qualities: Sequence[int], picture: Tensor,
+    encoder: str, score: str, qualities: Sequence[int], known: np.ndarray,
     source: JpegSource | None = None,
 ) -> Prior:  # fmt: skip
-    """What to expect of a picture (C, H, W) uint8, for an encoder and a score by name.
+    """What to expect of a picture, for an encoder and a score by name.
 
     Args:
         encoder, score: names.
         qualities: the scale to give it on.
-        picture: (C, H, W) uint8.
+        known: its `features`.
         source: the JPEG file that it comes from.
     """
     model = _table().get(row_name(encoder, score, source is not None))
     if model is None or qualities[0] < 1 or qualities[-1] > len(_QUALITIES):
         usual = 0.5 + 4 * np.log(1 + np.arange(1, len(qualities) + 1) / 25)
         return Prior(usual, np.stack((np.full_like(usual, 1.0), 0.5 * usual)))
-    usual, components = model.of(features(picture, source))
+    usual, components = model.of(known)
     grid, axis = axis_of(encoder, source)
     places = axis[np.array(qualities) - 1]
     usual = np.maximum.accumulate(np.interp(places, grid, usual))

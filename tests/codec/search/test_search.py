@@ -29,7 +29,7 @@ from codec.search.curve import FlatScore, Gaussian
 from codec.search.detail import detail
 from codec.search.encoders import NAMES, OwnEncoder, PillowEncoder
 from codec.search.methods import Expectation, Prober
-from codec.search.prior import COMPONENTS, Prior, PriorModel, fit, prior_of
+from codec.search.prior import Prior, PriorModel, features, fit, prior_of
 from tests.codec.test_picture import photo
 
 METHODS = [certified, bisection, stepping, gaussian_corrected]
@@ -43,7 +43,7 @@ def made_up(name: str = "made up") -> Score:
 
 def prober(scores: list[float], target: float, prior: Prior | None = None) -> Prober:
     """Probes of a made-up picture whose score at quality q is scores[q - 1]."""
-    prior = prior or prior_of("made up", "ssim", SCALE, photo())
+    prior = prior or prior_of("made up", "ssim", SCALE, features(photo(), None))
     criteria = [Criterion(made_up(), target)]
     return Prober(lambda q: ((scores[q - 1],), None), criteria, SCALE, Expectation([prior]))
 
@@ -195,8 +195,8 @@ def test_certified_is_quick_on_usual_curves() -> None:
 
 
 def test_the_prior_goes_through_what_was_measured() -> None:
-    prior = prior_of("jpeg", "ssim", SCALE, photo())
-    assert np.all(np.diff(prior.usual) >= 0) and prior.components.shape == (COMPONENTS, 100)
+    prior = prior_of("jpeg", "ssim", SCALE, features(photo(), None))
+    assert np.all(np.diff(prior.usual) >= 0) and prior.components.shape == (6, 100)
     known = {40: prior.usual[40] + 0.2, 80: prior.usual[80] + 0.3}
     expected = prior.expected(known)
     assert expected[[40, 80]] == pytest.approx(list(known.values()), abs=1e-3)
