@@ -1,6 +1,6 @@
 """Files of pictures to codestreams and back, and the smallest files that still look alike."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
@@ -8,8 +8,9 @@ from torch import Tensor
 
 from codec import picture as coding
 from codec import stream_metadata
-from codec.container import FormatError, Header, Mode
+from codec.container import FormatError, Header, Mode, Section, read_sections, unpack_header
 from codec.pictures.devices import check_device
+from codec.pictures.folders import EXTENSIONS
 from codec.pictures.jobs import (
     BatchResult,
     FileResult,
@@ -25,6 +26,7 @@ from codec.pictures.jobs import (
 )
 from codec.pictures.metadata import Metadata
 from codec.pictures.metadata_formats import lost_in
+from codec.pictures.opening import area_of
 from codec.pictures.picture_files import (
     Picture,
     PictureError,
@@ -33,6 +35,7 @@ from codec.pictures.picture_files import (
     write_picture,
 )
 from codec.pictures.storage import write_atomically
+from codec.pictures.workers import worker_count
 from codec.search import (
     Criterion,
     Encoder,
@@ -43,23 +46,25 @@ from codec.search import (
     jpeg_source,
     optimise,
 )
-from codec.search.encoders import EncodingError, OwnEncoder
+from codec.search.encoders import EncodingError
+from codec.search.encoders import encoder as encoder_named
 from codec.settings import Settings, check_settings
 
 SUFFIX = ".dfc"
 MAX_FILE_BYTES = 1 << 30
-# Pictures worked on at once: coding takes 0.2 KB a pixel, 2.4 GB for 12 megapixels.
-_AT_ONCE = 2
+# Pixels worked on at once: coding takes 0.2 KB for each, 2.4 GB for 12 megapixels.
+_PIXELS_AT_ONCE = 24_000_000
+_FILES = (*EXTENSIONS, SUFFIX)
 
 
 def plan_encoding(inputs: Sequence[Path | str], output: Path | str, skip: bool = False) -> Plan:
     """Pictures and where their streams go: OUT/<stem>.dfc, or one file."""
-    return plan_jobs(inputs, Output(output, SUFFIX, skip_existing=skip))
+    return plan_jobs(inputs, Output(output, SUFFIX, skip_existing=skip, files=_FILES))
 
 
 def plan_decoding(inputs: Sequence[Path | str], output: Path | str, skip: bool = False) -> Plan:
     """Codestreams and where their pictures go: OUT/<stem>.png, or one file."""
-    return plan_jobs(inputs, Output(output, ".png", skip_existing=skip), (SUFFIX,))
+    return plan_jobs(inputs, Output(output, ".png", skip_existing=skip, files=_FILES), (SUFFIX,))
 
 
 def encode_files(
@@ -83,14 +88,15 @@ def encode_files(
     """
     check_settings(settings)
     check_device(device)
-    encoder = OwnEncoder("dfc", mode=settings.mode, filter=settings.filter,
-                         effort=settings.effort, device=device)  # fmt: skip
+    own = encoder_named("dfc", settings, device)
 
     def searched(job: Job) -> FileResult:
         assert criteria is not None
         picture = read_picture(job.source, keep_profile=True)
         source = jpeg_source(job.source.read_bytes())
-        found = find(_eight_bits(picture, job.source), encoder, criteria, source=source)
+        found = find(_eight_bits(picture, job.source), own, criteria, source=source)
+        if job.kept is not None and len(found.data) > _size(job):
+            return keep(job, f"the input is smaller than {_describe(found, criteria)}")
         return _written(job, picture, found.data, _describe(found, criteria))
 
     def together(jobs: list[Job]) -> list[FileResult]:
@@ -99,15 +105,47 @@ def encode_files(
         streams = coding.encode(pixels, **settings._asdict(), device=device)
         results = []
         for job, picture, data in zip(jobs, pictures, streams, strict=True):
-            if plan.may_keep and not settings.lossless and len(data) > _size(job):
+            if job.kept is not None and not settings.lossless and len(data) > _size(job):
                 results.append(keep(job, f"the input is smaller than {len(data):,} bytes"))
             else:
                 results.append(_written(job, picture, data, ""))
         return results
 
     if criteria is not None:
-        return run_jobs(plan, searched, on_result, _AT_ONCE)
-    return run_groups(plan, small_together(plan.jobs), together, on_result, _AT_ONCE)
+        return run_jobs(plan, searched, on_result, _at_once(_areas(plan), device))
+    return _run_together(plan, _areas(plan), together, on_result, device)
+
+
+def _run_together(
+    plan: Plan,
+    areas: list[int],
+    work: Callable[[list[Job]], list[FileResult]],
+    on_result: OnResult | None,
+    device: str,
+) -> BatchResult:
+    groups = small_together(plan.jobs, areas)
+    return run_groups(plan, groups, work, on_result, _at_once(areas, device))
+
+
+def _at_once(areas: list[int], device: str) -> int:
+    """How many threads; a GPU is driven by one."""
+    if torch.device(device).type != "cpu":
+        return 1
+    return max(1, min(worker_count(), _PIXELS_AT_ONCE // max([1, *areas])))
+
+
+def _areas(plan: Plan) -> list[int]:
+    """Pixels of the pictures; as many as a camera's where the header does not tell."""
+    return [area_of(job.source) or _PIXELS_AT_ONCE // 2 for job in plan.jobs]
+
+
+def _stream_area(path: Path) -> int:
+    try:
+        with path.open("rb") as file:
+            header = unpack_header(dict(read_sections(file, (Section.HEADER,)))[Section.HEADER])
+    except (OSError, KeyError, ValueError):  # said when it is read
+        return 1
+    return header.height * header.width
 
 
 def _written(job: Job, picture: Picture, data: bytes, note: str) -> FileResult:
@@ -124,10 +162,15 @@ def _size(job: Job) -> int:
 def decode_files(plan: Plan, device: str = "cpu", on_result: OnResult | None = None) -> BatchResult:
     """Write the picture of every codestream; see `plan_decoding`."""
     check_device(device)
+    originals = {
+        job.target
+        for job in plan.jobs
+        if job.target.exists() and job.target.resolve().parent == job.source.resolve().parent
+    }
 
     def together(jobs: list[Job]) -> list[FileResult]:
         for job in jobs:
-            if job.target.exists() and job.target.resolve().parent == job.source.resolve().parent:
+            if job.target in originals:
                 raise ValueError(
                     f"{job.target} lies beside it, perhaps the original; choose another folder"
                 )
@@ -135,7 +178,8 @@ def decode_files(plan: Plan, device: str = "cpu", on_result: OnResult | None = N
         every = coding.decode(streams, device=device)
         return [_shown(*one) for one in zip(jobs, streams, every, strict=True)]
 
-    return run_groups(plan, small_together(plan.jobs), together, on_result, _AT_ONCE)
+    areas = [_stream_area(job.source) for job in plan.jobs]
+    return _run_together(plan, areas, together, on_result, device)
 
 
 def _shown(job: Job, data: bytes, pixels: Tensor) -> FileResult:
@@ -151,7 +195,7 @@ def plan_optimising(
     inputs: Sequence[Path | str], output: Path | str, encoder: Encoder, skip: bool = False
 ) -> Plan:
     """Pictures and where the smallest files of them go: OUT/<stem><suffix>, or one file."""
-    return plan_jobs(inputs, Output(output, encoder.suffix, skip_existing=skip))
+    return plan_jobs(inputs, Output(output, encoder.suffix, skip_existing=skip, files=_FILES))
 
 
 def optimise_files(
@@ -186,13 +230,13 @@ def optimise_files(
             found = optimise(pixels, encoder, Request(criteria, source, lowest, like))
         except (TargetUnreachable, PictureError, EncodingError) as error:
             return keep(job, str(error).removeprefix(f"{job.source}: "))
-        if len(found.data) >= before:
+        if len(found.data) >= before and job.kept is not None:
             return keep(job, f"the input is smaller than {_describe(found, criteria)}")
         write_atomically(job.target, found.data, like=job.source)
         notes = (_describe(found, criteria), *lost_in(picture, encoder.file_format))
         return FileResult(job.source, job.target, before, len(found.data), notes)
 
-    return run_jobs(plan, one, on_result, _AT_ONCE)
+    return run_jobs(plan, one, on_result, _at_once(_areas(plan), encoder.device))
 
 
 def read_stream(path: Path | str) -> bytes:

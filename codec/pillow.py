@@ -18,6 +18,7 @@ from codec.container import (
     Header,
     Mode,
     Section,
+    pack,
     read_sections,
     unpack_header,
 )
@@ -27,6 +28,7 @@ from codec.settings import Settings
 
 FORMAT = "DFC"
 _OPTIONS = Settings._fields
+_MODES = ("1", "L", "P", "RGB", "YCbCr")  # what 8 bits of grey or RGB hold
 
 
 class DfcImageFile(ImageFile.ImageFile):
@@ -69,10 +71,8 @@ class DfcImageFile(ImageFile.ImageFile):
     def load(self) -> Any:
         if self._im is None:
             file = self._file()
-            file.seek(0)
-            data = file.read()
             try:
-                pixels = coding.thumbnail(data) if self.reduced else coding.decode([data])[0]
+                pixels = _thumbnail(file) if self.reduced else _whole(file)
             except FormatError as error:
                 raise OSError(str(error)) from error
             array = to_array(pixels)
@@ -83,6 +83,15 @@ class DfcImageFile(ImageFile.ImageFile):
         return Image.Image.load(self)
 
 
+def _thumbnail(file: BinaryIO) -> Tensor:
+    return coding.thumbnail(pack(list(read_sections(file, (Section.HEADER, Section.MEANS)))))
+
+
+def _whole(file: BinaryIO) -> Tensor:
+    file.seek(0)
+    return coding.decode([file.read()])[0]
+
+
 def _accept(prefix: bytes) -> bool:
     return prefix.startswith(MAGIC)
 
@@ -90,6 +99,8 @@ def _accept(prefix: bytes) -> bool:
 def _save(image: Image.Image, file: IO[bytes], filename: str | bytes) -> None:
     if image.has_transparency_data:
         raise OSError("a codestream has no transparency: convert the picture to RGB")
+    if image.mode not in _MODES:
+        raise OSError(f"a codestream has no room for mode {image.mode}: convert it to RGB or L")
     info = image.encoderinfo
     options = {name: info[name] for name in _OPTIONS if name in info}
     (data,) = coding.encode([_pixels(image)], **options)
@@ -103,7 +114,7 @@ def _save(image: Image.Image, file: IO[bytes], filename: str | bytes) -> None:
 
 
 def _pixels(image: Image.Image) -> Tensor:
-    return from_array(np.array(image if image.mode == "L" else image.convert("RGB")))
+    return from_array(np.array(image.convert("L" if image.mode in ("1", "L") else "RGB")))
 
 
 Image.register_open(FORMAT, DfcImageFile, _accept)

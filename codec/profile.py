@@ -52,9 +52,15 @@ class Profile:
     def header(self, height: int, width: int) -> Header:
         postfilter = 0 if self.postfilter is None else self.postfilter.fingerprint
         return Header(
-            height, width, self.planes, self.mode, self.step_index, self.filter,
-            self.networks.fingerprint, postfilter,
-        )  # fmt: skip
+            height,
+            width,
+            self.planes,
+            self.mode,
+            self.step_index,
+            self.filter,
+            self.networks.fingerprint,
+            postfilter,
+        )
 
 
 def profile_of(settings: Settings, planes: int, device: torch.device) -> Profile:

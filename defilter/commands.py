@@ -6,10 +6,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from codec.commands.shell import show_plan, teller
+from codec.pictures.folders import list_pictures
 from codec.pictures.jobs import BatchResult
 from defilter.analysis import Analysers, analysers_for, default_analysers
 from defilter.extraction import fit_pair, fit_rough_pair
-from defilter.files import apply_to_files, plan_rendering, remove_from_files
+from defilter.files import apply_to_files, plan_removing, plan_rendering, remove_from_files
 from defilter.look import load_look, save_look
 from defilter.networks import load_look_network
 from defilter.verbs import extract, extract_pair
@@ -19,7 +20,8 @@ logging.basicConfig(format="%(message)s", level=logging.WARNING)
 
 
 def extract_look(options: argparse.Namespace) -> None:
-    inputs = [*options.template, *([options.before] if options.before else [])]
+    found = [path for path, _ in list_pictures(options.template)]
+    inputs = [*found, *([options.before] if options.before else [])]
     if options.output.resolve() in {Path(path).resolve() for path in inputs}:
         raise ValueError(f"{options.output}: would overwrite an input; choose another name")
     if options.before:
@@ -36,8 +38,10 @@ def extract_look(options: argparse.Namespace) -> None:
 
 def apply_look_file(options: argparse.Namespace) -> BatchResult | int:
     look = load_look(options.look)
-    if (options.scene and look.scene is None) or (options.areas and not look.categories):
-        raise ValueError(f"{options.look}: knows no {'scene' if options.scene else 'areas'}")
+    if options.scene and look.scene is None:
+        raise ValueError(f"{options.look}: knows no scene")
+    if options.areas and not look.categories:
+        raise ValueError(f"{options.look}: knows no areas")
     analysers = _analysers(options, analysers_for(look))
     plan = plan_rendering(
         options.photo, options.output, [Path(options.look)], options.skip_existing
@@ -50,7 +54,7 @@ def apply_look_file(options: argparse.Namespace) -> BatchResult | int:
 
 
 def remove_look(options: argparse.Namespace) -> BatchResult | int:
-    plan = plan_rendering(options.photo, options.output, (), options.skip_existing)
+    plan = plan_removing(options.photo, options.output, options.skip_existing)
     if options.dry_run:
         return show_plan(plan)
     network = load_look_network(options.weights)

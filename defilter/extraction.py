@@ -66,7 +66,6 @@ def look_from_templates(
     areas: Sequence[Tensor] | None = None,
     masks: Sequence[Tensor] | None = None,
     tint: Tint | None = None,
-    ridge: float | None = None,
 ) -> Extraction:
     """The look that templates share.
 
@@ -83,7 +82,6 @@ def look_from_templates(
         masks: salient targets, (H, W) bool for each template, that get more of the pairs that
             numbers are fitted to; a network that says the look itself needs none.
         tint: of monochrome templates, see `tint_of`; None: they have colours.
-        ridge: None is what validation looks chose, RIDGE_FORWARD or, for pairs, RIDGE_ESTIMATES.
 
     Raises:
         UnusableTemplate: a template is flat or clipped all over.
@@ -101,12 +99,12 @@ def look_from_templates(
     coverage = look_coverage(before)
     if reading.forward is not None:
         colours, rendered = (x[0].cpu() for x in natural_pairs(reading.forward[None]))
-        ridge = RIDGE_FORWARD if ridge is None else ridge
+        ridge = RIDGE_FORWARD
     else:
         if masks is not None:
             before, after = _sample_pairs(removed, squashed, usable, masks)
         colours, rendered = before, after
-        ridge = RIDGE_ESTIMATES if ridge is None else ridge
+        ridge = RIDGE_ESTIMATES
     look = replace(_fitted(colours, rendered, tint, ridge), coverage=coverage)
     features = None if reading.features is None else reading.features.cpu()
     return Extraction(look, removed, before, after, features)

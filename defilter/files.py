@@ -46,8 +46,14 @@ def plan_rendering(
         skip_existing: leave photos whose rendering is there.
         reserved: names in the output folder that no rendering may take.
     """
-    output = Output(out, None, _rendered_name, skip_existing, reserved)
-    return plan_jobs(photos, output, EXTENSIONS + VIDEO_EXTENSIONS, templates)
+    files = EXTENSIONS + VIDEO_EXTENSIONS
+    output = Output(out, None, _rendered_name, skip_existing, reserved, files)
+    return plan_jobs(photos, output, files, templates)
+
+
+def plan_removing(photos: Sequence[PathLike], out: PathLike, skip_existing: bool = False) -> Plan:
+    """Photos, and where they go without their filter; videos in folders are left aside."""
+    return plan_jobs(photos, Output(out, None, written_path, skip_existing))
 
 
 def _rendered_name(path: Path) -> Path:
@@ -105,7 +111,7 @@ def remove_from_files(
 ) -> BatchResult:
     """De-filter photos; see `apply_to_files`."""
     network = network or default_network()
-    plan = photos if isinstance(photos, Plan) else plan_rendering(photos, out)
+    plan = photos if isinstance(photos, Plan) else plan_removing(photos, out)
     work = _photo_worker(lambda picture: Converted(remove(picture, network)), None, quality)
 
     def photos_only(job: Job) -> FileResult:
@@ -152,5 +158,5 @@ def _photo_worker(
 
 
 def _sized(job: Job, notes: tuple[str, ...]) -> FileResult:
-    before, after = (path.stat().st_size for path in job)
+    before, after = (path.stat().st_size for path in (job.source, job.target))
     return FileResult(job.source, job.target, before, after, notes)

@@ -1,7 +1,6 @@
 """One video file into another: frames through the look, everything else beside them."""
 
 import contextlib
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,8 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 from tqdm import tqdm
 
+from codec.pictures.storage import atomic_path
+from codec.pictures.workers import stop_if_asked
 from defilter.video_frames import FrameReader, FrameWriter, Shape
 from defilter.video_labels import (
     Say,
@@ -45,30 +46,17 @@ def convert(
         Unconvertible: with the reason.
     """
     notes: dict[str, None] = {}  # a set that keeps its order
-    target.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = target.with_name(f".{target.name[:40]}.{os.getpid()}.part")
     try:
         shape = _shape_of_first_frame(source)
-        with av.open(str(source)) as given:
+        with atomic_path(target, like=source) as unfinished, av.open(str(source)) as given:
             options = muxer_options(given)
             with av.open(str(unfinished), "w", format="mp4", container_options=options) as made:
                 frames, broken = _convert(given, made, smoother, shape, notes.setdefault)
                 wanted = labels_of(made)
             say_lost(given, wanted, unfinished, notes.setdefault)
-        _copy_attributes(source, unfinished)
-        unfinished.replace(target)
     except FFmpegError as error:
         raise Unconvertible(f"could not be converted ({error.strerror})") from error
-    finally:
-        unfinished.unlink(missing_ok=True)
     return frames, smoother.degrees, broken, tuple(notes)
-
-
-def _copy_attributes(source: Path, target: Path) -> None:
-    """Time of the last change and permissions."""
-    status = source.stat()
-    os.utime(target, ns=(status.st_atime_ns, status.st_mtime_ns))
-    target.chmod(status.st_mode & 0o777)
 
 
 def moving_pictures(given: InputContainer) -> VideoStream | None:
@@ -116,6 +104,7 @@ def _convert(
 
         def put(frames: list[VideoFrame]) -> int:
             for frame in frames:
+                stop_if_asked()
                 pixels = reader.pixels(frame)
                 smoother.follow(pixels)
                 writer.put(smoother.render(pixels), frame)

@@ -3,11 +3,13 @@
 import argparse
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from codec.commands.parser import parser as codec_parser
 from defilter.__main__ import command_parser
+from tests.conftest import colourful
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -48,3 +50,10 @@ def test_configs_begin_with_what_they_are() -> None:
         if path.parent.name in ("experiment", "study", "fit"):
             assert lines[0] == "# @package _global_", path
             assert "python" in lines[1] + lines[2], path
+
+
+def test_the_example_of_the_codec_runs() -> None:
+    (example,) = re.findall(r"```python\n(import codec.*?)```", PAGES[0].read_text("utf-8"), re.S)
+    names: dict[str, Any] = {"picture": colourful(40, 48)}
+    exec(example, names)
+    assert names["picture"].shape == (3, 40, 48) and names["found"].reached

@@ -117,11 +117,18 @@ def _add_scores(group: argparse._MutuallyExclusiveGroup) -> None:
 def _add_worst_tile(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--worst-tile",
-        type=float,
+        type=_number,
         metavar="SSIMULACRA2",
         help="what every tile of 128 x 128 pixels has to reach, smooth ones 20 more (default 50, "
         "or the ssimulacra2 to reach less 20 if that is lower)",
     )
+
+
+def _number(text: str) -> float:
+    value = float(text)  # argparse says what a ValueError means
+    if not math.isfinite(value):
+        raise argparse.ArgumentTypeError(f"expected a number, got {text}")
+    return value
 
 
 def _target(name: str, best: float) -> Callable[[str], float]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from codec.version import __version__
 
 if TYPE_CHECKING:
-    from codec.pictures.jobs import BatchResult, FileResult
+    from codec.pictures.jobs import BatchResult, FileResult, Plan
 
 DONE, FAILED, WRONG_USAGE, INTERRUPTED = 0, 1, 2, 130
 
@@ -91,15 +91,18 @@ def report(done: "BatchResult") -> int:
     return FAILED if done.failures else DONE
 
 
-def show_plan(plan: object) -> int:
+def show_plan(plan: "Plan") -> int:
     """Print what would be done (`--dry-run`)."""
-    jobs, failures = plan.jobs, plan.failures  # type: ignore[attr-defined]
-    for job in jobs:
+    for job in plan.jobs:
         print(f"{job.source} -> {job.target}")
-    for failure in failures:
+    for failure in plan.failures:
         print(failure.error, file=sys.stderr)
-    print(f"{len(jobs)} files would be written")
-    return FAILED if failures else DONE
+    if plan.about_skipped:
+        print(plan.about_skipped)
+    count = len(plan.jobs)
+    there = f", {plan.existing} there already" if plan.existing else ""
+    print(f"{count} {'file' if count == 1 else 'files'} would be written{there}")
+    return FAILED if plan.failures else DONE
 
 
 def sizes_text(before: int, after: int) -> str:

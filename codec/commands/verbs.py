@@ -29,6 +29,8 @@ def encode(options: argparse.Namespace) -> BatchResult | int:
     quality = default if options.quality is None else options.quality
     settings = Settings(quality, options.mode, options.lossless, options.filter, options.effort)
     criteria = _criteria(options)
+    if criteria is None and options.worst_tile is not None:
+        raise ValueError("--worst-tile goes with a score to reach, such as --ssimulacra2 80")
     plan = plan_encoding(options.picture, options.output, options.skip_existing)
     if options.dry_run:
         return show_plan(plan)

@@ -14,12 +14,13 @@ from codec.pictures.mapping import MAX_DEGREE, ColourMapping, check_space, ident
 # Chosen on validation looks. True pairs: 1e-6 gives 31.3 dB on another photo, 1e-5 31.5 dB, 1e-4
 # 31.1 dB. A network's own colour map: 1e-3 gives 22.60 dB, 1e-4 22.64 dB, 1e-6 22.67 dB.
 RIDGE_PAIRS, RIDGE_ESTIMATES, RIDGE_FORWARD = 1e-5, 1e-3, 1e-6
+_DEGREE = 4  # 27 numbers
 
 
 def fit_least_squares(
     before: Tensor,
     after: Tensor,
-    degree: int = 4,
+    degree: int = _DEGREE,
     space: str = "rgb",
     ridge: float = RIDGE_PAIRS,
     weights: Tensor | None = None,
@@ -70,22 +71,20 @@ def solve_coefficients(
 def fit_lbfgs(
     before: Tensor,
     after: Tensor,
-    degree: int = 4,
-    space: str = "rgb",
     ridge: float = RIDGE_PAIRS,
     huber: float | None = None,
     iterations: int = 500,
 ) -> ColourMapping:
-    """The same fit by L-BFGS (torch.optim), optionally with a robust loss.
+    """The same fit, of degree 4 in RGB, by L-BFGS (torch.optim), optionally with a robust loss.
 
     Args:
-        before, after, degree, space, ridge: as in `fit_least_squares`.
+        before, after, ridge: as in `fit_least_squares`.
         huber: errors beyond this many units of [0, 1] count linearly, so that pairs which do not
             match (moved objects, retouching) pull less; None is least squares.
         iterations: most iterations.
     """
-    before, after = _in_space(before, after, degree, space)
-    design = _design(before, degree)
+    before, after = _in_space(before, after, _DEGREE, "rgb")
+    design = _design(before, _DEGREE)
     target = (after - before).T.unsqueeze(-1)
     scale = design.square().mean(-2, keepdim=True).sqrt().clamp(min=1e-12)
     # In the eigenvectors of the normal matrix every direction bends alike: L-BFGS then converges
@@ -122,7 +121,7 @@ def fit_lbfgs(
 
     optimiser.step(closure)
     step = (whiten @ change.detach()).squeeze(-1) / scale.squeeze(-2)
-    return ColourMapping(identity_coefficients(degree) + step.cpu(), space)
+    return ColourMapping(identity_coefficients(_DEGREE) + step.cpu())
 
 
 def _design(colours: Tensor, degree: int) -> Tensor:

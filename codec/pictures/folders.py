@@ -68,7 +68,7 @@ def search(
         if given.is_dir():
             inside = _inside(given, extensions, output)
             if not inside.found:
-                kind = "pictures" if extensions is EXTENSIONS else " or ".join(extensions)
+                kind = "pictures" if set(EXTENSIONS) <= set(extensions) else " or ".join(extensions)
                 raise PictureError(f"{given}: expected {kind} in this folder, found none")
             listing.found.extend(inside.found)
             listing.skipped.extend(inside.skipped)

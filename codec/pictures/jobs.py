@@ -15,17 +15,24 @@ from tqdm import tqdm
 from codec.pictures.folders import EXTENSIONS, search
 from codec.pictures.picture import UnsupportedPicture
 from codec.pictures.storage import write_atomically
-from codec.pictures.workers import spread, worker_count
+from codec.pictures.workers import spread, stop_if_asked, worker_count
 
-_GROUP_BYTES = 1 << 20
+_GROUP_PIXELS = 1 << 22
 _GROUP_FILES = 64
+_SAME_SUFFIX = {".jpeg": ".jpg", ".jpe": ".jpg", ".jfif": ".jpg", ".tiff": ".tif"}
 
 
 class Job(NamedTuple):
-    """A file, and where its result goes."""
+    """A file, and where its result goes.
+
+    Attributes:
+        source, target: the file and the result.
+        kept: where a copy goes if the file is kept as it is; None where there is no room for it.
+    """
 
     source: Path
     target: Path
+    kept: Path | None
 
 
 class FileResult(NamedTuple):
@@ -85,6 +92,7 @@ class Output:
         rename: the name of a result with its old suffix -> its new name.
         skip_existing: leave inputs whose result is there.
         reserved: names in the folder that no result may take.
+        files: suffixes that a folder does not have.
     """
 
     place: Path | str
@@ -92,6 +100,7 @@ class Output:
     rename: Callable[[Path], Path] = lambda path: path
     skip_existing: bool = False
     reserved: Collection[str] = ()
+    files: Collection[str] = EXTENSIONS
 
     def __post_init__(self) -> None:
         if not str(self.place):
@@ -102,10 +111,12 @@ class Output:
         return Path(self.place)
 
     def is_file(self) -> bool:
-        """Whether the path names a file: it has a suffix, and is no folder."""
-        suffix = self.path.suffix.lower()
-        known = suffix == self.suffix if self.suffix else suffix in EXTENSIONS
-        return known and not self.path.is_dir()
+        """Whether the path names a file: it has a file's suffix, and is no folder."""
+        return self.path.suffix.lower() in self.files and not self.path.is_dir()
+
+    def name_of(self, relative: Path) -> Path:
+        """The name of the result of a file, below the folder."""
+        return self.rename(relative) if self.suffix is None else relative.with_suffix(self.suffix)
 
 
 class Plan(NamedTuple):
@@ -115,14 +126,12 @@ class Plan(NamedTuple):
         jobs: in the order of the inputs.
         failures: inputs that have no place to go to.
         about_skipped, existing: see `BatchResult`.
-        may_keep: whether there is a folder that inputs can be copied to.
     """
 
     jobs: list[Job]
     failures: list[FileResult]
     about_skipped: str = ""
     existing: int = 0
-    may_keep: bool = True
 
 
 def plan_jobs(
@@ -151,20 +160,46 @@ def plan_jobs(
     aside = {path.resolve() for path in others} - named
     found = {p: r for p, r in dict(listing.found).items() if p.resolve() not in aside}
     protected = {path.resolve() for path in (*found, *others)}
-    jobs: list[Job] = []
+    placed: dict[Path, Path] = {}
     failures: list[FileResult] = []
-    existing = 0
     taken: dict[Path, Path] = {}
     for source, target in zip(found, _targets(list(found.values()), output), strict=True):
         reason = _obstacle(source, target, output, protected, taken)
         taken.setdefault(target.resolve(), source)
         if reason:
             failures.append(FileResult(source, None, error=f"{source}: {reason}"))
-        elif output.skip_existing and target.exists():
+        else:
+            placed[source] = target
+    jobs: list[Job] = []
+    existing = 0
+    for source, target in placed.items():
+        kept = _place_to_keep(source, target, output)
+        if kept is not None and not _same(kept, source):
+            place = kept.resolve()
+            if place in protected or taken.setdefault(place, source) != source:
+                kept = None
+        copied = kept is not None and kept.exists() and not _same(kept, source)
+        if output.skip_existing and (copied or target.exists()):
             existing += 1
         else:
-            jobs.append(Job(source, target))
-    return Plan(jobs, failures, listing.about_skipped(), existing, not output.is_file())
+            jobs.append(Job(source, target, kept))
+    return Plan(jobs, failures, listing.about_skipped(), existing)
+
+
+def _place_to_keep(source: Path, target: Path, output: Output) -> Path | None:
+    if not output.is_file():
+        return target.with_name(source.name)
+    return target if _kind(source) == _kind(target) else None
+
+
+def _kind(path: Path) -> str:
+    """The suffix, the usual one where there are several for one format."""
+    suffix = path.suffix.lower()
+    return _SAME_SUFFIX.get(suffix, suffix)
+
+
+def _same(one: Path, other: Path) -> bool:
+    return one.resolve() == other.resolve()
 
 
 def _obstacle(
@@ -182,7 +217,8 @@ def _obstacle(
         return f"its result would overwrite the input {target}; choose another folder"
     if place in taken:
         return f"its result would overwrite {target} of {taken[place]}; rename one of them"
-    if output.reserved and target.relative_to(output.path).parts[0] in output.reserved:
+    inside = () if output.is_file() else target.relative_to(output.path).parts
+    if inside and inside[0] in output.reserved:
         return "this name is taken by an output; rename the file"
     return ""
 
@@ -193,17 +229,17 @@ def _targets(relatives: list[Path], output: Output) -> list[Path]:
         if len(relatives) > 1:
             count = len(relatives)
             raise ValueError(f"{output.path}: expected a folder for {count} files, got a file")
+        wanted = _kind(output.name_of(relatives[0]))
+        if _kind(output.path) != wanted:
+            raise ValueError(f"{output.path}: expected a name that ends in {wanted}")
         return [output.path]
     if output.path.exists() and not output.path.is_dir():
         raise ValueError(f"{output.path}: expected a folder, got a file")
 
-    def changed(path: Path) -> Path:
-        return output.rename(path) if output.suffix is None else path.with_suffix(output.suffix)
-
     def kept_apart(old: Path, new: Path) -> Path:
         return old.with_name(old.name + new.suffix) if times[new] > 1 and old != new else new
 
-    names = [changed(relative) for relative in relatives]
+    names = [output.name_of(relative) for relative in relatives]
     times = Counter(names)
     return [
         output.path / kept_apart(relative, name)
@@ -239,11 +275,12 @@ def run_groups(
     """`run_jobs` for work that does several files together; where it fails, one by one."""
 
     def tried(jobs: list[Job]) -> list[FileResult]:
+        stop_if_asked()
         try:
             return work(jobs)
         except Exception as error:  # whatever one file does, the others are still done
             if len(jobs) == 1:
-                return [_failed(jobs[0], error, plan.may_keep)]
+                return [_failed(jobs[0], error)]
         return [one for job in jobs for one in tried([job])]
 
     def every() -> Iterator[FileResult]:
@@ -260,33 +297,44 @@ def run_groups(
     return BatchResult(results, plan.about_skipped, plan.existing)
 
 
-def small_together(jobs: Sequence[Job]) -> list[list[Job]]:
-    """Jobs in groups whose files are small, so that pictures of one size are coded in batches."""
+def small_together(jobs: Sequence[Job], areas: Sequence[int]) -> list[list[Job]]:
+    """Jobs in groups of few pixels, so that pictures of one size are coded in batches.
+
+    Args:
+        jobs: in the order that they are to be done in.
+        areas: pixels of each.
+    """
     groups: list[list[Job]] = []
-    size = 0
-    for job in jobs:
-        own = job.source.stat().st_size if job.source.exists() else 0
-        if not groups or size + own > _GROUP_BYTES or len(groups[-1]) >= _GROUP_FILES:
+    pixels = 0
+    for job, area in zip(jobs, areas, strict=True):
+        if not groups or pixels + area > _GROUP_PIXELS or len(groups[-1]) >= _GROUP_FILES:
             groups.append([])
-            size = 0
+            pixels = 0
         groups[-1].append(job)
-        size += own
+        pixels += area
     return groups
 
 
 def keep(job: Job, reason: str) -> FileResult:
-    """Copy a file as it is, under its own name."""
-    target = job.target.with_name(job.source.name)
-    data = job.source.read_bytes()
-    if target.resolve() != job.source.resolve():
-        write_atomically(target, data, like=job.source)
+    """Copy a file as it is, under its own name; where that is another file's, an error."""
+    if job.kept is None:
+        reason = f"{job.source}: {reason}; nothing is written, as no copy can go there"
+        return FileResult(job.source, None, error=reason)
+    try:
+        data = job.source.read_bytes()
+        if not _same(job.kept, job.source):
+            write_atomically(job.kept, data, like=job.source)
+    except OSError as error:
+        return _failed(job, error)
     note = f"kept as it is: {reason}"
-    return FileResult(job.source, target, len(data), len(data), (note,), kept=True)
+    return FileResult(job.source, job.kept, len(data), len(data), (note,), kept=True)
 
 
-def _failed(job: Job, error: Exception, may_keep: bool) -> FileResult:
+def _failed(job: Job, error: Exception) -> FileResult:
     text = " ".join(str(error).split()) or type(error).__name__
-    if isinstance(error, UnsupportedPicture) and may_keep:
+    if isinstance(error, UnsupportedPicture):
         return keep(job, text.removeprefix(f"{job.source}: "))
+    if isinstance(error, OSError) and error.strerror:  # not the name of the unfinished file
+        text = f"{job.target} cannot be written ({error.strerror})"
     text = text if str(job.source) in text else f"{job.source}: {text}"
     return FileResult(job.source, None, error=text)

@@ -7,6 +7,8 @@ from typing import NamedTuple
 
 from PIL import Image, JpegImagePlugin
 
+from codec.pictures.quiet import without_warnings
+
 Tables = dict[int, list[int]]
 # By samples of luma for one of chroma, across and down.
 _CHROMA = {(1, 1): "4:4:4", (2, 1): "4:2:2", (2, 2): "4:2:0"}
@@ -29,7 +31,8 @@ class JpegSource(NamedTuple):
 def jpeg_source(data: bytes) -> JpegSource | None:
     """What a file says; None if it is no JPEG file that can be opened."""
     try:
-        image = Image.open(io.BytesIO(data), formats=("JPEG",))
+        with without_warnings():
+            image = Image.open(io.BytesIO(data), formats=("JPEG",))
     except (OSError, ValueError, SyntaxError):
         return None
     assert isinstance(image, JpegImagePlugin.JpegImageFile)

@@ -6,11 +6,13 @@ What other programs open and this one would show wrongly or in part is refused a
 
 import io
 import re
+from pathlib import Path
 from typing import Any
 
 from PIL import ExifTags, Image, TiffImagePlugin
 
 from codec.pictures.picture import MAX_PIXELS, PictureError, UnsupportedPicture
+from codec.pictures.quiet import without_warnings
 
 _EXPECTED = "JPEG, PNG, WebP, TIFF, AVIF, HEIC, BMP or PPM"
 # Brands of ISO base media files (ISO/IEC 23008-12, annex B) that hold HEVC pictures.
@@ -46,6 +48,15 @@ def open_picture(data: bytes) -> tuple[Image.Image, tuple[str, ...]]:
     if image.format == "PNG":
         _check_transfer(data.partition(b"IDAT")[0].partition(b"cICP")[2][1:2])
     return image, notes
+
+
+def area_of(path: Path) -> int | None:
+    """Pixels of a picture file, from its header; None where only reading it would tell."""
+    try:
+        with without_warnings(), Image.open(path) as image:
+            return image.width * image.height
+    except Exception:  # HEIC, and all that will be refused when it is read
+        return None
 
 
 def _open(data: bytes) -> tuple[Image.Image, tuple[str, ...]]:

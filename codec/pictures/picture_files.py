@@ -88,6 +88,8 @@ def read_picture(path: Path | str, keep_profile: bool = False) -> Picture:
             return _decode(data, keep_profile)
     except PictureError as error:
         raise type(error)(f"{path}: {error}") from error
+    except ImportError:  # of a library: the file is not at fault
+        raise
     except Image.DecompressionBombError as error:
         limit = MAX_PIXELS // 1_000_000
         raise PictureError(f"{path}: more than {limit} million pixels") from error

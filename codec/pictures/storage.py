@@ -1,5 +1,6 @@
 """Files written as a whole or not at all."""
 
+import logging
 import os
 import secrets
 from collections.abc import Iterator
@@ -11,6 +12,8 @@ _PERMISSIONS = 0o777
 _FOR_ALL = 0o666  # less what the umask takes away
 _PRIVATE = 0o600
 
+logger = logging.getLogger(__name__)
+
 
 def output_path(out: str, shipped: Path) -> Path:
     """Where a fit writes: a path, or `shipped` for the file that is part of the package."""
@@ -18,8 +21,8 @@ def output_path(out: str, shipped: Path) -> Path:
 
 
 @contextmanager
-def atomic_file(path: Path, like: Path | None = None) -> Iterator[BinaryIO]:
-    """A new file to write to, which takes its place when all went well; makes its folder.
+def atomic_path(path: Path, like: Path | None = None) -> Iterator[Path]:
+    """An empty file to write to, which takes its place when all went well; makes its folder.
 
     Args:
         path: where to.
@@ -30,14 +33,20 @@ def atomic_file(path: Path, like: Path | None = None) -> Iterator[BinaryIO]:
     temporary = path.parent / f".{path.name[:40]}.{secrets.token_hex(6)}"
     try:
         temporary.touch(_FOR_ALL if like is None else _PRIVATE, exist_ok=False)
-        with temporary.open("wb") as file:
-            yield file
+        yield temporary
         if like is not None:
             copy_attributes(like, temporary)
         temporary.replace(path)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+@contextmanager
+def atomic_file(path: Path, like: Path | None = None) -> Iterator[BinaryIO]:
+    """`atomic_path`, opened."""
+    with atomic_path(path, like) as temporary, temporary.open("wb") as file:
+        yield file
 
 
 def write_atomically(path: Path, data: bytes, like: Path | None = None) -> None:
@@ -49,9 +58,14 @@ def write_atomically(path: Path, data: bytes, like: Path | None = None) -> None:
 def copy_attributes(source: Path, target: Path) -> None:
     """Give a file the access and modification times and the permissions of another.
 
+    Not every file system has them (FAT, some network shares): that is logged, and costs no result.
+
     Raises:
-        OSError: one of them is missing, or the target belongs to somebody else.
+        OSError: one of them is missing.
     """
-    found = source.stat()
-    os.utime(target, ns=(found.st_atime_ns, found.st_mtime_ns))
-    target.chmod(found.st_mode & _PERMISSIONS)
+    found, _ = source.stat(), target.stat()
+    try:
+        os.utime(target, ns=(found.st_atime_ns, found.st_mtime_ns))
+        target.chmod(found.st_mode & _PERMISSIONS)
+    except OSError as error:
+        logger.warning("%s: its time or permissions are new (%s)", source, error.strerror)

@@ -5,6 +5,7 @@ thousands of small operations and another busy program, two threads took 10 to 3
 one. So whole pictures are spread instead, and within each torch keeps to one thread.
 """
 
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
@@ -14,6 +15,24 @@ import torch
 
 Part = TypeVar("Part")
 Result = TypeVar("Result")
+
+
+_own = threading.local()
+
+
+class Stopped(BaseException):
+    """Raised in a worker whose result nobody waits for any more."""
+
+
+def stop_if_asked() -> None:
+    """What long work calls now and then, so that Ctrl-C does not wait for its end.
+
+    Raises:
+        Stopped: this is a worker of `spread`, and whoever called that has left.
+    """
+    stopping: threading.Event | None = getattr(_own, "stopping", None)
+    if stopping is not None and stopping.is_set():
+        raise Stopped
 
 
 def worker_count() -> int:
@@ -31,8 +50,15 @@ def spread(
         parts: taken as they are needed.
         most: None is `worker_count()`.
     """
-    count = worker_count() if most is None else most
-    with ThreadPoolExecutor(count, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+    threads = worker_count()
+    count = threads if most is None else most
+    stopping = threading.Event()
+
+    def begin() -> None:
+        _own.stopping = stopping
+        torch.set_num_threads(1)
+
+    with ThreadPoolExecutor(count, initializer=begin) as pool:
         waiting: list[Future[Result]] = []
         remaining = iter(parts)
         try:
@@ -43,5 +69,6 @@ def spread(
                 waiting += [pool.submit(work, part) for part in islice(remaining, 1)]
                 yield result
         finally:
+            stopping.set()
             pool.shutdown(cancel_futures=True)
-            torch.set_num_threads(worker_count())  # what threads of others begin with
+            torch.set_num_threads(threads)  # also what threads of others begin with

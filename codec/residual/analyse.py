@@ -98,9 +98,9 @@ def analyse(
     adaptive = choose_adaptive(luma[CELL]) if weighting.slope else None
     steps = steps_of(step_index, weighting, adaptive)
     if sizes is None:
-        sizes = choose_sizes([
-            _cost_of_size(x, index, steps, networks, hints) for index, x in enumerate(luma.values())
-        ])  # fmt: skip
+        sizes = choose_sizes(
+            [_cost_of_size(x, n, steps, networks, hints) for n, x in enumerate(luma.values())]
+        )
     cells = cells_of(steps, sizes, hints)
     chosen, luma_step = _select(luma, sizes)[..., None, :], steps.of(sizes)[..., None, :]
     del luma

@@ -72,14 +72,16 @@ def load_contexts(path: Path) -> dict[str, Contexts]:
                 layers = found.setdefault(set_name, {}).setdefault(name, {})
                 layers.setdefault(int(number), {})[field] = file.get_tensor(key)
         return {
-            set_name: make_contexts({
-                name: IntegerNetwork(
-                    tuple(IntegerLayer(**layers[number]) for number in sorted(layers))
-                )
-                for name, layers in networks.items()
-            })
+            set_name: make_contexts(
+                {
+                    name: IntegerNetwork(
+                        tuple(IntegerLayer(**layers[number]) for number in sorted(layers))
+                    )
+                    for name, layers in networks.items()
+                }
+            )
             for set_name, networks in found.items()
-        }  # fmt: skip
+        }
     except (SafetensorError, OSError, TypeError, ValueError) as error:
         raise ValueError(f"{path}: expected a file of context networks ({error})") from error
 

@@ -56,8 +56,9 @@ class PostFilter(nn.Module):
             first, last = max(0, top - _OVERLAP), min(height, top + _ROWS_AT_ONCE + _OVERLAP)
             rows, cells = slice(first, last), slice(first // CELL, last // CELL)
             with torch.autocast(planes.device.type, torch.bfloat16):
-                strip = self(planes[:, :, rows], smoothed[:, :, rows], step[:, :, cells],
-                             sizes[:, cells])  # fmt: skip
+                strip = self(
+                    planes[:, :, rows], smoothed[:, :, rows], step[:, :, cells], sizes[:, cells]
+                )
             strips.append(strip[:, :, top - first : top - first + _ROWS_AT_ONCE])
         return torch.cat(strips, 2)
 

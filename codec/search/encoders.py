@@ -7,7 +7,7 @@ import io
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
-from typing import NamedTuple, Protocol
+from typing import ClassVar, NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -48,6 +48,10 @@ class Encoder(Protocol):
 
     @property
     def suffix(self) -> str: ...
+
+    @property
+    def device(self) -> str:
+        """Where it computes."""
 
     @property
     def qualities(self) -> Sequence[int]:
@@ -114,6 +118,7 @@ class PillowEncoder:
     carries_orientation: bool = True
     carries_metadata: bool = True
     is_quick: bool = False
+    device: ClassVar[str] = "cpu"
 
     @property
     def _chroma(self) -> object:
@@ -169,6 +174,7 @@ class JpegXlEncoder:
     effort: int = 7
     full_chroma: None = None
     is_quick: bool = False
+    device: ClassVar[str] = "cpu"
 
     def quality_of(self, source: JpegSource) -> int | None:
         return None
@@ -269,9 +275,14 @@ def _avif(name: str, chroma: tuple[str, str], full_chroma: PillowEncoder | None)
     if not features.check("avif"):
         raise ValueError("expected a Pillow that writes AVIF")
     return PillowEncoder(
-        name, ".avif", "AVIF", (chroma, *_AVIF), _avif_qualities(),
-        full_chroma=full_chroma, carries_orientation=False,
-    )  # fmt: skip
+        name,
+        ".avif",
+        "AVIF",
+        (chroma, *_AVIF),
+        _avif_qualities(),
+        full_chroma=full_chroma,
+        carries_orientation=False,
+    )
 
 
 @cache

@@ -170,8 +170,9 @@ def find_batch(
 
 
 def _check(encoder: Encoder, criteria: Sequence[Criterion]) -> None:
-    if isinstance(encoder, str) or isinstance(criteria, str) or not criteria:
-        raise ValueError('expected encoder("jpeg") and at_least("ssim", 0.97), got a name')
+    whole = bool(criteria) and all(isinstance(one, Criterion) for one in criteria)
+    if isinstance(encoder, str) or not whole:
+        raise ValueError('expected encoder("jpeg") and at_least("ssim", 0.97), got something else')
     criteria[0].score.check_target(criteria[0].goal)  # floors may be anything
 
 

@@ -124,9 +124,12 @@ def row_name(encoder: str, score: str, from_jpeg: bool) -> str:
 
 
 def prior_of(
-    encoder: str, score: str, qualities: Sequence[int], known: np.ndarray,
+    encoder: str,
+    score: str,
+    qualities: Sequence[int],
+    known: np.ndarray,
     source: JpegSource | None = None,
-) -> Prior:  # fmt: skip
+) -> Prior:
     """What to expect of a picture, for an encoder and a score by name.
 
     Args:

@@ -41,9 +41,10 @@ class Sweep(NamedTuple):
         order = sorted(self.entries)
         passes = [self.entries[q].score >= target for q in order]
         return [
-            q for q, here, below in zip(order, passes, [False, *passes], strict=False)
+            q
+            for q, here, below in zip(order, passes, [False, *passes], strict=False)
             if here and not below
-        ]  # fmt: skip
+        ]
 
 
 def sweep_pictures(

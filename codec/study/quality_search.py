@@ -77,10 +77,7 @@ def run(
                     title: expectation_of(picture, one, criteria, one.qualities, None)
                     for title, picture in pictures.items()
                 }
-                rows += [
-                    _row(one, criteria, method, work, found, expected)
-                    for method, work in METHODS.items()
-                ]
+                rows += [_row(one, criteria, method, found, expected) for method in METHODS]
     batched = _batched(list(pictures.values()), batch_targets)
     text = "\n\n".join(
         f"## {title}\n\n"
@@ -110,7 +107,6 @@ def _row(
     one: Encoder,
     criteria: list[Criterion],
     method: str,
-    work: Callable[[Prober], int],
     sweeps: dict[str, Sweep],
     expected: dict[str, Expectation],
 ) -> dict[str, Any]:
@@ -120,7 +116,7 @@ def _row(
         best = sweep.lowest(target)
         prober = Prober(sweep.measure, criteria, one.qualities, expected[title])
         try:
-            quality = work(prober)
+            quality = METHODS[method](prober)
         except TargetUnreachable:
             unreachable += 1
             exact += best is None
@@ -156,14 +152,15 @@ def _batched(pictures: list[Tensor], targets: dict[str, list[float]]) -> list[di
             found = find_batch(pictures, OwnEncoder(), [Criterion(SCORES[score_name], target)])
             passed = time.perf_counter() - started
             done = [f for f in found if not isinstance(f, TargetUnreachable)]
-            rows.append({
-                "score": f"{score_name} {target:g}",
-                "rounds": f"{statistics.mean(f.rounds for f in done):.2f}" if done else "",
-                "most rounds": max((f.rounds for f in done), default=0),
-                "probes": f"{statistics.mean(len(f.probes) for f in done):.1f}" if done else "",
-                "unreachable": len(found) - len(done),
-                "certified": f"{sum(f.is_certified for f in done)}"
-                             f"/{len(done)}",
-                "seconds a picture": f"{passed / len(found):.2f}",
-            })  # fmt: skip
+            rows.append(
+                {
+                    "score": f"{score_name} {target:g}",
+                    "rounds": f"{statistics.mean(f.rounds for f in done):.2f}" if done else "",
+                    "most rounds": max((f.rounds for f in done), default=0),
+                    "probes": f"{statistics.mean(len(f.probes) for f in done):.1f}" if done else "",
+                    "unreachable": len(found) - len(done),
+                    "certified": f"{sum(f.is_certified for f in done)}/{len(done)}",
+                    "seconds a picture": f"{passed / len(found):.2f}",
+                }
+            )
     return rows

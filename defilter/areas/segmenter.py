@@ -3,7 +3,8 @@
 Axes: K category, H W pixels of the picture, h w pixels of the map.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -80,7 +81,7 @@ class Segmenter:
         categories: C names, what the logits stand for.
         merge: name -> name of the category that it counts as; others keep their names.
         side: longest side that the network sees.
-        mean, deviation: of the channels, as the network was trained; ours takes [0, 1] as it is.
+        normalise: what the network wants of (N, 3, H, W) in [0, 1]; ours takes it as it is.
     """
 
     def __init__(
@@ -89,11 +90,9 @@ class Segmenter:
         categories: Sequence[str],
         merge: dict[str, str] | None = None,
         side: int = 400,
-        mean: Sequence[float] = (0.0, 0.0, 0.0),
-        deviation: Sequence[float] = (1.0, 1.0, 1.0),
+        normalise: Callable[[Tensor], Tensor] | None = None,
     ):
-        self.network, self.side = network.eval(), side
-        self.mean, self.deviation = (torch.tensor(x)[:, None, None] for x in (mean, deviation))
+        self.network, self.side, self.normalise = network.eval(), side, normalise
         kept = [(merge or {}).get(name, name) for name in categories]
         self.categories = tuple(dict.fromkeys(kept))
         self.rows = [self.categories.index(name) for name in kept]
@@ -107,8 +106,8 @@ class Segmenter:
         scale = self.side / max(height, width)
         h, w = (max(1, round(n * scale)) for n in (height, width))
         x = F.interpolate(picture[None].float(), (h, w), mode="bilinear", antialias=True)
-        mean, deviation = self.mean.to(x), self.deviation.to(x)
-        x = F.pad((x - mean) / deviation, (0, -w % STRIDE, 0, -h % STRIDE), "replicate")
+        x = x if self.normalise is None else self.normalise(x)
+        x = F.pad(x, (0, -w % STRIDE, 0, -h % STRIDE), "replicate")
         x = torch.cat((x, x.flip(3)))  # mirrored, too: a little surer
         found = self.network(x)
         logits = (found["out"] if isinstance(found, dict) else found).float()
@@ -157,7 +156,9 @@ def torchvision_segmenter(
     Raises:
         ValueError: no such model or category; weights that do not fit.
     """
-    import torchvision.models  # pulls in half of what a command loads, and few ask for it
+    # They pull in half of what a command loads, and few ask for them.
+    import torchvision.models
+    from torchvision.transforms.functional import normalize
 
     known = torchvision.models.list_models(torchvision.models.segmentation)
     if model not in known:
@@ -179,4 +180,5 @@ def torchvision_segmenter(
         raise WeightsError(f"{weights or model}: expected weights of {model} ({reason})") from error
     preset = choice.transforms()
     table = {name: merge.get(name, "other") for name in names}
-    return Segmenter(network, names, table, side, preset.mean, preset.std)
+    normalise = partial(normalize, mean=preset.mean, std=preset.std)
+    return Segmenter(network, names, table, side, normalise)

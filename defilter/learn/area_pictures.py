@@ -7,6 +7,7 @@ Axes: N picture, H W pixels.
 
 import random
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
@@ -161,6 +162,7 @@ def embedded_areas(categories: int) -> list[Labelled]:
     return found
 
 
+@dataclass
 class CroppedAreas:
     """Random crops of labelled pictures, scaled, mirrored and with other colours.
 
@@ -173,20 +175,14 @@ class CroppedAreas:
         smallest, largest: of the scale, by which the picture's shorter side becomes so many S.
     """
 
-    def __init__(
-        self,
-        training: Sequence[list[Labelled]],
-        held_out: Sequence[list[Labelled]],
-        shares: Sequence[float],
-        side: int,
-        smallest: float,
-        largest: float,
-        split: float,
-    ):
-        self.training, self.held_out = training, held_out
-        self.shares, self.side = shares, side
-        self.smallest, self.largest, self.split = smallest, largest, split
-        self.device = torch.device("cpu")
+    training: Sequence[Sequence[Labelled]]
+    held_out: Sequence[Sequence[Labelled]]
+    shares: Sequence[float]
+    side: int
+    smallest: float
+    largest: float
+    split: float
+    device: torch.device = field(default=torch.device("cpu"), init=False)
 
     def to(self, device: torch.device) -> "CroppedAreas":
         self.device = device

@@ -6,6 +6,7 @@ Axes: L look, M template with that look, C channel, H W pixels.
 import logging
 import re
 from collections import defaultdict
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
@@ -41,6 +42,7 @@ class EffectShares(NamedTuple):
     jpeg: float
 
 
+@dataclass
 class SyntheticPairs:
     """Pairs made on the training device: clean photos, looks from a bank, effects on top.
 
@@ -54,21 +56,13 @@ class SyntheticPairs:
         validation_draws: template and photo pairs for each validation look.
     """
 
-    def __init__(
-        self,
-        photos: Tensor,
-        validation_photos: Tensor,
-        looks: LookBank,
-        validation_looks: Looks | None,
-        photos_per_look: int,
-        effects: EffectShares,
-        validation_draws: int,
-    ):
-        self.photos, self.validation_photos = photos, validation_photos
-        self.looks, self.validation_looks = looks, validation_looks
-        self.photos_per_look = photos_per_look
-        self.effects = effects
-        self.validation_draws = validation_draws
+    photos: Tensor
+    validation_photos: Tensor
+    looks: LookBank
+    validation_looks: Looks | None
+    photos_per_look: int
+    effects: EffectShares
+    validation_draws: int
 
     def to(self, device: torch.device) -> "SyntheticPairs":
         self.photos = self.photos.to(device)

@@ -34,12 +34,10 @@ def run(
     network = load_network(weights, SceneClassifier)
     every = load_scenes(folders["scenes"], network.classes)
     train, held_out = split(every, "train"), split(every, "val")
-    train_features, held_out_features = (
-        features_of(network, part, layer)[1] for part in (train, held_out)
+    training, judging = (
+        (features_of(network, part, layer)[1], part.label) for part in (train, held_out)
     )
-    space = fit_space(
-        layer, train_features, train.label, held_out_features, held_out.label, shrinkage
-    )
+    space = fit_space(layer, training, judging, shrinkage)
     folder = output_path(out, SHIPPED.parent)
     write_atomically(folder / SHIPPED.name, Path(weights).read_bytes())
     save_space(space, network, folder / SHIPPED_SPACE.name)

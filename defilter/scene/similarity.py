@@ -88,19 +88,17 @@ class SceneSpace(NamedTuple):
 
 def fit_space(
     layer: str,
-    features: Tensor,
-    labels: Tensor,
-    held_out: Tensor,
-    held_out_labels: Tensor,
+    training: tuple[Tensor, Tensor],
+    held_out: tuple[Tensor, Tensor],
     shrinkage: float,
 ) -> SceneSpace:
     """The covariance within classes of training pictures; the map from pictures held out.
 
     Args:
-        features, held_out: (N, F) of length 1.
-        labels, held_out_labels: (N,).
+        training, held_out: features (N, F) of length 1, and labels (N,).
         shrinkage: share of a round covariance that is mixed in.
     """
+    (features, labels), (others, their_labels) = training, held_out
     x = features.double()
     means = torch.stack([x[labels == k].mean(0) for k in range(int(labels.max()) + 1)])
     within = x - means[labels]
@@ -112,9 +110,9 @@ def fit_space(
     whitening = (vectors * values.rsqrt()).float()
     space = SceneSpace(layer, whitening, torch.zeros(0))
     generator = torch.Generator().manual_seed(0)
-    i, j = torch.randint(len(held_out), (2, _PAIRS), generator=generator)
-    apart = held_out_labels[i] != held_out_labels[j]
-    distances = space.distances(held_out[i[apart]], held_out[j[apart]])
+    i, j = torch.randint(len(others), (2, _PAIRS), generator=generator)
+    apart = their_labels[i] != their_labels[j]
+    distances = space.distances(others[i[apart]], others[j[apart]])
     return space._replace(knots=torch.quantile(distances, torch.linspace(0, 1, KNOTS)))
 
 

@@ -45,7 +45,6 @@ def run(
     folders: Mapping[str, Any],
     split: str,
     pairs: int,
-    weights: str | None,
     trained: Mapping[str, str | None],
     out: str,
 ) -> Report:
@@ -57,12 +56,12 @@ def run(
             HALD looks, of which those of the split are used.
         split: `test`, or `val` to try things.
         pairs: of street pictures, for the looks.
-        weights: segmentation network; None is the one that ships.
-        trained: weights of networks trained on pairs graded by category: `fig3` is told the areas,
-            None is the one that ships; `fig2` is not, None leaves the comparison out.
+        trained: weights. `segmentation` finds the areas, None is the one that ships. Trained on
+            pairs graded by category: `fig3` is told the areas, None is the one that ships; `fig2`
+            is not, None leaves the comparison out.
         out: folder for the results.
     """
-    segment = load_segmenter(weights)
+    segment = load_segmenter(trained["segmentation"])
     streets = load_street(folders["street"], split)
     persons = load_people(folders["people"], split, segment.categories.index("person"))
     bank = load_looks(folders["looks"], split, monochrome=False)

@@ -49,9 +49,8 @@ Look = Callable[[Tensor], Tensor]
 
 def run(
     folders: Mapping[str, Any],
-    trained: Mapping[str, str],
+    trained: Mapping[str, Any],
     out: str,
-    weights: str | None,
     every: int,
     tracks: list[str],
 ) -> Report:
@@ -61,9 +60,8 @@ def run(
         folders: `kodak` has the 24 Kodak pictures, `looks` are the folders with the film and
             creative looks of look_split.json.
         trained: weights of `train.py experiment=defilter_fig2` and `experiment=closed_set`, as
-            `fig2` and `closed_set`.
+            `fig2` and `closed_set`; `default`: None is the network that ships.
         out: folder for the results.
-        weights: the default network; None is the one that ships.
         every: only every n-th pair, to try things; 1 is all.
         tracks: some of TRACKS.
 
@@ -79,7 +77,7 @@ def run(
     listed = load_pairs()[::every]
     for pair in listed:
         find.get(pair.group, pair.look)
-    default = load_global_look(weights)
+    default = load_global_look(trained["default"])
     literal = load_network(trained["fig2"], DefilterUNet)
     networks: dict[str, nn.Module] = {"default": default, "fig2": literal}
     closed = load_global_look(trained["closed_set"]) if "A" in tracks else default
@@ -90,7 +88,7 @@ def run(
         raise ValueError("expected folders.looks=[FILM,CREATIVE]")
     with torch.inference_mode():
         measure = {
-            "B": lambda: _unseen(photos, find, listed, default, literal, bank.tables.mean(0)),
+            "B": lambda: _unseen(photos, find, listed, (default, literal), bank.tables.mean(0)),
             "A": lambda: _closed(photos, closed, every),
             "C": lambda: {"C pair mode": _pair_mode(photos, find, listed)},
             "clean": lambda: _clean(photos, {"default": default, "Fig. 2 literal": literal}),
@@ -140,11 +138,11 @@ def _unseen(
     kodak: Photos,
     find: FindLook,
     pairs: list[LookPair],
-    default: GlobalLook,
-    literal: DefilterUNet,
+    networks: tuple[GlobalLook, DefilterUNet],
     blind: Tensor,
 ) -> dict[str, ScoreTable]:
     """Track B."""
+    default, literal = networks
     removed, rendered = ScoreTable(), ScoreTable()
     for pair in tqdm(pairs, desc="unseen looks", disable=None):
         look = find.get(pair.group, pair.look)

@@ -52,7 +52,6 @@ def write_report(
     templates: Sequence[Comparison],
     comparisons: Sequence[Comparison],
     timings: dict[str, float],
-    network: str,
     path: Path,
 ) -> None:
     """Write the page.
@@ -62,7 +61,6 @@ def write_report(
         templates: the de-filtered templates against the templates.
         comparisons: one a photo; those without pictures are linked.
         timings: seconds by what they were spent on.
-        network: name of the weights.
         path: of the page.
     """
     environment = jinja2.Environment(
@@ -77,7 +75,6 @@ def write_report(
     degrees = [c.maps.degree for c in comparisons if c.maps is not None]
     page = environment.get_template("report.html").render(
         look=look,
-        network=network,
         templates=templates,
         sliders=[c for c in comparisons if c.before is not None],
         links=[c for c in comparisons if c.before is None],

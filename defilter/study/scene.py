@@ -55,15 +55,23 @@ def benchmark(
     rows: list[dict[str, str]] = [
         {"what": "top-1, mean over classes", "figure": f"{100 * by_class.mean():.1f} %"},
         {"what": "top-1, worst class", "figure": f"{100 * by_class.min():.1f} %"},
-        {"what": f"same class under {_LOOKS} looks, scenes",
-         "figure": f"{100 * _steady(network, grey, tables):.1f} %"},
-        {"what": f"same class under {_LOOKS} looks, {len(coloured)} colour photos",
-         "figure": f"{100 * _steady(network, coloured, tables):.1f} %"},
-        {"what": "similarity from features, same against different class",
-         "figure": f"AUC {auc:.3f}"},
-        {"what": "similarity of different classes, 5 % to 95 %",
-         "figure": f"{spread[0]:.2f} to {spread[1]:.2f}"},
-    ]  # fmt: skip
+        {
+            "what": f"same class under {_LOOKS} looks, scenes",
+            "figure": f"{100 * _steady(network, grey, tables):.1f} %",
+        },
+        {
+            "what": f"same class under {_LOOKS} looks, {len(coloured)} colour photos",
+            "figure": f"{100 * _steady(network, coloured, tables):.1f} %",
+        },
+        {
+            "what": "similarity from features, same against different class",
+            "figure": f"AUC {auc:.3f}",
+        },
+        {
+            "what": "similarity of different classes, 5 % to 95 %",
+            "figure": f"{spread[0]:.2f} to {spread[1]:.2f}",
+        },
+    ]
     return save_tables("scene", {"Scenes": rows}, out, pictures=len(test.label))
 
 

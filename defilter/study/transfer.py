@@ -83,7 +83,8 @@ def run(
             folder = stack.enter_context(tempfile.TemporaryDirectory())
             given = [str(_graded_template(Path(folder)))]
         extraction = extract(given, network, analysers)
-        clock.stop("extract the look")
+        name = Path(weights or DEFAULT_WEIGHTS).name
+        clock.stop(f"extract the look with {name} {extraction.look.provenance['network']}")
         shown = zip(extraction.templates[:MOST_TEMPLATES], extraction.removed, strict=False)
         templates = [_compare_template(path, removed) for path, removed in shown]
     look = extraction.look
@@ -99,9 +100,8 @@ def run(
     if not comparisons:
         raise ValueError("no photo could be rendered: " + "; ".join(done.failures))
     timings = clock.seconds | {f"render {len(comparisons)} photos": renderer.seconds}
-    network_name = f"{Path(weights or DEFAULT_WEIGHTS).name} {look.provenance['network']}"
     write_contact_sheet(templates, comparisons, target / "contact_sheet.png")
-    write_report(look, templates, comparisons, timings, network_name, target / "report.html")
+    write_report(look, templates, comparisons, timings, target / "report.html")
     degrees = [c.maps.degree for c in comparisons if c.maps is not None]
     summary = (
         f"{len(comparisons)} of {len(done.results)} photos rendered into {target}, "

@@ -361,3 +361,30 @@ def test_the_command_runs(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
     assert "1 of 1 done" in done.stdout
+
+
+def test_a_group_that_fails_while_writing_is_not_taken_for_originals(tmp_path: Path) -> None:
+    for name in ("a.png", "b.png"):
+        write_picture(Picture(photo()), tmp_path / "in" / name)
+    assert run("encode", tmp_path / "in", "-o", tmp_path / "coded", "--effort", "fast") == 0
+    (tmp_path / "coded/b.png").mkdir()
+    assert run("decode", tmp_path / "coded", "-o", tmp_path / "coded") == 1
+    assert written(tmp_path / "coded") == ["a.dfc", "a.png", "b.dfc"]
+
+
+def test_a_floor_goes_with_a_score(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_picture(Picture(photo()), tmp_path / "p.png")
+    assert run("encode", tmp_path / "p.png", "-o", tmp_path, "--worst-tile", "60") == 1
+    assert "goes with a score" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        run("optimise", tmp_path / "p.png", "-o", tmp_path, "--worst-tile", "nan")
+
+
+def test_an_input_that_is_smaller_is_kept_with_a_score_too(tmp_path: Path) -> None:
+    flat = torch.full((8, 8), 90, dtype=torch.uint8).numpy()
+    Image.fromarray(flat).save(tmp_path / "flat.jpg", quality=1, optimize=True)
+    for option, value in (("--quality", "80"), ("--psnr", "60")):
+        out = tmp_path / value
+        assert run("encode", tmp_path / "flat.jpg", "-o", out, option, value) == 0
+        (name,) = written(out)
+        assert (out / name).stat().st_size <= (tmp_path / "flat.jpg").stat().st_size

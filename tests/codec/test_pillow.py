@@ -44,6 +44,13 @@ def test_thumbnails_need_the_means_alone(tmp_path: Path) -> None:
     assert image.size == (20, 16)
     small = torch.from_numpy(np.array(image)).permute(2, 0, 1)
     assert torch.equal(small, codec.thumbnail(stream))
+    hole = bytearray(stream)
+    hole[len(stream) - 200 : len(stream) - 100] = bytes(100)  # what a thumbnail does not read
+    image = Image.open(io.BytesIO(hole))
+    image.draft(None, (20, 16))
+    assert np.array_equal(image, small.permute(1, 2, 0))
+    with pytest.raises(OSError, match="checksum"):
+        Image.open(io.BytesIO(hole)).load()
     image = Image.open(io.BytesIO(stream))
     image.thumbnail((10, 10))
     assert image.size == (10, 8)
@@ -64,3 +71,19 @@ def test_what_is_broken_or_has_no_room_is_said(tmp_path: Path) -> None:
     clear = Image.new("RGBA", (8, 8), (1, 2, 3, 4))
     with pytest.raises(OSError, match="no transparency"):
         clear.save(tmp_path / "x.dfc")
+
+
+@pytest.mark.parametrize("mode", ["I;16", "I", "F", "CMYK", "LAB", "HSV"])
+def test_what_has_no_room_is_refused(mode: str, tmp_path: Path) -> None:
+    with pytest.raises(OSError, match=f"no room for mode {mode}"):
+        Image.new(mode, (16, 16)).save(tmp_path / "p.dfc")
+    assert not (tmp_path / "p.dfc").exists()
+
+
+@pytest.mark.parametrize(("mode", "planes"), [("1", 1), ("L", 1), ("P", 3), ("YCbCr", 3)])
+def test_what_eight_bits_hold_is_saved(mode: str, planes: int, tmp_path: Path) -> None:
+    image = Image.fromarray(photo().permute(1, 2, 0).numpy()).convert(mode)
+    image.save(tmp_path / "p.dfc", lossless=True)
+    with Image.open(tmp_path / "p.dfc") as again:
+        assert len(again.getbands()) == planes
+        assert np.array_equal(again, image.convert(again.mode))

@@ -222,7 +222,7 @@ def test_an_output_file_quality_and_what_is_there_already(
     assert "1 there already" in capsys.readouterr().out
     out = tmp_path / "out"
     assert run("transfer", "--template", source, photo_folder, "-o", out, "--dry-run") == 0
-    assert "1 files would be written" in capsys.readouterr().out and not out.exists()
+    assert "1 file would be written" in capsys.readouterr().out and not out.exists()
 
 
 def test_a_pattern_that_no_shell_expanded(
@@ -304,3 +304,22 @@ def test_the_degree_of_the_patent_is_an_option(
     visible, literal = degrees
     assert literal < 0.5 <= visible
     assert visible == pytest.approx(0.5 + 0.5 * literal**0.5, abs=0.02)
+
+
+def test_a_look_never_takes_the_place_of_a_template(
+    photo_folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    target = photo_folder / "trip/b.png"
+    before = target.read_bytes()
+    assert run("extract", photo_folder, "-o", target) == 1
+    assert "would overwrite an input" in capsys.readouterr().err and target.read_bytes() == before
+
+
+def test_remove_leaves_videos_in_folders_aside(
+    photo_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    clip(photo_folder / "clip.mp4")
+    assert run("remove", photo_folder, "-o", tmp_path / "out") == 0
+    assert "clip.mp4" in capsys.readouterr().out
+    assert run("remove", photo_folder / "clip.mp4", "-o", tmp_path / "out") == 1
+    assert "not from videos" in capsys.readouterr().err

@@ -41,7 +41,7 @@ class Perfect(nn.Module):
 
 
 def test_a_network_that_knows_the_look_gives_the_look() -> None:
-    extraction = look_from_templates(Perfect(0.8), [photo(0) * 0.8], ridge=1e-6)
+    extraction = look_from_templates(Perfect(0.8), [photo(0) * 0.8])
     other = photo(1)[None]
     assert psnr(extraction.look.mapping(other), other * 0.8).item() > 40
     assert extraction.before.shape == extraction.after.shape == (4096, 3)

@@ -41,7 +41,7 @@ def judge(confidence: float = 0.6) -> SceneComparer:
     features = torch.nn.functional.normalize(
         centres[labels] + 0.2 * torch.randn(60, 8, generator=generator), dim=1
     )
-    space = fit_space("conv5", features, labels, features, labels, 0.1)
+    space = fit_space("conv5", (features, labels), (features, labels), 0.1)
     return SceneComparer(network, space, confidence)
 
 
@@ -139,7 +139,7 @@ def test_whitened_distance_is_mahalanobis() -> None:
     generator = torch.Generator().manual_seed(2)
     features = torch.randn(400, 8, generator=generator) * torch.arange(1, 9)
     labels = torch.arange(400) % 2
-    space = fit_space("conv5", features, labels, features[:50], labels[:50], 0.0)
+    space = fit_space("conv5", (features, labels), (features[:50], labels[:50]), 0.0)
     means = torch.stack([features[labels == k].mean(0) for k in (0, 1)])
     covariance = torch.cov((features - means[labels]).double().T, correction=0)
     d = (features[0] - features[1]).double()

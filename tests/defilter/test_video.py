@@ -1,7 +1,9 @@
 import itertools
+import signal
 import struct
 import subprocess
 import sys
+import time
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -15,7 +17,8 @@ from torch import Tensor
 from codec.pictures.mapping import ColourMapping
 from defilter.analysis import NO_ANALYSERS, Analysers
 from defilter.faces import Face
-from defilter.look import Look
+from defilter.files import apply_to_files
+from defilter.look import Look, save_look
 from defilter.video import VideoError, render_video
 from defilter.video_smoothing import TemporalSmoother
 from defilter.video_tracks import MonotonicTimes
@@ -196,7 +199,7 @@ def test_what_is_no_video_leaves_nothing(tmp_path: Path) -> None:
     (tmp_path / "text.mp4").write_text("no")
     with pytest.raises(VideoError, match=r"text\.mp4: expected a video"):
         render_video(darker(), tmp_path / "text.mp4", tmp_path / "out/a.mp4", NO_ANALYSERS)
-    assert list((tmp_path / "out").iterdir()) == []
+    assert not (tmp_path / "out").exists()
 
 
 def test_degrees_follow_slowly_but_jump_at_cuts() -> None:
@@ -333,6 +336,7 @@ def test_a_name_may_be_as_long_as_the_system_allows(tmp_path: Path) -> None:
 def test_without_pyav_all_but_videos_works(tmp_path: Path) -> None:
     code = """
 import sys
+import time
 sys.modules["av"] = None
 import defilter, defilter.__main__
 from defilter.video import VIDEO_EXTENSIONS, VideoError, is_video, render_video
@@ -356,3 +360,39 @@ def test_progress_is_shown_to_a_person(
     render_video(darker(), tmp_path / "in.mp4", tmp_path / "out.mp4", NO_ANALYSERS)
     shown = capsys.readouterr().err
     assert "in.mp4" in shown and "12/12" in shown
+
+
+@pytest.mark.slow
+def test_a_person_who_stops_does_not_wait_for_the_end_of_a_video(tmp_path: Path) -> None:
+    clip(tmp_path / "in.mkv", count=3000, times=[40 * n for n in range(3000)])
+    save_look(darker(), tmp_path / "look.json")
+    command = [sys.executable, "-m", "defilter", "apply", tmp_path / "look.json"]
+    process = subprocess.Popen(
+        [*command, tmp_path / "in.mkv", "-o", tmp_path / "out"], stderr=subprocess.PIPE, text=True
+    )
+    while not any((tmp_path / "out").glob(".*")):
+        assert process.poll() is None
+        time.sleep(0.05)
+    time.sleep(0.5)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 130 and "interrupted" in said
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_videos_rendered_at_once_do_not_meet(tmp_path: Path) -> None:
+    names = [f"a holiday in the mountains with the family, part {n}.mkv" for n in (1, 2)]
+    (tmp_path / "in").mkdir()
+    for name, count in zip(names, (30, 60), strict=True):
+        clip(tmp_path / "in" / name, count=count, times=[40 * n for n in range(count)])
+    threads = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        done = apply_to_files(darker(), [tmp_path / "in"], tmp_path / "out")
+    finally:
+        torch.set_num_threads(threads)
+    assert not done.failures
+    for name, count in zip(names, (30, 60), strict=True):
+        _, frames = frames_of((tmp_path / "out" / name).with_suffix(".mp4"))
+        assert len(frames) == count
+    assert len(list((tmp_path / "out").iterdir())) == 2

@@ -1,3 +1,4 @@
+import errno
 import os
 import stat
 from pathlib import Path
@@ -50,3 +51,16 @@ def test_attributes_of_nothing(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="missing"):
         write_atomically(tmp_path / "x", b"", like=tmp_path / "missing")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_system_without_permissions_costs_no_result(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def refused(path: Path, mode: int) -> None:
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    (tmp_path / "a").write_text("a")
+    monkeypatch.setattr(Path, "chmod", refused)
+    write_atomically(tmp_path / "b", b"b", like=tmp_path / "a")
+    assert (tmp_path / "b").read_bytes() == b"b"
+    assert "permissions are new (Operation not permitted)" in caplog.text

@@ -249,9 +249,12 @@ def test_the_benchmark_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     save_weights(literal.state_dict(), architecture, tmp_path / "fig2.safetensors")
     arguments = {
         "folders": {"kodak": str(tmp_path / "kodak"), "looks": [str(tmp_path / "looks")]},
-        "trained": {"fig2": str(tmp_path / "fig2.safetensors"), "closed_set": str(DEFAULT_WEIGHTS)},
+        "trained": {
+            "default": None,
+            "fig2": str(tmp_path / "fig2.safetensors"),
+            "closed_set": str(DEFAULT_WEIGHTS),
+        },
         "out": str(tmp_path / "out"),
-        "weights": None,
         "every": 24,
         "tracks": list(look_benchmark.TRACKS),
     }
@@ -280,9 +283,9 @@ def test_the_benchmark_refuses_without_its_packages(monkeypatch: pytest.MonkeyPa
 
     monkeypatch.setattr(instagram, "import_module", missing)
     with pytest.raises(instagram.MissingPackage, match="make bench-deps"):
-        look_benchmark.run({}, {}, "o", None, 1, ["B"])
+        look_benchmark.run({}, {}, "o", 1, ["B"])
     with pytest.raises(ValueError, match="tracks"):
-        look_benchmark.run({}, {}, "o", None, 1, ["D"])
+        look_benchmark.run({}, {}, "o", 1, ["D"])
 
 
 def test_the_demonstration_changes_every_photo_visibly(tmp_path: Path) -> None:

@@ -128,7 +128,7 @@ def test_areas_from_folders(tmp_path: Path) -> None:
     result = areas.run(
         {name: str(tmp_path / name) for name in ("street", "people")}
         | {"looks": [str(tmp_path / "looks")]},
-        "test", 2, None, {"fig3": None, "fig2": None}, str(tmp_path / "out"),
+        "test", 2, {"segmentation": None, "fig3": None, "fig2": None}, str(tmp_path / "out"),
     )  # fmt: skip
     assert "person" in result.summary
     record = json.loads((tmp_path / "out/areas.json").read_text())
