@@ -95,6 +95,8 @@ def _convert(
     stream.thread_type = "AUTO"
     # All streams have to be there before the first packet is written.
     writer = FrameWriter(made, stream, shape)
+    if (writer.height, writer.width) != shape[:2]:
+        say(f"{shape.width} x {shape.height} pixels become {writer.width} x {writer.height}")
     tracks = tracks_beside(given, made, stream, say)
     copy_file_labels(given, made)
     copy_labels(stream, writer.stream)

@@ -94,7 +94,8 @@ def report(done: "BatchResult") -> int:
 def show_plan(plan: "Plan") -> int:
     """Print what would be done (`--dry-run`)."""
     for job in plan.jobs:
-        print(f"{job.source} -> {job.target}")
+        replaces = ", which it replaces" if job.target.exists() else ""
+        print(f"{job.source} -> {job.target}{replaces}")
     for failure in plan.failures:
         print(failure.error, file=sys.stderr)
     if plan.about_skipped:

@@ -1,7 +1,8 @@
 """Which files are meant: pictures, or files of other kinds, among files, folders and patterns."""
 
 import glob
-from collections.abc import Iterable
+import os
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -23,19 +24,29 @@ class Listing(NamedTuple):
     Attributes:
         found: (path, path relative to what was given), sorted within each folder.
         skipped: the other files in searched folders, hidden ones and results excepted.
+        links: links to folders, which are not followed, and links that lead nowhere.
+        unreadable: a sentence for each folder that may not be read.
     """
 
     found: list[tuple[Path, Path]]
     skipped: list[Path]
+    links: list[Path]
+    unreadable: list[str]
 
     def about_skipped(self) -> str:
         """A sentence with the number and the first names of skipped files; empty if none."""
-        if not self.skipped:
-            return ""
-        names = ", ".join(path.name for path in self.skipped[:_MANY])
-        more = ", ..." if len(self.skipped) > _MANY else ""
         files = "file" if len(self.skipped) == 1 else "files"
-        return f"skipped {len(self.skipped)} {files} of other kinds: {names}{more}"
+        sentences = (
+            (f"skipped {len(self.skipped)} {files} of other kinds", self.skipped),
+            ("not followed", self.links),
+        )
+        return "; ".join(f"{what}: {first_names(paths)}" for what, paths in sentences if paths)
+
+
+def first_names(paths: Sequence[Path]) -> str:
+    """The names of a few files, and dots for the others."""
+    names = [path.name for path in paths[:_MANY]] + ["..."] * (len(paths) > _MANY)
+    return ", ".join(names)
 
 
 def list_pictures(
@@ -43,8 +54,15 @@ def list_pictures(
     extensions: tuple[str, ...] = EXTENSIONS,
     output: Path | str | None = None,
 ) -> list[tuple[Path, Path]]:
-    """What `search` finds."""
-    return search(paths, extensions, output).found
+    """What `search` finds.
+
+    Raises:
+        PictureError: as `search`, or a folder that may not be read.
+    """
+    listing = search(paths, extensions, output)
+    if listing.unreadable:
+        raise PictureError("; ".join(listing.unreadable))
+    return listing.found
 
 
 def search(
@@ -63,15 +81,17 @@ def search(
     Raises:
         PictureError: something is missing, or a folder holds nothing of the kind.
     """
-    listing = Listing([], [])
+    listing = Listing([], [], [], [])
     for given in (one for path in list(paths) for one in _expanded(path)):
         if given.is_dir():
             inside = _inside(given, extensions, output)
-            if not inside.found:
+            if not inside.found and not inside.unreadable:
                 kind = "pictures" if set(EXTENSIONS) <= set(extensions) else " or ".join(extensions)
                 raise PictureError(f"{given}: expected {kind} in this folder, found none")
             listing.found.extend(inside.found)
             listing.skipped.extend(inside.skipped)
+            listing.links.extend(inside.links)
+            listing.unreadable.extend(inside.unreadable)
         else:
             listing.found.append((given, Path(given.name)))
     return listing
@@ -91,18 +111,27 @@ def _expanded(given: Path | str) -> list[Path]:
 
 
 def _inside(folder: Path, extensions: tuple[str, ...], output: Path | str | None) -> Listing:
-    files = [
-        path
-        for path in sorted(folder.rglob("*"))
-        if not path.name.startswith(_APPLE_DOUBLE)
-        and path.is_file()
-        and not _is_result(path, folder, output)
-    ]
+    unreadable: list[str] = []
+
+    def refused(error: OSError) -> None:
+        unreadable.append(f"{error.filename}: cannot be read ({error.strerror})")
+
+    paths = sorted(
+        Path(parent, name)
+        for parent, folders, names in os.walk(folder, onerror=refused)
+        for name in (*names, *(one for one in folders if Path(parent, one).is_symlink()))
+        if not name.startswith(_APPLE_DOUBLE)
+    )
+    paths = [path for path in paths if not _is_result(path, folder, output)]
+    files = [path for path in paths if path.is_file()]
+    links = [path for path in paths if path.is_symlink() and not path.is_file()]
     wanted = [path for path in files if path.suffix.lower() in extensions]
     hidden = {path for path in files if path.name.startswith(".")}
     return Listing(
         [(path, path.relative_to(folder)) for path in wanted],
         [path for path in files if path not in hidden and path.suffix.lower() not in extensions],
+        links,
+        unreadable,
     )
 
 

@@ -12,13 +12,14 @@ from typing import NamedTuple
 
 from tqdm import tqdm
 
-from codec.pictures.folders import EXTENSIONS, search
+from codec.pictures.folders import EXTENSIONS, first_names, search
 from codec.pictures.picture import UnsupportedPicture
 from codec.pictures.storage import write_atomically
 from codec.pictures.workers import spread, stop_if_asked, worker_count
 
 _GROUP_PIXELS = 1 << 22
 _GROUP_FILES = 64
+_COARSEST_TIME = 2.0  # seconds, of FAT
 _SAME_SUFFIX = {".jpeg": ".jpg", ".jpe": ".jpg", ".jfif": ".jpg", ".tiff": ".tif"}
 
 
@@ -90,7 +91,7 @@ class Output:
         place: a folder, or for one input a file, which its suffix tells.
         suffix: of results; None keeps that of the input.
         rename: the name of a result with its old suffix -> its new name.
-        skip_existing: leave inputs whose result is there.
+        skip_existing: leave inputs whose result is there, with the time of the input.
         reserved: names in the folder that no result may take.
         files: suffixes that a folder does not have.
     """
@@ -161,7 +162,7 @@ def plan_jobs(
     found = {p: r for p, r in dict(listing.found).items() if p.resolve() not in aside}
     protected = {path.resolve() for path in (*found, *others)}
     placed: dict[Path, Path] = {}
-    failures: list[FileResult] = []
+    failures = [FileResult(output.path, None, error=one) for one in listing.unreadable]
     taken: dict[Path, Path] = {}
     for source, target in zip(found, _targets(list(found.values()), output), strict=True):
         reason = _obstacle(source, target, output, protected, taken)
@@ -178,12 +179,25 @@ def plan_jobs(
             place = kept.resolve()
             if place in protected or taken.setdefault(place, source) != source:
                 kept = None
-        copied = kept is not None and kept.exists() and not _same(kept, source)
-        if output.skip_existing and (copied or target.exists()):
+        if output.skip_existing and any(_is_result(place, source) for place in (target, kept)):
             existing += 1
         else:
             jobs.append(Job(source, target, kept))
-    return Plan(jobs, failures, listing.about_skipped(), existing)
+    left_out = [path for path in dict(listing.found) if path not in found]
+    sentences = [listing.about_skipped()]
+    if left_out:
+        sentences.append(f"left out, as the look comes from it: {first_names(left_out)}")
+    return Plan(jobs, failures, "; ".join(filter(None, sentences)), existing)
+
+
+def _is_result(place: Path | None, source: Path) -> bool:
+    """Whether there is a file that was made of another: results get the time of their source.
+
+    The name is not enough: out/a.jpg may have been made of a.heic, before there was an a.jpg.
+    """
+    if place is None or not place.exists() or _same(place, source):
+        return False
+    return abs(place.stat().st_mtime - source.stat().st_mtime) <= _COARSEST_TIME
 
 
 def _place_to_keep(source: Path, target: Path, output: Output) -> Path | None:

@@ -22,6 +22,8 @@ _KNOWN_SEGMENTS = (
     b"JFIF\0", b"JFXX\0", b"Exif\0\0", b"http://ns.adobe.com/", b"ICC_PROFILE\0", b"MPF\0",
     b"urn:iso:std:iso:ts:21496:-1\0", b"JP", b"Photoshop 3.0\0", b"Adobe", b"Ducky",
 )  # fmt: skip
+_NO_FRAME = (0xC4, 0xC8, 0xCC)  # of the markers from C0 to CF
+_COMMON_FRAMES = ((0xC0, 8), (0xC1, 8), (0xC2, 8))  # baseline, extended, progressive
 # Sampling factors (across, down) of luma -> Pillow's number, where chroma has (1, 1).
 _SUBSAMPLINGS = {(1, 1): 0, (2, 1): 1, (2, 2): 2}
 
@@ -68,6 +70,8 @@ def _warning(data: bytes) -> str:
     """
     import simplejpeg
 
+    if _frame(data) not in _COMMON_FRAMES:  # lossless ones and 12 bits crash the decoder
+        return ""
     try:
         height, width, space, _ = simplejpeg.decode_jpeg_header(data)
         if height * width > MAX_PIXELS:
@@ -77,6 +81,18 @@ def _warning(data: bytes) -> str:
     except ValueError as error:  # what it cannot read at all is left to Pillow to judge
         return str(error)
     return ""
+
+
+def _frame(data: bytes) -> tuple[int, int] | None:
+    """Marker and bits a sample of the frame header (ITU-T T.81, B.2.2), or None."""
+    at = 2
+    while (found := _MARKER.search(data, at)) is not None:
+        code, at = data[found.end() - 1], found.end()
+        if 0xC0 <= code <= 0xCF and code not in _NO_FRAME:
+            return code, data[at + 2] if at + 2 < len(data) else 0
+        if code not in _BARE:
+            at += int.from_bytes(data[at : at + 2], "big")
+    return None
 
 
 def coding_of(image: JpegImagePlugin.JpegImageFile) -> JpegCoding | None:

@@ -113,7 +113,7 @@ def _load_hald(path: Path) -> Tensor:
         strip = f": a strip of {height} tiles, of another kind" if width == height * height else ""
         raise LutFileError(
             f"{path}: expected a square HALD picture of side 8, 27, 64, ... pixels, "
-            f"got {width} x {height}{strip}"
+            f"got {width} x {height}{strip}; a photo gives its look by `extract` or `transfer`"
         )
     size = level * level
     pixels = picture.floats()

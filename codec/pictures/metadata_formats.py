@@ -63,6 +63,11 @@ _DESCRIPTIVE_TAGS = (
     ExifTags.Base.XPSubject,
 )
 
+# What a PNG file with sRGB colours says in gAMA and cHRM (PNG, third edition, 13.13 and 11.3.2.1).
+_SRGB_GAMMA = 0.45455
+_SRGB = (0.3127, 0.329, 0.64, 0.33, 0.3, 0.6, 0.15, 0.06)  # white, red, green, blue
+_NEAR = 0.005
+
 # Of the same directory: what describes the pixels as they were stored (TIFF 6.0, and its technical
 # notes), so that nothing is lost with it.
 _STORAGE_TAGS = {
@@ -182,11 +187,21 @@ def unread(image: Image.Image, metadata: Metadata) -> tuple[str, ...]:
     notes = []
     if image.info.get("xmp") and metadata.xmp is None:
         notes.append("holds an XMP packet that cannot be read, which is not carried over")
+    if image.format == "PNG" and not {"icc_profile", "srgb"} & image.info.keys():
+        notes += [f"has a {what} unlike sRGB's, without effect" for what in _unlike_srgb(image)]
     if isinstance(image, TiffImagePlugin.TiffImageFile):
         further = sorted(set(image.tag_v2) - _READ_TAGS - _STORAGE_TAGS)
         names = ", ".join(TiffTags.lookup(tag).name + f" ({tag})" for tag in further)
         notes += [f"has TIFF tags that are not carried over: {names}"] * bool(further)
     return tuple(notes)
+
+
+def _unlike_srgb(image: Image.Image) -> list[str]:
+    """What the gAMA and cHRM chunks of a PNG file say that is not so in sRGB."""
+    gamma = image.info.get("gamma") or _SRGB_GAMMA
+    chroma = image.info.get("chromaticity") or _SRGB
+    apart = any(abs(a - b) > _NEAR for a, b in zip(chroma, _SRGB, strict=False))
+    return ["gamma"] * (abs(gamma - _SRGB_GAMMA) > _NEAR) + ["set of primaries"] * apart
 
 
 def _texts(image: Image.Image) -> tuple[tuple[str, str], ...]:
@@ -226,12 +241,15 @@ def lost_in(picture: Picture, file_format: str) -> tuple[str, ...]:
     """A note for each kind of metadata that a format has no room for."""
     room = _ROOM.get(file_format, ())
     notes = [
-        f"has {name}, for which {file_format} has no room"
+        f"has {name}, which is not written into {file_format} files"
         for name, there in _held(picture).items()
         if there and name not in room
     ]
     if file_format == "JPEG":
         notes += [f"has {name} that is too large for JPEG" for name in _too_large(picture)]
+    if file_format in ("JPEG", "GIF"):  # which have one comment
+        keys = ", ".join(key for key, _ in picture.metadata.texts if key != _COMMENT)
+        notes += [f"has texts, which are not written into {file_format} files: {keys}"] * bool(keys)
     return tuple(notes)
 
 

@@ -37,8 +37,10 @@ def atomic_path(path: Path, like: Path | None = None) -> Iterator[Path]:
         if like is not None:
             copy_attributes(like, temporary)
         temporary.replace(path)
-    except BaseException:
+    except BaseException as error:
         temporary.unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.filename == str(temporary):
+            raise OSError(error.errno, error.strerror, str(path)) from error
         raise
 
 

@@ -1,5 +1,7 @@
 """Files in, files out: where results and kept files go, and what happens if they cannot."""
 
+import errno
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -7,6 +9,7 @@ import pytest
 
 from codec.pictures.jobs import FileResult, Job, Output, keep, plan_jobs, run_jobs, small_together
 from codec.pictures.picture import UnsupportedPicture
+from codec.pictures.storage import write_atomically
 
 
 def files(folder: Path, *names: str) -> list[Path]:
@@ -21,8 +24,7 @@ def refuse(job: Job) -> FileResult:
 
 
 def copied(job: Job) -> FileResult:
-    job.target.parent.mkdir(parents=True, exist_ok=True)
-    job.target.write_bytes(job.source.read_bytes())
+    write_atomically(job.target, job.source.read_bytes(), like=job.source)
     return FileResult(job.source, job.target)
 
 
@@ -106,3 +108,52 @@ def test_keeping_in_place_touches_nothing(tmp_path: Path) -> None:
     before = source.stat().st_mtime_ns
     result = keep(Job(source, tmp_path / "a.jpg", source), "it is small")
     assert result.kept and result.target == source and source.stat().st_mtime_ns == before
+
+
+def test_a_result_of_another_input_does_not_count_as_there(tmp_path: Path) -> None:
+    def become_jpeg(path: Path) -> Path:
+        return path.with_suffix(".jpg")
+
+    (photo,) = files(tmp_path, "in/a.heic")
+    os.utime(photo, (1_000_000_000, 1_000_000_000))
+    output = Output(tmp_path / "out", rename=become_jpeg, skip_existing=True)
+    run_jobs(plan_jobs([tmp_path / "in"], output), copied)
+    assert plan_jobs([tmp_path / "in"], output).existing == 1
+    files(tmp_path, "in/a.jpg")
+    plan = plan_jobs([tmp_path / "in"], output)
+    assert {job.target.name for job in plan.jobs} == {"a.jpg", "a.heic.jpg"}
+
+
+def test_templates_that_are_left_out_are_named(tmp_path: Path) -> None:
+    template, _ = files(tmp_path, "in/t.png", "in/x.png")
+    plan = plan_jobs([tmp_path / "in"], Output(tmp_path / "out"), others=[template])
+    assert len(plan.jobs) == 1 and plan.about_skipped.endswith("the look comes from it: t.png")
+
+
+def test_a_folder_that_may_not_be_read_is_a_failure(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files(tmp_path, "in/a.png", "in/locked/b.png")
+    scandir = os.scandir
+
+    def locked(path: str) -> object:
+        if str(path).endswith("locked"):
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", locked)
+    done = run_jobs(plan_jobs([tmp_path / "in"], Output(tmp_path / "out")), copied)
+    assert done.failures == [f"{tmp_path / 'in/locked'}: cannot be read (Permission denied)"]
+    assert len(done.written) == 1
+    done = run_jobs(plan_jobs([tmp_path / "in/locked"], Output(tmp_path / "out")), copied)
+    assert len(done.failures) == 1 and "Permission denied" in done.failures[0]
+
+
+def test_links_that_are_not_followed_are_named(tmp_path: Path) -> None:
+    files(tmp_path, "in/a.png", "elsewhere/b.png")
+    (tmp_path / "in/linked").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "in/dead.jpg").symlink_to(tmp_path / "nothing.jpg")
+    (tmp_path / "in/c.png").symlink_to(tmp_path / "elsewhere/b.png")
+    plan = plan_jobs([tmp_path / "in"], Output(tmp_path / "out"))
+    assert [job.source.name for job in plan.jobs] == ["a.png", "c.png"]
+    assert plan.about_skipped == "not followed: dead.jpg, linked"

@@ -1,6 +1,7 @@
 """What a file says beside its pixels, read, written and read again by Pillow."""
 
 import struct
+import zlib
 from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
@@ -12,7 +13,8 @@ from PIL.TiffImagePlugin import IFDRational
 
 from codec.pictures.layout import to_image
 from codec.pictures.metadata import Density, Metadata, xmp_of_one_picture
-from codec.pictures.picture_files import Picture, read_picture, write_picture
+from codec.pictures.metadata_formats import lost_in
+from codec.pictures.picture_files import Picture, encode_png, read_picture, write_picture
 from tests.codec.pictures.made_files import (
     GAIN_MAP_XMP,
     IPTC,
@@ -239,8 +241,8 @@ def test_webp_and_avif_keep_exif_and_xmp_and_name_the_rest(
     picture = Picture(colourful(40, 20), None, file_format, exif, 6, metadata=metadata)
     notes = write_picture(picture, tmp_path / "x")
     assert notes == (
-        f"has IPTC, for which {file_format} has no room",
-        f"has density, for which {file_format} has no room",
+        f"has IPTC, which is not written into {file_format} files",
+        f"has density, which is not written into {file_format} files",
     )
     again = read_picture(tmp_path / "x")
     assert again.pixels.shape == picture.pixels.shape
@@ -278,7 +280,9 @@ def test_blocks_too_large_for_jpeg_are_named(tmp_path: Path) -> None:
 def test_bmp_and_gif_say_what_they_have_no_room_for(tmp_path: Path) -> None:
     metadata = Metadata(xmp=PLAIN_XMP, density=Density(300, 300, "inch"))
     picture = Picture(colourful(40, 40), None, "BMP", metadata=metadata)
-    assert write_picture(picture, tmp_path / "x.bmp") == ("has XMP, for which BMP has no room",)
+    assert write_picture(picture, tmp_path / "x.bmp") == (
+        "has XMP, which is not written into BMP files",
+    )
     assert read_picture(tmp_path / "x.bmp").metadata.density is not None
     gif = replace(picture, file_format="GIF", metadata=Metadata(texts=(("Comment", "said"),)))
     (note,) = write_picture(gif, tmp_path / "x.gif")
@@ -306,3 +310,37 @@ def test_orientation_that_xmp_says_is_not_said_twice(tmp_path: Path) -> None:
     assert picture.pixels.shape == (3, 16, 8)
     assert image_of(written).size == (8, 16)
     assert read_picture(tmp_path / "out").pixels.shape == (3, 16, 8)
+
+
+def test_texts_that_a_jpeg_file_does_not_get_are_said() -> None:
+    texts = (("Comment", "kept"), ("Author", "A"), ("Title", "T"))
+    picture = Picture(colourful(8, 8), metadata=Metadata(texts=texts))
+    assert lost_in(picture, "JPEG") == (
+        "has texts, which are not written into JPEG files: Author, Title",
+    )
+    assert lost_in(picture, "PNG") == ()
+
+
+@pytest.mark.parametrize(
+    ("chunk", "said"),
+    [
+        (b"gAMA" + struct.pack(">I", 45455), None),
+        (b"gAMA" + struct.pack(">I", 100000), "gamma"),
+        (
+            b"cHRM" + struct.pack(">8I", *(31270, 32900, 64000, 33000, 30000, 60000, 15000, 6000)),
+            None,
+        ),
+        (
+            b"cHRM" + struct.pack(">8I", *(31270, 32900, 68000, 32000, 26500, 69000, 15000, 6000)),
+            "primaries",
+        ),
+    ],
+)
+def test_colours_that_a_png_file_says_in_chunks_are_noted(
+    chunk: bytes, said: str | None, tmp_path: Path
+) -> None:
+    png = encode_png(colourful(8, 8))
+    whole = struct.pack(">I", len(chunk) - 4) + chunk + struct.pack(">I", zlib.crc32(chunk))
+    (tmp_path / "x.png").write_bytes(png[:33] + whole + png[33:])
+    notes = read_picture(tmp_path / "x.png").notes
+    assert (said is None and notes == ()) or (said is not None and said in notes[0])

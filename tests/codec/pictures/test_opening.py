@@ -1,5 +1,6 @@
 """What is read with a note, and what is refused because it is no single still picture."""
 
+import subprocess
 import sys
 from io import BytesIO
 from pathlib import Path
@@ -274,3 +275,20 @@ def test_heic_that_cannot_be_read_as_it_is_is_refused(
 def test_names_of_renderings(name: str) -> None:
     assert written_path(Path("a.b") / name) == Path("a.b/x.jpg")
     assert written_path(Path("y.JPG")) == Path("y.JPG")
+
+
+def test_a_lossless_jpeg_does_not_crash_the_process(tmp_path: Path) -> None:
+    """To ask libjpeg-turbo for a small version of a lossless file ended the process."""
+    baseline = jpeg(colourful(240, 320)[:1])
+    frame, scan = baseline.index(b"\xff\xc0"), baseline.index(b"\xff\xda")
+    lossless = bytearray(baseline)
+    lossless[frame + 1], lossless[scan + 7 : scan + 10] = 0xC3, b"\1\0\0"  # its first predictor
+    (tmp_path / "x.jpg").write_bytes(lossless)
+    command = "import sys; from codec.pictures.picture_files import *; read_picture(sys.argv[1])"
+    done = subprocess.run(
+        [sys.executable, "-c", command, tmp_path / "x.jpg"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0 or "PictureError" in done.stderr
