@@ -1,6 +1,6 @@
 """Black-and-white and toned looks: colour that follows from brightness alone.
 
-A picture is monochrome if its chroma is a function of its luma: nought (grey), or a tint such as
+A picture is monochrome if its chroma is a function of its luma: zero (grey), or a tint such as
 sepia or a split toning. Its look takes all colour away and gives each luma one colour back.
 
 Axes: C channel, H W pixels, P colour sample, K knot of the tint, D grid size.

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from codec.commands.parser import parser as codec_parser
+from codec.pictures.metadata_formats import ROOM
 from defilter.__main__ import command_parser
 from tests.conftest import colourful
 
@@ -57,3 +58,17 @@ def test_the_example_of_the_codec_runs() -> None:
     names: dict[str, Any] = {"picture": colourful(40, 48)}
     exec(example, names)
     assert names["picture"].shape == (3, 40, 48) and names["found"].reached
+
+
+def test_the_table_of_metadata_is_what_is_written() -> None:
+    text = (ROOT / "docs/files.md").read_text(encoding="utf-8")
+    table = [
+        [cell.strip() for cell in line.split("|")[1:-1]]
+        for line in re.findall(r"^  \|.*$", text, re.M)
+    ]
+    (_, *kinds), _, *rows = table
+    said = {
+        name: tuple(k for k, cell in zip(kinds, cells, strict=True) if cell != "no")
+        for name, *cells in rows
+    }
+    assert {name: room for name, room in said.items() if room} == ROOM

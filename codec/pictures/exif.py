@@ -180,7 +180,7 @@ def _side(jpeg: bytes) -> int:
 
 
 def _thumbnail(stored: Tensor, side: int, room: int) -> bytes:
-    """A JPEG file of at most so many pixels a side and bytes; empty if there is none."""
+    """A JPEG file of at most `side` pixels a side and `room` bytes; empty if there is none."""
     image = to_image(stored)
     image.thumbnail((side, side))
     for quality in _THUMBNAIL_QUALITIES:

@@ -22,7 +22,7 @@ from codec.pictures.metadata import (
 from codec.pictures.picture import Picture
 
 # What each format has room for, of what `held` names; the others have room for nothing.
-_ROOM = {
+ROOM = {
     "JPEG": ("EXIF", "XMP", "IPTC", "density", "texts", "profile"),
     "PNG": ("EXIF", "XMP", "density", "texts", "profile"),
     "WEBP": ("EXIF", "XMP", "profile"),
@@ -239,7 +239,7 @@ def _held(picture: Picture) -> dict[str, bool]:
 
 def lost_in(picture: Picture, file_format: str) -> tuple[str, ...]:
     """A note for each kind of metadata that a format has no room for."""
-    room = _ROOM.get(file_format, ())
+    room = ROOM.get(file_format, ())
     notes = [
         f"has {name}, which is not written into {file_format} files"
         for name, there in _held(picture).items()
@@ -266,7 +266,7 @@ def _too_large(picture: Picture) -> tuple[str, ...]:
 def save_options(picture: Picture, file_format: str) -> dict[str, Any]:
     """What Pillow's `save` takes for the metadata of a picture; see `completed` for the rest."""
     metadata = picture.metadata
-    room = set(_ROOM.get(file_format, ()))
+    room = set(ROOM.get(file_format, ()))
     if file_format in _COMPLETED:
         room = {"profile"}
     if file_format == "JPEG":

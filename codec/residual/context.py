@@ -144,7 +144,7 @@ class FeatureGrid:
         self.place = inside + first[:, None, None]
 
     def columns(self, frequencies: int) -> int:
-        """Columns of a cell when so many frequencies are known."""
+        """Columns of a cell of which that many frequencies are known."""
         return self.fixed + 1 + 2 * self.planes * frequencies
 
     def rows(self, chosen: Tensor, frequencies: int, phase: int) -> Tensor:

@@ -61,12 +61,12 @@ def unpack_stream(data: bytes) -> tuple[int, bytes]:
 
 
 def least_lanes(values: int) -> int:
-    """Lanes that a stream of so many values must have, so that none takes long to decode."""
+    """The least lanes for a number of values, so that none takes long to decode."""
     return min(-(-values // _VALUES_PER_LANE), MOST_LANES)
 
 
 def lanes_for(payload: int, values: int, bytes_per_lane: int = BYTES_PER_LANE) -> int:
-    """Lanes of a stream of about so many bytes and values."""
+    """Lanes of a stream of about `payload` bytes."""
     return min(max(payload // bytes_per_lane, least_lanes(values), 1), MOST_LANES)
 
 
@@ -323,7 +323,7 @@ def _numpy_on_cpu(*tensors: Tensor) -> tuple[Callable[..., Any], list[Any]]:
 
 
 def _owners(counts: list[int], device: torch.device) -> Tensor:
-    """(sum,) int64: which picture each of so many things belongs to."""
+    """(sum,) int64: which picture each thing belongs to."""
     numbers = torch.tensor(counts, device=device)
     return torch.arange(len(counts), device=device).repeat_interleave(numbers)
 

@@ -207,7 +207,7 @@ class PlaneReader:
 
 
 def _nibbles(largest: list[int]) -> list[list[bool]]:
-    """Nibble by nibble, which pictures have so many in 0 .. 2 largest."""
+    """Nibble by nibble, which pictures have that nibble in 0 .. 2 `largest`."""
     counts = [-(-(2 * n).bit_length() // NIBBLE) for n in largest]
     return [[count > i for count in counts] for i in range(max(counts))]
 

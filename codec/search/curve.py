@@ -1,4 +1,4 @@
-"""The seed's curve: quality as a Gaussian of the score. US 9,325,996 B2, columns 6 and 8.
+"""The curve of the patent: quality as a Gaussian of the score. US 9,325,996 B2, columns 6 and 8.
 
 q(s) = k / (sigma sqrt(2 pi)) exp(-(s - 1)^2 / (2 sigma^2)), through two points. Any other class
 with `through`, `quality` and `score` may take its place.

@@ -32,7 +32,7 @@ class Found:
     Attributes:
         quality: the quality it settled on.
         score: the score there, for the first criterion.
-        reached: whether all criteria are met; the seed's literal form misses by one step.
+        reached: whether all criteria are met; the literal form of US 9,325,996 misses by one step.
         data: the encoded picture.
         probes: what was measured, in order.
         rounds: batches of probes one after the other; without batches as many as probes.

@@ -15,8 +15,8 @@ from codec.search.curve import Curve, FlatScore, Gaussian
 from codec.search.prior import Prior, expected_position, log_gap
 from codec.search.scores import NEARLY_ONE
 
-FIRST_QUALITY = 80  # q0 of the seed
-SECOND_QUALITY = 60  # q' of the seed
+FIRST_QUALITY = 80  # q0 of US 9,325,996
+SECOND_QUALITY = 60  # q' of US 9,325,996
 Fit = Callable[[float, float, float, float], Curve]
 
 
@@ -93,7 +93,7 @@ class Prober:
 
     Args:
         measure: quality -> (scores as in `Probe`, bytes or None).
-        criteria: what all have to be met; the first is the one that the seed knows.
+        criteria: what all have to be met; the first is the one that US 9,325,996 knows.
         qualities: the scale, rising.
         expectation: what photos usually score.
     """
@@ -181,10 +181,10 @@ def gaussian_literal(
     below: int | float = SECOND_QUALITY,
     fit: Fit = Gaussian.through,
 ) -> int:
-    """The seed as it stands: steps 200 to 216. The score of q0 is taken for 1, unmeasured.
+    """US 9,325,996 as it stands: steps 200 to 216. The score of q0 is taken for 1, unmeasured.
 
     The downward branch ends at the first quality whose score is at or below the target, which is
-    mostly one step too low: that miss is the seed's.
+    mostly one step too low: that miss is the patent's.
 
     Args:
         prober: see above.
@@ -211,7 +211,7 @@ def gaussian_corrected(
     below: int | float = SECOND_QUALITY,
     fit: Fit = Gaussian.through,
 ) -> int:
-    """The seed with the score of q0 measured, ending at the last quality that passes."""
+    """US 9,325,996 with the score of q0 measured, ending at the last quality that passes."""
     q0 = prober.clamp(FIRST_QUALITY)
     quality = _start(prober, prober.unit(q0), below, fit)
     if quality is None:
@@ -254,7 +254,7 @@ def _step_to_the_first(prober: Prober, quality: int, step: int) -> int:
 
 
 def stepping(prober: Prober, step: int = 1) -> int:
-    """Plain stepping from q0 = 80: what the seed improves on."""
+    """Plain stepping from q0 = 80: what US 9,325,996 improves on."""
     return _step_to_the_first(prober, prober.clamp(FIRST_QUALITY), step)
 
 

@@ -1,7 +1,7 @@
 """How alike two pictures are, for the quality search: one number, higher is better.
 
-Each score declares a monotone map to [0, 1), on which the search interpolates and which the seed's
-curve expects. Pictures are (C, H, W) uint8.
+Each score declares a monotone map to [0, 1), on which the search interpolates and which the
+curve of US 9,325,996 expects. Pictures are (C, H, W) uint8.
 """
 
 import math

@@ -36,11 +36,11 @@ from codec.search.sweep import Sweep, sweep_pictures
 METHODS: dict[str, Callable[[Prober], int]] = {
     "certified (default)": certified,
     "bisection": bisection,
-    "seed, literal, d=1": gaussian_literal,
-    "seed, literal, d=2": partial(gaussian_literal, step=2),
-    "seed, literal, second point 50 % below": partial(gaussian_literal, below=0.5),
-    "seed, measured and corrected, d=1": gaussian_corrected,
-    "seed, measured and corrected, d=2": partial(gaussian_corrected, step=2),
+    "US 9,325,996, literal, d=1": gaussian_literal,
+    "US 9,325,996, literal, d=2": partial(gaussian_literal, step=2),
+    "US 9,325,996, literal, second point 50 % below": partial(gaussian_literal, below=0.5),
+    "US 9,325,996, measured and corrected, d=1": gaussian_corrected,
+    "US 9,325,996, measured and corrected, d=2": partial(gaussian_corrected, step=2),
     "stepping from 80 (prior art)": stepping,
 }
 

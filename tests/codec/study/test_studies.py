@@ -74,7 +74,7 @@ def test_quality_search_is_exact_against_sweeps(folder: Path, tmp_path: Path) ->
     for target in ("ssim 0.9", "ssim 0.97"):
         for method in ("certified (default)", "bisection"):
             assert rows[method, target]["exact"] == "2/2"
-        literal = rows["seed, literal, d=1", target]
+        literal = rows["US 9,325,996, literal, d=1", target]
         assert literal["exact"] == f"{2 - literal['below target']}/2"
     assert record["batches"][0]["certified"] == "2/2"
     assert "certified (default)" in result.summary
