@@ -111,7 +111,7 @@ class GlobalLookTask(nn.Module):
 
 
 class PictureToPictureTask(nn.Module):
-    """De-filter picture by picture, as US 2025/0252542 trains Fig. 2; the look is fitted afterwards.
+    """De-filter picture by picture, as US 2025/0252542 trains Fig. 2; a look is fitted afterwards.
 
     Args:
         network: (N, 3, H, W) -> (N, 3, H, W).
