@@ -5,12 +5,11 @@ import logging
 from dataclasses import replace
 from pathlib import Path
 
-from codec.commands.shell import show_plan, teller
+from codec.commands.shell import DONE, report, show_plan, teller
 from codec.pictures.folders import list_pictures
-from codec.pictures.jobs import BatchResult
 from defilter.analysis import Analysers, analysers_for, default_analysers
 from defilter.extraction import fit_pair, fit_rough_pair
-from defilter.files import apply_to_files, plan_removing, plan_rendering, remove_from_files
+from defilter.files import plan_removing, plan_rendering, remove_planned, render_planned
 from defilter.look import load_look, save_look
 from defilter.networks import load_look_network
 from defilter.verbs import extract, extract_pair
@@ -19,7 +18,7 @@ PROGRAM = "defilter"
 logging.basicConfig(format="%(message)s", level=logging.WARNING)
 
 
-def extract_look(options: argparse.Namespace) -> None:
+def extract_look(options: argparse.Namespace) -> int:
     found = [path for path, _ in list_pictures(options.template)]
     inputs = [*found, *([options.before] if options.before else [])]
     if options.output.resolve() in {Path(path).resolve() for path in inputs}:
@@ -34,9 +33,10 @@ def extract_look(options: argparse.Namespace) -> None:
     print(f"{options.output}: covers {look.coverage:.0%} of the colours that photos have")
     if look.categories and options.output.suffix.lower() == ".json":
         print(f"looks of their own: {', '.join(look.categories)}")
+    return DONE
 
 
-def apply_look_file(options: argparse.Namespace) -> BatchResult | int:
+def apply_look_file(options: argparse.Namespace) -> int:
     look = load_look(options.look)
     if options.scene and look.scene is None:
         raise ValueError(f"{options.look}: knows no scene")
@@ -48,20 +48,19 @@ def apply_look_file(options: argparse.Namespace) -> BatchResult | int:
     )
     if options.dry_run:
         return show_plan(plan)
-    return apply_to_files(
-        look, plan, "", options.strength, analysers, options.quality, teller(PROGRAM)
-    )
+    tell = teller(PROGRAM)
+    return report(render_planned(plan, look, options.strength, analysers, options.quality, tell))
 
 
-def remove_look(options: argparse.Namespace) -> BatchResult | int:
+def remove_look(options: argparse.Namespace) -> int:
     plan = plan_removing(options.photo, options.output, options.skip_existing)
     if options.dry_run:
         return show_plan(plan)
     network = load_look_network(options.weights)
-    return remove_from_files(plan, "", network, options.quality, teller(PROGRAM))
+    return report(remove_planned(plan, network, options.quality, teller(PROGRAM)))
 
 
-def transfer_look(options: argparse.Namespace) -> BatchResult | int:
+def transfer_look(options: argparse.Namespace) -> int:
     analysers = _analysers(options)
     extraction = extract(options.template, load_look_network(options.weights), analysers)
     plan = plan_rendering(
@@ -69,9 +68,8 @@ def transfer_look(options: argparse.Namespace) -> BatchResult | int:
     )
     if options.dry_run:
         return show_plan(plan)
-    return apply_to_files(
-        extraction.look, plan, "", options.strength, analysers, options.quality, teller(PROGRAM)
-    )
+    look, tell = extraction.look, teller(PROGRAM)
+    return report(render_planned(plan, look, options.strength, analysers, options.quality, tell))
 
 
 def _analysers(options: argparse.Namespace, usual: Analysers | None = None) -> Analysers:

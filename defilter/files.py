@@ -62,29 +62,43 @@ def _rendered_name(path: Path) -> Path:
 
 def apply_to_files(
     look: Look,
-    photos: Sequence[PathLike] | Plan,
-    out: PathLike = "",
+    photos: Sequence[PathLike],
+    out: PathLike,
     strength: float | None = None,
     analysers: Analysers | None = None,
-    quality: int | None = None,
-    on_result: OnResult | None = None,
 ) -> BatchResult:
     """Render photos and videos; what is no still picture is kept as it is.
 
     Args:
         look: to render with.
-        photos: files and folders, or a plan of `plan_rendering`, which knows its output.
+        photos: files, folders and patterns.
         out: folder, or for one photo a file.
         strength: rendering degree, 0 (as it was) to 1; None follows the scenes where they are
             known, else 1.
         analysers: what looks at the photos; None is what the look can use.
-        quality: of JPEG, WebP and AVIF files; None keeps that of JPEG files.
-        on_result: called with each result as soon as it is known.
 
     Raises:
         ValueError: nothing to do, or several photos for one file.
     """
-    plan = photos if isinstance(photos, Plan) else plan_rendering(photos, out)
+    return render_planned(plan_rendering(photos, out), look, strength, analysers)
+
+
+def render_planned(
+    plan: Plan,
+    look: Look,
+    strength: float | None = None,
+    analysers: Analysers | None = None,
+    quality: int | None = None,
+    on_result: OnResult | None = None,
+) -> BatchResult:
+    """`apply_to_files` on a plan of `plan_rendering`.
+
+    Args:
+        plan: what is rendered where.
+        look, strength, analysers: see `apply_to_files`.
+        quality: of JPEG, WebP and AVIF files; None keeps that of JPEG files.
+        on_result: called with each result as soon as it is known.
+    """
     chosen = (analysers_for(look) if analysers is None else analysers).fitting(look)
     on_photo = _photo_worker(apply_look(look, strength, chosen), look, quality)
 
@@ -103,15 +117,19 @@ def apply_to_files(
 
 
 def remove_from_files(
-    photos: Sequence[PathLike] | Plan,
-    out: PathLike = "",
-    network: LookNetwork | None = None,
+    photos: Sequence[PathLike], out: PathLike, network: LookNetwork | None = None
+) -> BatchResult:
+    """De-filter photos; see `apply_to_files`."""
+    return remove_planned(plan_removing(photos, out), network or default_network())
+
+
+def remove_planned(
+    plan: Plan,
+    network: LookNetwork,
     quality: int | None = None,
     on_result: OnResult | None = None,
 ) -> BatchResult:
-    """De-filter photos; see `apply_to_files`."""
-    network = network or default_network()
-    plan = photos if isinstance(photos, Plan) else plan_removing(photos, out)
+    """`remove_from_files` on a plan of `plan_removing`; see `render_planned`."""
     work = _photo_worker(lambda picture: Converted(remove(picture, network)), None, quality)
 
     def photos_only(job: Job) -> FileResult:
@@ -140,7 +158,7 @@ def transfer(
     """
     extraction = extract(template, network, analysers)
     plan = plan_rendering(photos, out, extraction.templates)
-    return apply_to_files(extraction.look, plan, strength=strength, analysers=analysers)
+    return render_planned(plan, extraction.look, strength, analysers)
 
 
 def _photo_worker(

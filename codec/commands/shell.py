@@ -22,7 +22,7 @@ def run(program: str, parser: argparse.ArgumentParser, arguments: Sequence[str] 
 
     Args:
         program: its name before errors.
-        parser: commands return a BatchResult, or an exit status, or None.
+        parser: commands return their exit status.
         arguments: None is the command line.
 
     Returns:
@@ -30,8 +30,7 @@ def run(program: str, parser: argparse.ArgumentParser, arguments: Sequence[str] 
     """
     options = parser.parse_args(arguments)
     try:
-        done = options.command(options)
-        status = done if isinstance(done, int) else DONE if done is None else report(done)
+        status: int = options.command(options)
         sys.stdout.flush()
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nobody reads on

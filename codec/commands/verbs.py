@@ -3,7 +3,7 @@
 import argparse
 import sys
 
-from codec.commands.shell import show_plan, teller
+from codec.commands.shell import report, show_plan, teller
 from codec.files import (
     SUFFIX,
     decode_files,
@@ -15,7 +15,6 @@ from codec.files import (
     plan_optimising,
 )
 from codec.pictures.folders import list_pictures
-from codec.pictures.jobs import BatchResult
 from codec.search.criteria import Criterion, at_least
 from codec.search.encoders import encoder
 from codec.search.scores import SCORES
@@ -24,7 +23,7 @@ from codec.settings import DEFAULT_SSIMULACRA2, Settings
 PROGRAM = "dfc"
 
 
-def encode(options: argparse.Namespace) -> BatchResult | int:
+def encode(options: argparse.Namespace) -> int:
     default = Settings().quality
     quality = default if options.quality is None else options.quality
     settings = Settings(quality, options.mode, options.lossless, options.filter, options.effort)
@@ -34,14 +33,14 @@ def encode(options: argparse.Namespace) -> BatchResult | int:
     plan = plan_encoding(options.picture, options.output, options.skip_existing)
     if options.dry_run:
         return show_plan(plan)
-    return encode_files(plan, settings, criteria, options.device, teller(PROGRAM))
+    return report(encode_files(plan, settings, criteria, options.device, teller(PROGRAM)))
 
 
-def decode(options: argparse.Namespace) -> BatchResult | int:
+def decode(options: argparse.Namespace) -> int:
     plan = plan_decoding(options.stream, options.output, options.skip_existing)
     if options.dry_run:
         return show_plan(plan)
-    return decode_files(plan, options.device, teller(PROGRAM))
+    return report(decode_files(plan, options.device, teller(PROGRAM)))
 
 
 def info(options: argparse.Namespace) -> int:
@@ -65,7 +64,7 @@ def _said(path: str) -> bool:
     return True
 
 
-def optimise(options: argparse.Namespace) -> BatchResult | int:
+def optimise(options: argparse.Namespace) -> int:
     criteria = _criteria(options) or at_least(
         "ssimulacra2", DEFAULT_SSIMULACRA2, options.worst_tile
     )
@@ -74,7 +73,7 @@ def optimise(options: argparse.Namespace) -> BatchResult | int:
     plan = plan_optimising(options.picture, options.output, chosen, options.skip_existing)
     if options.dry_run:
         return show_plan(plan)
-    return optimise_files(plan, chosen, criteria, options.min_quality, teller(PROGRAM))
+    return report(optimise_files(plan, chosen, criteria, options.min_quality, teller(PROGRAM)))
 
 
 def _criteria(options: argparse.Namespace) -> tuple[Criterion, ...] | None:

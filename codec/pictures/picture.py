@@ -19,7 +19,7 @@ class PictureError(ValueError):
 class UnsupportedPicture(PictureError):
     """A sound file that cannot be read as one still picture: an animation, pages, HDR, raw data.
 
-    Other programs open it, so it may be kept as it is where a broken one may not.
+    Other programs open it, so it is kept as it is; a broken one is reported.
     """
 
 

@@ -10,7 +10,6 @@ from functools import cache
 from typing import ClassVar, NamedTuple, Protocol
 
 import numpy as np
-import torch
 from PIL import Image, features
 from torch import Tensor
 
@@ -18,6 +17,7 @@ from codec import picture as picture_codec
 from codec import stream_metadata
 from codec.pictures.exif import without_orientation
 from codec.pictures.jpeg_source import JpegSource
+from codec.pictures.layout import from_array, to_array, to_image
 from codec.pictures.metadata_formats import save_options
 from codec.pictures.picture import Picture
 from codec.settings import QUALITIES, Settings
@@ -144,7 +144,7 @@ class PillowEncoder:
         extra = {} if like is None else save_options(self._carried(like), self.file_format)
         buffer = io.BytesIO()
         try:
-            _to_image(picture).save(buffer, self.file_format, **options, **extra)
+            to_image(picture).save(buffer, self.file_format, **options, **extra)
         except (OSError, RuntimeError, ValueError) as error:
             raise EncodingError(f"{self.name} cannot encode this picture ({error})") from error
         return buffer.getvalue()
@@ -158,7 +158,8 @@ class PillowEncoder:
         return like
 
     def decode(self, data: bytes) -> Tensor:
-        return _from_image(Image.open(io.BytesIO(data)))
+        image = Image.open(io.BytesIO(data))
+        return from_array(np.array(image if image.mode == "L" else image.convert("RGB")))
 
 
 @dataclass(frozen=True)
@@ -196,7 +197,7 @@ class JpegXlEncoder:
     def _encode(self, picture: Tensor, distance: float | None, lossless: bool) -> bytes:
         import imagecodecs
 
-        array = np.ascontiguousarray(picture.permute(1, 2, 0).numpy())
+        array = to_array(picture)
         array = array[..., 0] if array.shape[2] == 1 else array
         try:
             data = imagecodecs.jpegxl_encode(
@@ -209,9 +210,7 @@ class JpegXlEncoder:
     def decode(self, data: bytes) -> Tensor:
         import imagecodecs
 
-        array = imagecodecs.jpegxl_decode(data, numthreads=1)
-        array = array[..., None] if array.ndim == 2 else array
-        return torch.from_numpy(np.ascontiguousarray(array)).permute(2, 0, 1)
+        return from_array(imagecodecs.jpegxl_decode(data, numthreads=1))
 
 
 @dataclass(frozen=True)
@@ -347,14 +346,15 @@ def encode_lossless(name: str, picture: Tensor) -> bytes:
     """
     buffer = io.BytesIO()
     if name == "PNG":
-        _to_image(picture).save(buffer, "PNG", optimize=True)
+        to_image(picture).save(buffer, "PNG", optimize=True)
     elif name == "WebP lossless":
-        _to_image(picture).save(buffer, "WEBP", lossless=True, quality=100, method=6)
+        to_image(picture).save(buffer, "WEBP", lossless=True, quality=100, method=6)
     elif name == "JPEG XL lossless":
         import imagecodecs
 
-        array = np.ascontiguousarray(picture.permute(1, 2, 0).numpy())
-        return bytes(imagecodecs.jpegxl_encode(array, lossless=True, effort=7, numthreads=1))
+        return bytes(
+            imagecodecs.jpegxl_encode(to_array(picture), lossless=True, effort=7, numthreads=1)
+        )
     else:
         raise ValueError(f"expected PNG, WebP lossless or JPEG XL lossless, got {name!r}")
     return buffer.getvalue()
@@ -363,16 +363,5 @@ def encode_lossless(name: str, picture: Tensor) -> bytes:
 def size_of_png(picture: Tensor) -> int:
     """Bytes of a PNG file of a picture (C, H, W) uint8 that is written quickly."""
     buffer = io.BytesIO()
-    _to_image(picture).save(buffer, "PNG", compress_level=1)
+    to_image(picture).save(buffer, "PNG", compress_level=1)
     return buffer.tell()
-
-
-def _to_image(picture: Tensor) -> Image.Image:
-    array = picture.permute(1, 2, 0).contiguous().numpy()
-    return Image.fromarray(array[..., 0] if array.shape[2] == 1 else array)
-
-
-def _from_image(image: Image.Image) -> Tensor:
-    array = np.array(image if image.mode == "L" else image.convert("RGB"))
-    array = array[..., None] if array.ndim == 2 else array
-    return torch.from_numpy(array).permute(2, 0, 1)
