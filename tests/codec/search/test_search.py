@@ -351,7 +351,10 @@ def test_scales_of_other_lengths_work() -> None:
 
 
 def test_a_search_refuses_names_and_empty_rounds() -> None:
-    with pytest.raises(ValueError, match="got a name"):
+    with pytest.raises(ValueError, match="got something else"):
         find(photo(), "jpeg", at_least("ssim", 0.9))  # type: ignore[arg-type]
+    for wrong in ("ssim", SCORES["ssim"], []):
+        with pytest.raises(ValueError, match="at_least"):
+            find(photo(), encoder("jpeg"), wrong)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="width of at least 1"):
         find_batch([photo()], OwnEncoder(), at_least("ssim", 0.9), width=0)
