@@ -241,7 +241,7 @@ def lost_in(picture: Picture, file_format: str) -> tuple[str, ...]:
     """A note for each kind of metadata that a format has no room for."""
     room = ROOM.get(file_format, ())
     notes = [
-        f"has {name}, which is not written into {file_format} files"
+        f"has {name}, not written into {file_format} files"
         for name, there in _held(picture).items()
         if there and name not in room
     ]
@@ -249,7 +249,7 @@ def lost_in(picture: Picture, file_format: str) -> tuple[str, ...]:
         notes += [f"has {name} that is too large for JPEG" for name in _too_large(picture)]
     if file_format in ("JPEG", "GIF"):  # which have one comment
         keys = ", ".join(key for key, _ in picture.metadata.texts if key != _COMMENT)
-        notes += [f"has texts, which are not written into {file_format} files: {keys}"] * bool(keys)
+        notes += [f"has texts, not written into {file_format} files: {keys}"] * bool(keys)
     return tuple(notes)
 
 
