@@ -171,39 +171,48 @@ def plan_jobs(
             failures.append(FileResult(source, None, error=f"{source}: {reason}"))
         else:
             placed[source] = target
-    jobs: list[Job] = []
-    existing = 0
-    for source, target in placed.items():
-        kept = _place_to_keep(source, target, output)
-        if kept is not None and not _same(kept, source):
-            place = kept.resolve()
-            if place in protected or taken.setdefault(place, source) != source:
-                kept = None
-        if output.skip_existing and any(_is_result(place, source) for place in (target, kept)):
-            existing += 1
-        else:
-            jobs.append(Job(source, target, kept))
+    every = [
+        Job(source, target, _place_to_keep(source, target, output, protected, taken))
+        for source, target in placed.items()
+    ]
+    jobs = [job for job in every if not (output.skip_existing and _is_done(job))]
     left_out = [path for path in dict(listing.found) if path not in found]
     sentences = [listing.about_skipped()]
     if left_out:
         sentences.append(f"left out, as the look comes from it: {first_names(left_out)}")
-    return Plan(jobs, failures, "; ".join(filter(None, sentences)), existing)
+    return Plan(jobs, failures, "; ".join(filter(None, sentences)), len(every) - len(jobs))
 
 
-def _is_result(place: Path | None, source: Path) -> bool:
-    """Whether there is a file that was made of another: results get the time of their source.
+def _is_done(job: Job) -> bool:
+    """Whether the result or the copy is there: both get the time of their source.
 
     The name is not enough: out/a.jpg may have been made of a.heic, before there was an a.jpg.
     """
-    if place is None or not place.exists() or _same(place, source):
-        return False
-    return abs(place.stat().st_mtime - source.stat().st_mtime) <= _COARSEST_TIME
+    time = job.source.stat().st_mtime
+    return any(
+        abs(place.stat().st_mtime - time) <= _COARSEST_TIME
+        for place in (job.target, job.kept)
+        if place is not None and place.exists() and not _same(place, job.source)
+    )
 
 
-def _place_to_keep(source: Path, target: Path, output: Output) -> Path | None:
-    if not output.is_file():
-        return target.with_name(source.name)
-    return target if _kind(source) == _kind(target) else None
+def _place_to_keep(
+    source: Path,
+    target: Path,
+    output: Output,
+    protected: Collection[Path],
+    taken: dict[Path, Path],
+) -> Path | None:
+    """Where a file goes that is kept as it is; None if that is the place of another."""
+    if output.is_file():
+        kept = target if _kind(source) == _kind(target) else None
+    else:
+        kept = target.with_name(source.name)
+    if kept is None or _same(kept, source):
+        return kept
+    place = kept.resolve()
+    is_free = place not in protected and taken.setdefault(place, source) == source
+    return kept if is_free else None
 
 
 def _kind(path: Path) -> str:
@@ -243,10 +252,10 @@ def _targets(relatives: list[Path], output: Output) -> list[Path]:
         if len(relatives) > 1:
             count = len(relatives)
             raise ValueError(f"{output.path}: expected a folder for {count} files, got a file")
-        wanted = _kind(output.name_of(relatives[0]))
-        if _kind(output.path) != wanted:
-            raise ValueError(f"{output.path}: expected a name that ends in {wanted}")
-        return [output.path]
+        for wanted in [_kind(output.name_of(relative)) for relative in relatives]:
+            if _kind(output.path) != wanted:
+                raise ValueError(f"{output.path}: expected a name that ends in {wanted}")
+        return [output.path] * len(relatives)
     if output.path.exists() and not output.path.is_dir():
         raise ValueError(f"{output.path}: expected a folder, got a file")
 

@@ -157,3 +157,9 @@ def test_links_that_are_not_followed_are_named(tmp_path: Path) -> None:
     plan = plan_jobs([tmp_path / "in"], Output(tmp_path / "out"))
     assert [job.source.name for job in plan.jobs] == ["a.png", "c.png"]
     assert plan.about_skipped == "not followed: dead.jpg, linked"
+
+
+def test_a_template_alone_leaves_nothing_to_do(tmp_path: Path) -> None:
+    (template,) = files(tmp_path, "in/t.png")
+    plan = plan_jobs([tmp_path / "in"], Output(tmp_path / "o.png"), others=[template])
+    assert not plan.jobs and "t.png" in plan.about_skipped
