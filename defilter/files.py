@@ -111,7 +111,8 @@ def render_planned(
             return FileResult(job.source, None, error=f"{job.source}: {done.note}; {frames}")
         low, high = done.degrees
         degrees = (f"degrees {low:.2f} to {high:.2f}",) if chosen.scene is not None else ()
-        return _sized(job, (*degrees, *done.notes))
+        quality_note = () if quality is None else ("the quality is for pictures",)
+        return _sized(job, (*degrees, *quality_note, *done.notes))
 
     return run_jobs(plan, work, on_result)
 

@@ -87,7 +87,8 @@ def report(done: "BatchResult") -> int:
     if before:
         parts.append(sizes_text(before, after))
     print(", ".join(parts))
-    return FAILED if done.failures else DONE
+    is_nothing = not total and not done.existing
+    return FAILED if done.failures or is_nothing else DONE
 
 
 def show_plan(plan: "Plan") -> int:

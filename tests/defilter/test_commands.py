@@ -323,3 +323,21 @@ def test_remove_leaves_videos_in_folders_aside(
     assert "clip.mp4" in capsys.readouterr().out
     assert run("remove", photo_folder / "clip.mp4", "-o", tmp_path / "out") == 1
     assert "not from videos" in capsys.readouterr().err
+
+
+def test_nothing_to_render_is_a_failure(
+    photo_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    trip, out = photo_folder / "trip", tmp_path / "out"
+    assert run("transfer", "--template", trip / "b.png", trip, "-o", out) == 1
+    assert "the look comes from it: b.png" in capsys.readouterr().out and not out.exists()
+
+
+def test_the_quality_of_pictures_has_no_say_in_videos(
+    look_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    clip(tmp_path / "clip.mp4")
+    assert run("apply", look_file, tmp_path / "clip.mp4", "-o", tmp_path, "--quality", "9") == 1
+    out = tmp_path / "out.mp4"
+    assert run("apply", look_file, tmp_path / "clip.mp4", "-o", out, "--quality", "9") == 0
+    assert "the quality is for pictures" in capsys.readouterr().out
