@@ -367,9 +367,12 @@ def test_a_person_who_stops_does_not_wait_for_the_end_of_a_video(tmp_path: Path)
     clip(tmp_path / "in.mkv", count=3000, times=[40 * n for n in range(3000)])
     save_look(darker(), tmp_path / "look.json")
     command = [sys.executable, "-m", "defilter", "apply", tmp_path / "look.json"]
+    # Shells start what runs in the background with SIGINT ignored, and children inherit that.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     process = subprocess.Popen(
         [*command, tmp_path / "in.mkv", "-o", tmp_path / "out"], stderr=subprocess.PIPE, text=True
     )
+    signal.signal(signal.SIGINT, before)
     while not any((tmp_path / "out").glob(".*")):
         assert process.poll() is None
         time.sleep(0.05)
