@@ -25,7 +25,7 @@ check: lint test  ## what every change must pass
 docs:  ## docs/commands.md, and the API reference in out/docs
 	$(PYTHON) docs/commands.py
 	$(PYTHON) -m pip install -q 'pdoc>=15'
-	$(PYTHON) -m pdoc --docformat google -o out/docs codec defilter
+	PYTHONPATH=. $(PYTHON) docs/reference.py
 
 bench-deps:  ## optional packages of the benchmarks
 	$(PYTHON) -m pip install -q pilgram2 opencolorio
