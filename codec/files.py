@@ -34,7 +34,7 @@ from codec.pictures.picture_files import (
     read_picture,
     write_picture,
 )
-from codec.pictures.storage import write_atomically
+from codec.pictures.storage import read_limited, write_atomically
 from codec.pictures.workers import worker_count
 from codec.search import (
     Criterion,
@@ -245,13 +245,7 @@ def read_stream(path: Path | str) -> bytes:
     Raises:
         FormatError: it cannot be read, or is larger than any codestream.
     """
-    path = Path(path)
-    try:
-        if path.stat().st_size > MAX_FILE_BYTES:
-            raise FormatError(f"{path}: larger than {MAX_FILE_BYTES >> 20} MiB")
-        return path.read_bytes()
-    except OSError as error:
-        raise FormatError(f"{path}: cannot be read ({error.strerror or error})") from error
+    return read_limited(Path(path), MAX_FILE_BYTES, FormatError)
 
 
 def describe_stream(path: Path | str) -> str:

@@ -1,9 +1,10 @@
-"""What every measuring study saves with its figures: commit, versions, machine."""
+"""What every study saves: figures with commit, versions and machine, and pages."""
 
 import contextlib
 import json
 import platform
 import subprocess
+from collections.abc import Callable
 from importlib import metadata
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -70,6 +71,27 @@ def markdown_table(header: list[str], rows: list[list[str]]) -> str:
     """A Markdown table, first column left, the others right aligned."""
     lines = ["| " + " | ".join(header) + " |", "|---" + "|---:" * (len(header) - 1) + "|"]
     return "\n".join(lines + ["| " + " | ".join(row) + " |" for row in rows])
+
+
+def render_page(template: Path, filters: dict[str, Callable[..., str]], **values: Any) -> bytes:
+    """An HTML page from a jinja2 template; a value that it names and does not get is an error.
+
+    Args:
+        template: the file, beside the code that fills it.
+        filters: by name, what the template calls.
+        values: by name, what it shows.
+    """
+    import jinja2  # of the extra `report`; studies without pages do not need it
+
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(template.parent),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+    )
+    environment.filters.update(filters)
+    return environment.get_template(template.name).render(**values).encode()
 
 
 def save_tables(

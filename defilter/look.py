@@ -13,7 +13,7 @@ from codec.pictures.fit import fit_least_squares
 from codec.pictures.lut import resample
 from codec.pictures.lut_files import read_lut, save_cube, save_hald
 from codec.pictures.mapping import ColourMapping
-from codec.pictures.storage import write_atomically
+from codec.pictures.storage import read_limited, write_atomically
 from defilter.formats import CUBE_SIZES
 from defilter.monochrome import ToneCurve
 from defilter.natural_colours import natural_pairs
@@ -114,11 +114,7 @@ def load_look(path: Path | str) -> Look:
         table, shaper = read_lut(path)
         return look_from_table(table, {"file": path.name}, shaper)
     try:
-        if path.stat().st_size > MAX_JSON_BYTES:
-            raise LookFileError(f"{path}: larger than {MAX_JSON_BYTES >> 20} MiB")
-        text = path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise LookFileError(f"{path}: cannot be read ({error.strerror or error})") from error
+        text = read_limited(path, MAX_JSON_BYTES, LookFileError).decode()
     except UnicodeDecodeError as error:
         raise LookFileError(f"{path}: not a look file (it is not text)") from error
     try:

@@ -22,7 +22,7 @@ from codec.pictures.lut_text import (
     parse_cube,
 )
 from codec.pictures.picture_files import PictureError, read_picture, write_pixels
-from codec.pictures.storage import write_atomically
+from codec.pictures.storage import read_limited, write_atomically
 
 MAX_TEXT_BYTES = 128 * 2**20
 MOST_TRAVEL = 2.0  # 250 real looks reach 1.0, photos start at 3
@@ -56,12 +56,7 @@ def load_lut(path: Path | str) -> Tensor:
 
 
 def _read_text(path: Path) -> str:
-    try:
-        if path.stat().st_size > MAX_TEXT_BYTES:
-            raise LutFileError(f"{path}: larger than {MAX_TEXT_BYTES >> 20} MiB")
-        data = path.read_bytes()
-    except OSError as error:
-        raise LutFileError(f"{path}: cannot be read ({error.strerror or error})") from error
+    data = read_limited(path, MAX_TEXT_BYTES, LutFileError)
     # Titles come in any encoding.
     return data.decode(_encoding(data), errors="replace")
 

@@ -33,7 +33,7 @@ from codec.pictures.orientation import TURNS, turned_back, upright
 from codec.pictures.picture import MAX_PIXELS, Picture, PictureError, UnsupportedPicture
 from codec.pictures.profiles import deep_to_srgb, name_of, to_srgb
 from codec.pictures.quiet import without_warnings
-from codec.pictures.storage import write_atomically
+from codec.pictures.storage import read_limited, write_atomically
 
 __all__ = [
     "MAX_FILE_BYTES",
@@ -77,12 +77,7 @@ def read_picture(path: Path | str, keep_profile: bool = False) -> Picture:
             picture that can be read as it is.
     """
     path = Path(path)
-    try:
-        if path.stat().st_size > MAX_FILE_BYTES:
-            raise PictureError(f"{path}: larger than {MAX_FILE_BYTES >> 20} MiB")
-        data = path.read_bytes()
-    except OSError as error:
-        raise PictureError(f"{path}: cannot be read ({error.strerror or error})") from error
+    data = read_limited(path, MAX_FILE_BYTES, PictureError)
     try:
         with without_warnings():  # odd metadata and Pillow's own limit of sizes are dealt with here
             return _decode(data, keep_profile)

@@ -1,4 +1,4 @@
-"""Files written as a whole or not at all."""
+"""Files read up to a limit, and written as a whole or not at all."""
 
 import logging
 import os
@@ -18,6 +18,22 @@ logger = logging.getLogger(__name__)
 def output_path(out: str, shipped: Path) -> Path:
     """Where a fit writes: a path, or `shipped` for the file that is part of the package."""
     return shipped if out == "shipped" else Path(out)
+
+
+def read_limited(path: Path, most: int, error: type[ValueError]) -> bytes:
+    """The bytes of a file that is not larger than it may be.
+
+    Args:
+        path: the file.
+        most: bytes that it may have, whole MiB.
+        error: what is raised, with one sentence, if it is larger or cannot be read.
+    """
+    try:
+        if path.stat().st_size > most:
+            raise error(f"{path}: larger than {most >> 20} MiB")
+        return path.read_bytes()
+    except OSError as reason:
+        raise error(f"{path}: cannot be read ({reason.strerror or reason})") from reason
 
 
 @contextmanager

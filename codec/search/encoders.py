@@ -316,6 +316,7 @@ _BY_NAME: dict[str, Callable[[], Encoder]] = {
     "jxl": JpegXlEncoder,
 }
 NAMES = (*_BY_NAME, OwnEncoder.name)
+_LOSSLESS = {"WebP lossless": "webp", "JPEG XL lossless": "jxl"}
 
 
 def encoder(name: str, settings: Settings = DEFAULT_SETTINGS, device: str = "cpu") -> Encoder:
@@ -344,20 +345,15 @@ def encode_lossless(name: str, picture: Tensor) -> bytes:
     Raises:
         ValueError: another name.
     """
-    buffer = io.BytesIO()
     if name == "PNG":
+        buffer = io.BytesIO()
         to_image(picture).save(buffer, "PNG", optimize=True)
-    elif name == "WebP lossless":
-        to_image(picture).save(buffer, "WEBP", lossless=True, quality=100, method=6)
-    elif name == "JPEG XL lossless":
-        import imagecodecs
-
-        return bytes(
-            imagecodecs.jpegxl_encode(to_array(picture), lossless=True, effort=7, numthreads=1)
-        )
-    else:
+        return buffer.getvalue()
+    if name not in _LOSSLESS:
         raise ValueError(f"expected PNG, WebP lossless or JPEG XL lossless, got {name!r}")
-    return buffer.getvalue()
+    data = encoder(_LOSSLESS[name]).encode_lossless(picture)
+    assert data is not None
+    return data
 
 
 def size_of_png(picture: Tensor) -> int:

@@ -5,7 +5,6 @@ import io
 from pathlib import Path
 from typing import Any
 
-import jinja2
 from matplotlib import colormaps
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter
@@ -13,6 +12,7 @@ from torch import Tensor
 
 from codec.pictures.picture_files import encode_png
 from codec.pictures.storage import write_atomically
+from codec.report import render_page
 from codec.search.encoders import Encoder
 
 _CROP = 192
@@ -40,22 +40,16 @@ def write_report(
         figure.savefig(buffer, format="png", dpi=110)
         write_atomically(target / f"{metric}.png", buffer.getvalue())
         plots[label] = buffer.getvalue()
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=jinja2.StrictUndefined,
-    )
-    environment.filters["png"] = _data_url
-    page = environment.get_template("rate_report.html").render(
+    page = render_page(
+        Path(__file__).with_name("rate_report.html"),
+        {"png": _data_url},
         pictures=len(pictures),
         plots=plots,
         bits=_BITS,
         crops=_crops(points, pictures, contenders),
         tables=tables,
     )
-    write_atomically(target / "report.html", page.encode())
+    write_atomically(target / "report.html", page)
 
 
 def _plot(

@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-import jinja2
 import torch
 import torch.nn.functional as F
 from matplotlib.figure import Figure
@@ -18,6 +17,7 @@ from torch import Tensor
 
 from codec.pictures.picture_files import encode_jpeg, to_dtype
 from codec.pictures.storage import write_atomically
+from codec.report import render_page
 from defilter.look import Look
 from defilter.render import WEAK
 from defilter.study.maps import PhotoMaps
@@ -63,17 +63,10 @@ def write_report(
         timings: seconds by what they were spent on.
         path: of the page.
     """
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=jinja2.StrictUndefined,
-    )
-    environment.filters["jpeg"] = _data_url
-    environment.filters["thumbnail"] = _thumbnail
     degrees = [c.maps.degree for c in comparisons if c.maps is not None]
-    page = environment.get_template("report.html").render(
+    page = render_page(
+        Path(__file__).with_name("report.html"),
+        {"jpeg": _data_url, "thumbnail": _thumbnail},
         look=look,
         templates=templates,
         sliders=[c for c in comparisons if c.before is not None],
@@ -82,7 +75,7 @@ def write_report(
         timings=timings,
         weak=any(degree < WEAK for degree in degrees),
     )
-    write_atomically(path, page.encode())
+    write_atomically(path, page)
 
 
 def _curves(look: Look) -> dict[str, tuple[str, str]]:
