@@ -39,6 +39,7 @@ class Section(IntEnum):
     ITEM = 5
     INDEX = 6
     END = 7
+    PREDICTION = 8
     EXIF = 128
     ICC = 129
     XMP = 130

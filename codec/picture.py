@@ -1,14 +1,16 @@
 """Pictures: RGB or grey tensors to codestreams and back.
 
-The stages in the order of encoding: colour, padding, `residual.analyse` (transform, sizes,
-quantisation, chroma from luma), `residual.coder` (contexts and rANS), `container`. Decoding goes
-back the same way and ends with a filter. What both sides must agree on is a `Profile`.
+The stages in the order of encoding: colour, padding, less the prediction if there is one,
+`residual.analyse` (transform, sizes, quantisation, chroma from luma), `residual.coder` (contexts and
+rANS), `container`. Decoding goes back the same way and ends with a filter. What both sides must
+agree on is a `Profile`.
 
 Axes: N picture of one shape, C plane, H W pixels.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from types import MappingProxyType
 from typing import NamedTuple
 
 import torch
@@ -31,8 +33,11 @@ from codec.container import (
     unpack_header,
 )
 from codec.pictures.devices import check_device
+from codec.prediction.chain import Predicted, Prediction, hash_of, predict, unpack_prediction
+from codec.prediction.interpolation import LIMIT
 from codec.profile import Profile, profile_from, profile_of
-from codec.residual.analyse import Symbols, uniform_sizes
+from codec.residual.adaptive_quantisation import choose_adaptive
+from codec.residual.analyse import Symbols, hints_of, is_coded, uniform_sizes
 from codec.residual.coder import Coded, CodedLossless
 from codec.residual.colour import (
     fixed_ycbcr_to_rgb,
@@ -44,9 +49,11 @@ from codec.residual.edge_filter import smooth
 from codec.residual.exact import exact_arithmetic
 from codec.residual.quantise import FRACTION, dequantise, plane_steps, step_map
 from codec.residual.rans import CorruptStream, pack_stream, unpack_stream
-from codec.residual.transform import CELL, REGION, SAMPLE_BITS
+from codec.residual.transform import CELL, REGION, SAMPLE_BITS, forward
 from codec.settings import Settings, check_settings, step_of
 
+References = Mapping[bytes, Tensor]  # exact planes (C, H, W) by their hash
+_NONE: References = MappingProxyType({})
 _MEAN_TO_SAMPLE = CELL << FRACTION - SAMPLE_BITS
 
 
@@ -65,7 +72,7 @@ def check_picture(picture: Tensor) -> None:
         raise ValueError(str(error)) from error
 
 
-def encode(
+def encode(  # noqa: PLR0913 - the settings by name, as people type them
     pictures: Sequence[Tensor],
     quality: int = 80,
     *,
@@ -74,6 +81,7 @@ def encode(
     filter: str = "edge",
     effort: str = "full",
     device: torch.device | str = "cpu",
+    predictions: Sequence[Predicted | None] | None = None,
 ) -> list[bytes]:
     """Codestreams of pictures, each as if it were alone.
 
@@ -81,6 +89,7 @@ def encode(
         pictures: (3, H, W) RGB or (1, H, W) grey, uint8, of any sizes.
         quality, mode, lossless, filter, effort: see `Settings`.
         device: where to compute; the bytes are the same everywhere.
+        predictions: what each picture is predicted from, see `codec.best_prediction`; None alone.
 
     Raises:
         ValueError: a setting or a picture that cannot be encoded.
@@ -92,17 +101,26 @@ def encode(
         raise ValueError("expected a list of pictures, got one: codec.encode([picture])")
     for picture in pictures:
         check_picture(picture)
+    every = [None] * len(pictures) if predictions is None else list(predictions)
+    _check_predictions(pictures, every)
 
     def one_batch(numbers: list[int]) -> list[bytes]:
         batch = torch.stack([pictures[n] for n in numbers]).to(device)
-        return _encode(batch, profile_of(settings, batch.shape[1], device))
+        found = [guess for n in numbers if (guess := every[n]) is not None]
+        first = found[0].prediction if found else None
+        return _encode(batch, profile_of(settings, batch.shape[1], device, first), found)
 
-    return in_batches([tuple(p.shape) for p in pictures], _areas(pictures), device, one_batch)
+    keys = [
+        (tuple(p.shape), one and one.prediction.hints)
+        for p, one in zip(pictures, every, strict=True)
+    ]
+    return in_batches(keys, _areas(pictures), device, one_batch)
 
 
 def decode(
     streams: Sequence[bytes],
     *,
+    references: References = _NONE,
     device: torch.device | str = "cpu",
     max_pixels: int = MAX_PIXELS,
 ) -> list[Tensor]:
@@ -110,13 +128,49 @@ def decode(
 
     Args:
         streams: of any sizes and modes.
+        references: the exact planes that predicted ones stand on, by their hash, see `exact`.
         device: where to compute.
         max_pixels: of one picture; memory grows with what a header says.
 
     Raises:
-        FormatError: broken or foreign data, or a picture above `max_pixels`.
+        FormatError: broken or foreign data, a reference that is not there or another one, or a
+            picture above `max_pixels`.
     """
-    device = check_device(device)
+    return _decoded(streams, references, check_device(device), max_pixels, to_pixels)
+
+
+def exact(
+    streams: Sequence[bytes],
+    *,
+    references: References = _NONE,
+    device: torch.device | str = "cpu",
+    max_pixels: int = MAX_PIXELS,
+) -> list[Tensor]:
+    """What other pictures may be predicted from: exact planes (C, H, W) int32, on the CPU.
+
+    They are in 1/16 grey level, as they are before a filter network, which is not exact.
+    Arguments and errors as for `decode`.
+    """
+    return _decoded(streams, references, check_device(device), max_pixels, exact_planes)
+
+
+def references_of(
+    streams: Sequence[bytes],
+    *,
+    references: References = _NONE,
+    device: torch.device | str = "cpu",
+) -> dict[bytes, Tensor]:
+    """The exact planes of streams by their hash, as `decode` and `best_prediction` take them."""
+    return {hash_of(planes): planes for planes in exact(streams, references=references, device=device)}
+
+
+def _decoded(
+    streams: Sequence[bytes],
+    references: References,
+    device: torch.device,
+    max_pixels: int,
+    finish: Callable[[Symbols, Profile, Tensor | None], Tensor],
+) -> list[Tensor]:
     if isinstance(streams, bytes | bytearray | memoryview):
         raise ValueError("expected a list of codestreams, got one: codec.decode([stream])")
     opened = [_open_one(data, number, len(streams)) for number, data in enumerate(streams)]
@@ -127,24 +181,35 @@ def decode(
 
     def one_batch(numbers: list[int]) -> list[Tensor]:
         batch = [opened[n] for n in numbers]
-        pixels = _decode(batch, profile_from(batch[0].header, device)).cpu()
-        return [picture.contiguous() for picture in pixels]
+        profile = profile_from(batch[0].header, device, batch[0].prediction)
+        found = _decode(batch, profile, references, finish).cpu()
+        return [picture.contiguous() for picture in found]
 
-    keys = [(one.header, _lanes(one) if device.type == "cpu" else 0) for one in opened]
+    keys = [
+        (
+            one.header,
+            one.prediction and one.prediction.hints,
+            _lanes(one) if device.type == "cpu" else 0,
+        )
+        for one in opened
+    ]
     areas = [_padded_area(one.header.height, one.header.width) for one in opened]
     return in_batches(keys, areas, device, one_batch)
 
 
 @exact_arithmetic()
-def thumbnail(data: bytes, *, device: torch.device | str = "cpu") -> Tensor:
-    """(C, H/8, W/8) uint8, rounded up, from the means alone; lossless ones are decoded whole."""
+def thumbnail(
+    data: bytes, *, references: References = _NONE, device: torch.device | str = "cpu"
+) -> Tensor:
+    """(C, H/8, W/8) uint8, rounded up, from the means alone; lossless and predicted pictures, whose
+    means are differences, are decoded whole."""
     device = check_device(device)
     opened = _open(data)
     header = opened.header
-    profile = profile_from(header, device)
+    profile = profile_from(header, device, opened.prediction)
     rows, columns = (-(-n // CELL) for n in (header.height, header.width))
-    if header.mode == Mode.LOSSLESS:
-        whole = _decode([opened], profile).float()
+    if header.mode == Mode.LOSSLESS or opened.prediction is not None:
+        whole = _decode([opened], profile, references, to_pixels).float()
         pad = (0, -header.width % CELL, 0, -header.height % CELL)
         small = F.avg_pool2d(F.pad(whole, pad, mode="replicate"), CELL)
         return small[0].round().to(torch.uint8).cpu()
@@ -190,11 +255,29 @@ def _to_pixels(planes: Tensor) -> Tensor:
     return ((planes + half >> SAMPLE_BITS) + 128).clamp(0, 255).to(torch.uint8)
 
 
-def symbols_of(pictures: Tensor, step_indices: list[int], profile: Profile) -> Symbols:
-    """What would be coded of pictures (N, C, H, W) uint8, each with a step index of its own."""
+def symbols_of(
+    pictures: Tensor, step_indices: list[int], profile: Profile, guess: Tensor | None = None
+) -> Symbols:
+    """What would be coded of pictures (N, C, H, W) uint8, each with a step index of its own.
+
+    Args:
+        guess: (N, C, H, W) padded planes that a prediction says, or None.
+    """
     planes = to_planes(pad(pictures))
     sizes = uniform_sizes(planes) if profile.uniform else None
-    return profile.coder.analyse(planes, torch.tensor(step_indices, device=pictures.device), sizes)
+    steps = torch.tensor(step_indices, device=pictures.device)
+    coder = profile.coder
+    if guess is None:
+        return coder.analyse(planes, steps, sizes)
+    # What a step may hide in depends on the picture, not on what a prediction missed of it.
+    adaptive = choose_adaptive(forward(planes[:, 0], CELL)) if coder.weighting.slope else None
+    rest = planes - guess
+    zone = coder.choose_mean_dead_zone(rest, steps)
+    return coder.analyse(rest, steps, sizes, _hints(profile, guess, steps), adaptive, zone)
+
+
+def _hints(profile: Profile, guess: Tensor | None, steps: Tensor) -> Tensor | None:
+    return hints_of(guess[:, 0], steps) if profile.hints and guess is not None else None
 
 
 def preview(
@@ -256,32 +339,57 @@ def entropy(
 
 
 @exact_arithmetic()
-def _encode(pictures: Tensor, profile: Profile) -> list[bytes]:
-    """Codestreams of pictures (N, C, H, W) uint8."""
+def _encode(pictures: Tensor, profile: Profile, predicted: list[Predicted]) -> list[bytes]:
+    """Codestreams of pictures (N, C, H, W) uint8, predicted all or none."""
     header = pack_header(profile.header(*pictures.shape[2:]))
+    starts = [[(Section.HEADER, header)] for _ in pictures]
+    guess = None
+    if predicted:
+        guess = torch.stack([one.planes for one in predicted]).to(pictures.device)
+        for sections, one in zip(starts, predicted, strict=True):
+            sections.append((Section.PREDICTION, one.prediction.pack()))
     if profile.mode == Mode.LOSSLESS:
-        planes = pictures.int()
-        planes = rgb_to_ycocg(planes) if profile.planes == 3 else planes
+        planes = _lossless_planes(pictures)
+        if guess is not None:
+            planes = planes - _lossless_planes(_to_pixels(guess))
         return [
-            pack([(Section.HEADER, header), (Section.LOSSLESS, pack_stream(*one.planes))])
-            for one in profile.lossless.write(planes)
+            pack([*start, (Section.LOSSLESS, pack_stream(*one.planes))])
+            for start, one in zip(starts, profile.lossless.write(planes), strict=True)
         ]
-    symbols = symbols_of(pictures, [profile.step_index] * len(pictures), profile)
+    padded = None if guess is None else pad(guess)
+    symbols = symbols_of(pictures, [profile.step_index] * len(pictures), profile, padded)
     return [
         pack([
-            (Section.HEADER, header),
+            *start,
             (Section.MEANS, pack_stream(*one.means)),
             (Section.CELLS, pack_stream(*one.cells)),
         ])
-        for one in profile.coder.write(symbols, profile.bytes_per_lane)
+        for start, one in zip(
+            starts, profile.coder.write(symbols, profile.bytes_per_lane), strict=True
+        )
     ]  # fmt: skip
 
 
+def _check_predictions(pictures: Sequence[Tensor], every: Sequence[Predicted | None]) -> None:
+    if len(every) != len(pictures):
+        raise ValueError(f"expected {len(pictures)} predictions or None, got {len(every)}")
+    for picture, one in zip(pictures, every, strict=True):
+        if one is not None and one.planes.shape != picture.shape:
+            shapes = f"{tuple(one.planes.shape)} for {tuple(picture.shape)}"
+            raise ValueError(f"expected predictions of the shape of their pictures, got {shapes}")
+
+
+def _lossless_planes(pixels: Tensor) -> Tensor:
+    """(N, C, H, W) uint8 -> int32: YCoCg-R of RGB."""
+    return rgb_to_ycocg(pixels.int()) if pixels.shape[1] == 3 else pixels.int()
+
+
 class _Opened(NamedTuple):
-    """A codestream whose container and header were checked."""
+    """A codestream whose container, header and prediction were checked."""
 
     header: Header
     sections: Sections
+    prediction: Prediction | None
 
 
 def _open_one(data: bytes, number: int, count: int) -> _Opened:
@@ -296,7 +404,9 @@ def _open(data: bytes) -> _Opened:
     if not isinstance(data, bytes | bytearray | memoryview):
         raise FormatError(f"expected the bytes of a codestream, got {type(data).__name__}")
     sections = unpack(bytes(data))
-    return _Opened(unpack_header(sections.one(Section.HEADER)), sections)
+    packed = sections.get(Section.PREDICTION)
+    prediction = None if packed is None else unpack_prediction(packed)
+    return _Opened(unpack_header(sections.one(Section.HEADER)), sections, prediction)
 
 
 @contextmanager
@@ -308,22 +418,43 @@ def _reading() -> Iterator[None]:
         raise FormatError(f"entropy-coded data: {error}") from error
 
 
-def read_symbols(data: bytes, *, device: torch.device | str = "cpu") -> tuple[Header, Symbols]:
+def read_symbols(
+    data: bytes, *, references: References = _NONE, device: torch.device | str = "cpu"
+) -> tuple[Header, Symbols]:
     """The header and the integers of a codestream that is not lossless, before any pixel.
 
     Raises:
-        FormatError: broken, foreign or lossless data.
+        FormatError: broken, foreign or lossless data, or a missing reference.
     """
     device = check_device(device)
     opened = _open(data)
     if opened.header.mode == Mode.LOSSLESS:
         raise FormatError("expected a picture that was quantised, got a lossless one")
-    return opened.header, _read([opened], profile_from(opened.header, device))
+    profile = profile_from(opened.header, device, opened.prediction)
+    guess = _guess([opened], references, device)
+    return opened.header, _read([opened], profile, None if guess is None else pad(guess))
 
 
-def _read(batch: list[_Opened], profile: Profile) -> Symbols:
+def _guess(
+    batch: list[_Opened], references: References, device: torch.device
+) -> Tensor | None:
+    """(N, C, H, W) planes that the predictions of a batch say, or None where it has none."""
+    header = batch[0].header
+    shape = (header.planes, header.height, header.width)
+    found = [
+        predict(one.prediction, references, shape, device).planes
+        for one in batch
+        if one.prediction is not None
+    ]
+    return torch.stack(found) if found else None
+
+
+def _read(batch: list[_Opened], profile: Profile, guess: Tensor | None) -> Symbols:
     header, coder = batch[0].header, profile.coder
-    terms = coder.terms([header.step_index] * len(batch), None)
+    device = profile.networks.device
+    indices = [header.step_index] * len(batch)
+    hints = _hints(profile, guess, torch.tensor(indices, device=device))
+    terms = coder.terms(indices, hints)
     with _reading():
         coded = [
             Coded(
@@ -333,41 +464,77 @@ def _read(batch: list[_Opened], profile: Profile) -> Symbols:
             )
             for one, own in zip(batch, terms, strict=True)
         ]
-        return coder.read(coded, _padded_shape(header), profile.networks.device)
+        return coder.read(coded, _padded_shape(header), device, hints)
 
 
 @exact_arithmetic()
-def _decode(batch: list[_Opened], profile: Profile) -> Tensor:
-    """(N, C, H, W) uint8 of streams with one header."""
+def _decode(
+    batch: list[_Opened],
+    profile: Profile,
+    references: References,
+    finish: Callable[[Symbols, Profile, Tensor | None], Tensor],
+) -> Tensor:
+    """(N, C, H, W) of streams with one header: uint8 pixels, or exact planes."""
     header = batch[0].header
+    guess = _guess(batch, references, profile.networks.device)
     if header.mode == Mode.LOSSLESS:
-        shape = (header.planes, header.height, header.width)
-        with _reading():
-            streams = [
-                CodedLossless(
-                    unpack_stream(one.sections.one(Section.LOSSLESS)), profile.lossless.bits
-                )
-                for one in batch
-            ]
-            planes = profile.lossless.read(streams, shape, profile.networks.device)
-        pixels = ycocg_to_rgb(planes) if header.planes == 3 else planes
-        return pixels.clamp(0, 255).to(torch.uint8)
-    pixels = to_pixels(_read(batch, profile), profile)
-    return pixels[:, :, : header.height, : header.width]
+        pixels = _read_lossless(batch, profile, guess)
+        return pixels if finish is to_pixels else to_planes(pixels)
+    padded = None if guess is None else pad(guess)
+    found = finish(_read(batch, profile, padded), profile, padded)
+    return found[:, :, : header.height, : header.width]
 
 
-def to_pixels(symbols: Symbols, profile: Profile) -> Tensor:
+def _read_lossless(batch: list[_Opened], profile: Profile, guess: Tensor | None) -> Tensor:
+    """(N, C, H, W) uint8."""
+    header = batch[0].header
+    shape = (header.planes, header.height, header.width)
+    with _reading():
+        streams = [
+            CodedLossless(unpack_stream(one.sections.one(Section.LOSSLESS)), profile.lossless.bits)
+            for one in batch
+        ]
+        planes = profile.lossless.read(streams, shape, profile.networks.device)
+    if guess is not None:
+        planes = planes + _lossless_planes(_to_pixels(guess))
+    pixels = ycocg_to_rgb(planes) if header.planes == 3 else planes
+    return pixels.clamp(0, 255).to(torch.uint8)
+
+
+def exact_planes(symbols: Symbols, profile: Profile, guess: Tensor | None = None) -> Tensor:
+    """(N, C, H, W) int32 padded planes that others may be predicted from."""
+    return _filtered(symbols, profile, guess)[-1].clamp(-LIMIT, LIMIT)
+
+
+def to_pixels(symbols: Symbols, profile: Profile, guess: Tensor | None = None) -> Tensor:
     """(N, C, H, W) uint8 padded pictures, as a decoder shows them."""
-    planes = profile.coder.reconstruct(symbols)
-    if profile.filter == Filter.NONE:
-        return _to_pixels(planes)
-    steps = plane_steps(symbols.steps, planes.shape[1], symbols.sizes)
-    smoothed = smooth(planes, steps)
+    planes, smoothed = _filtered(symbols, profile, guess)
     if profile.postfilter is None:
         return _to_pixels(smoothed)
-    step = steps[:, :1].float() / 2**FRACTION
-    restored = profile.postfilter.restore(planes, smoothed, step, symbols.sizes)
-    return _to_pixels(restored.round().int())
+    step = plane_steps(symbols.steps, planes.shape[1], symbols.sizes)[:, :1].float() / 2**FRACTION
+    restored = profile.postfilter.restore(planes, smoothed, step, symbols.sizes).round().int()
+    return _to_pixels(_where_coded(symbols, restored, planes, guess))
+
+
+def _filtered(
+    symbols: Symbols, profile: Profile, guess: Tensor | None
+) -> tuple[Tensor, Tensor]:
+    """The decoded planes, and what the edge filter makes of them."""
+    planes = profile.coder.reconstruct(symbols)
+    if guess is not None:
+        planes = planes + guess
+    if profile.filter == Filter.NONE:
+        return planes, planes
+    smoothed = smooth(planes, plane_steps(symbols.steps, planes.shape[1], symbols.sizes))
+    return planes, _where_coded(symbols, smoothed, planes, guess)
+
+
+def _where_coded(symbols: Symbols, filtered: Tensor, planes: Tensor, guess: Tensor | None) -> Tensor:
+    """Filtered planes, but a prediction that nothing was added to stays: it was filtered before."""
+    if guess is None:
+        return filtered
+    coded = is_coded(symbols).repeat_interleave(CELL, 1).repeat_interleave(CELL, 2)
+    return torch.where(coded[:, None], filtered, planes)
 
 
 def _padded_shape(header: Header) -> tuple[int, int, int]:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import torch
 
 from codec.container import Filter, FormatError, Header, Mode
+from codec.prediction.chain import Prediction
 from codec.residual.coder import LosslessCoder, ResidualCoder
 from codec.residual.context_sets import Contexts, contexts_of, shipped_contexts
 from codec.residual.postfilter import PostFilter, postfilter_of, shipped_postfilter
@@ -13,6 +14,7 @@ from codec.residual.rans import BYTES_PER_LANE
 from codec.settings import MODES, Settings, filter_for, step_of
 
 _BITS = 9  # of a sample, with its sign
+_PREDICTED_BITS = 10  # of a difference of two
 _LOSSLESS_BITS = 10  # of a reversible colour difference, with its sign
 _BYTES_PER_LANE = {"full": BYTES_PER_LANE, "fast": 192}  # 192: 1 % more bytes
 
@@ -30,6 +32,8 @@ class Profile:
         postfilter: the network that `filter` asks for, or None.
         uniform: one transform size instead of the cheapest of three.
         bytes_per_lane: of the entropy coder.
+        predicted: whether the picture is what a prediction left over.
+        hints: whether contexts look at the prediction.
     """
 
     planes: int
@@ -40,10 +44,13 @@ class Profile:
     postfilter: PostFilter | None = None
     uniform: bool = False
     bytes_per_lane: int = BYTES_PER_LANE
+    predicted: bool = False
+    hints: bool = False
 
     @property
     def coder(self) -> ResidualCoder:
-        return ResidualCoder(self.networks, WEIGHTINGS[self.mode.name.lower()], _BITS)
+        bits = _PREDICTED_BITS if self.predicted else _BITS
+        return ResidualCoder(self.networks, WEIGHTINGS[self.mode.name.lower()], bits)
 
     @property
     def lossless(self) -> LosslessCoder:
@@ -63,11 +70,16 @@ class Profile:
         )
 
 
-def profile_of(settings: Settings, planes: int, device: torch.device) -> Profile:
-    """The profile that settings ask for."""
-    networks = shipped_contexts(settings.effort, device)
+def profile_of(
+    settings: Settings, planes: int, device: torch.device, prediction: Prediction | None = None
+) -> Profile:
+    """The profile that settings ask for, of a picture alone or of one that is predicted."""
+    networks = shipped_contexts("full" if prediction else settings.effort, device)
+    hints = prediction is not None and prediction.hints
     if settings.lossless:
-        return Profile(planes, Mode.LOSSLESS, 0, Filter.NONE, networks)
+        return Profile(
+            planes, Mode.LOSSLESS, 0, Filter.NONE, networks, predicted=prediction is not None
+        )
     filter_ = filter_for(settings, planes)
     return Profile(
         planes,
@@ -78,10 +90,14 @@ def profile_of(settings: Settings, planes: int, device: torch.device) -> Profile
         shipped_postfilter(settings.mode, device) if filter_ == Filter.NETWORK else None,
         settings.effort == "fast",
         _BYTES_PER_LANE[settings.effort],
+        prediction is not None,
+        hints,
     )
 
 
-def profile_from(header: Header, device: torch.device) -> Profile:
+def profile_from(
+    header: Header, device: torch.device, prediction: Prediction | None = None
+) -> Profile:
     """The profile that a header names.
 
     Raises:
@@ -95,5 +111,13 @@ def profile_from(header: Header, device: torch.device) -> Profile:
         postfilter = postfilter_of(header.postfilter, device)
         if postfilter is None:
             raise FormatError(f"needs post-filter {header.postfilter:08x}, which is not here")
-    step_index, filter_ = header.step_index, header.filter
-    return Profile(header.planes, header.mode, step_index, filter_, networks, postfilter)
+    return Profile(
+        header.planes,
+        header.mode,
+        header.step_index,
+        header.filter,
+        networks,
+        postfilter,
+        predicted=prediction is not None,
+        hints=prediction is not None and prediction.hints,
+    )

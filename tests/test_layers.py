@@ -14,6 +14,7 @@ SHARED = ("codec.pictures", "codec.report", "codec.commands", "codec.version", "
 # and renderers, faces.
 PICTURE_LIBRARIES = (
     "codec/pictures/",
+    "codec/align/",
     "codec/pillow.py",
     "codec/search/encoders.py",
     "defilter/faces.py",

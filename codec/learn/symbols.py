@@ -18,7 +18,15 @@ from tqdm import tqdm
 from codec.learn.networks import load_answers
 from codec.pictures.picture_files import read_picture
 from codec.pictures.sample_photos import list_photos
-from codec.residual.analyse import Symbols, analyse, cells_of, hints_of, reconstruct, uniform_sizes
+from codec.residual.analyse import (
+    Given,
+    Symbols,
+    analyse,
+    cells_of,
+    hints_of,
+    reconstruct,
+    uniform_sizes,
+)
 from codec.residual.colour import rgb_to_fixed_ycbcr, rgb_to_ycocg
 from codec.residual.context import HINTS, Cells
 from codec.residual.passes import Networks
@@ -178,7 +186,7 @@ class TileMaker:
             guess = _base(planes, rng)
             planes, hints = planes - guess, hints_of(guess[:, 0], step)
         sizes = uniform_sizes(planes) if self.uniform else None
-        found = analyse(planes, step, matrix, self.networks, sizes, hints)
+        found = analyse(planes, step, matrix, self.networks, Given(sizes, hints))
         adaptive = found.adaptive
         if adaptive is None:
             side = TILE // 32

@@ -6,6 +6,7 @@ Axes: N picture, C plane, H W pixels (multiples of 32), I J cells, K frequency, 
 from typing import NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from codec.residual.adaptive_quantisation import choose_adaptive, spread_over_cells
@@ -27,7 +28,7 @@ from codec.residual.transform import CELL, REGION, SIZES, forward, inverse
 from codec.residual.transform_sizes import choose_sizes
 
 LARGEST_SAMPLE = 1 << 19  # in 1/16: 16 bits with their sign
-_ROUND = 16  # of 32: means are rounded to the nearest
+ROUND = 16  # of 32: a dead zone that rounds to the nearest
 
 
 class Symbols(NamedTuple):
@@ -58,6 +59,22 @@ class Symbols(NamedTuple):
         return steps_of(self.step_index, self.weighting, self.adaptive)
 
 
+class Given(NamedTuple):
+    """What is settled before `analyse`, which chooses the rest.
+
+    Attributes:
+        sizes: (N, I, J) int32 size index; None chooses them by the cost of luma.
+        hints: (N, I, J, HINTS) int8 of a prediction, see `hints_of`, or None.
+        adaptive: (N, S, T) int32; None lets it follow the planes, where the weighting has it.
+        mean_dead_zone: (N,) int64 of 32, as for `quantise`; None rounds means to the nearest.
+    """
+
+    sizes: Tensor | None = None
+    hints: Tensor | None = None
+    adaptive: Tensor | None = None
+    mean_dead_zone: Tensor | None = None
+
+
 def steps_of(step_index: Tensor, weighting: Weighting, adaptive: Tensor | None) -> Steps:
     """The steps of pictures whose adaptive quantisation is given by region, (N, S, T)."""
     cells = None if adaptive is None else spread_over_cells(adaptive)
@@ -75,8 +92,7 @@ def analyse(
     step_index: Tensor,
     weighting: Weighting,
     networks: Networks | None,
-    sizes: Tensor | None = None,
-    hints: Tensor | None = None,
+    given: Given = Given(),
 ) -> Symbols:
     """Choose sizes and values.
 
@@ -85,26 +101,29 @@ def analyse(
         step_index: (N,) int64.
         weighting: see `quantise.WEIGHTINGS`.
         networks: the context networks; None quantises plainly, for their first training.
-        sizes: (N, I, J) if they are given; None chooses them by the cost of luma.
-        hints: (N, I, J, HINTS) int8 of a prediction, see `hints_of`, or None.
+        given: what is settled already.
 
     Raises:
         ValueError: planes or step indices out of range.
     """
     _check_planes(planes, step_index)
+    sizes, hints, adaptive, _ = given
+    zone = _mean_dead_zone(given, step_index)
     every = SIZES if sizes is None else [n for n in SIZES if bool((sizes == SIZES.index(n)).any())]
-    every = sorted({*every, CELL}) if weighting.slope else every
+    follows = bool(weighting.slope) and adaptive is None
+    every = sorted({*every, CELL}) if follows else every
     luma = {n: forward(planes[:, 0], n) for n in every}
-    adaptive = choose_adaptive(luma[CELL]) if weighting.slope else None
+    if follows:
+        adaptive = choose_adaptive(luma[CELL])
     steps = steps_of(step_index, weighting, adaptive)
     if sizes is None:
         sizes = choose_sizes(
-            [_cost_of_size(x, n, steps, networks, hints) for n, x in enumerate(luma.values())]
+            [_cost_of_size(x, n, steps, networks, given) for n, x in enumerate(luma.values())]
         )
     cells = cells_of(steps, sizes, hints)
     chosen, luma_step = _select(luma, sizes)[..., None, :], steps.of(sizes)[..., None, :]
     del luma
-    means = [quantise(chosen[..., 0, 0], luma_step[..., 0, 0], _ROUND)]
+    means = [quantise(chosen[..., 0, 0], luma_step[..., 0, 0], zone)]
     choice = _Choice(networks, cells, means, None)
     classes, values = choice.of(LUMA, chosen, luma_step)
     all_classes, all_values = [classes], [values]
@@ -113,7 +132,7 @@ def analyse(
         colour = [
             _select({n: forward(p, n) for n in every}, sizes) for p in planes[:, 1:].unbind(1)
         ]
-        means += [quantise(c[..., 0], chroma_step[..., 0], _ROUND) for c in colour]
+        means += [quantise(c[..., 0], chroma_step[..., 0], zone) for c in colour]
         guesses = _follow_luma(means, values, luma_step, chroma_step, sizes)
         rest = torch.stack([c - g for c, g in zip(colour, guesses, strict=True)], -2)
         decoded = DecodedLuma(classes, values[..., 0, :], means[0])
@@ -122,6 +141,12 @@ def analyse(
         all_classes.append(classes)
         all_values.append(values)
     return Symbols(step_index, weighting, hints, adaptive, sizes, means, all_classes, all_values)
+
+
+def _mean_dead_zone(given: Given, step_index: Tensor) -> Tensor:
+    """(N, 1, 1): as given, or rounding to the nearest."""
+    zone = given.mean_dead_zone
+    return (torch.full_like(step_index, ROUND) if zone is None else zone)[:, None, None]
 
 
 def _check_planes(planes: Tensor, step_index: Tensor) -> None:
@@ -161,7 +186,7 @@ def hints_of(prediction: Tensor, step_index: Tensor) -> Tensor:
     frequencies = forward(prediction, CELL)
     sizes = torch.zeros(frequencies.shape[:3], dtype=torch.int32, device=step_index.device)
     stepped = step_map(step_index, WEIGHTINGS["mse"], False, sizes)
-    values = quantise(frequencies, stepped, _ROUND).abs()
+    values = quantise(frequencies, stepped, ROUND).abs()
     found = [log_size(values[..., a:b].sum(-1)) for a, b in LUMA.spans]
     return torch.stack((torch.full_like(found[0], ONE), *found), -1)
 
@@ -185,12 +210,26 @@ def reconstruct(symbols: Symbols) -> Tensor:
     return torch.stack(planes, 1).int()
 
 
+def is_coded(symbols: Symbols) -> Tensor:
+    """(N, I, J) bool: the cells of blocks of which any coefficient of any plane is not zero."""
+    found = torch.stack([mean != 0 for mean in symbols.means]).any(0)
+    for values in symbols.values:
+        found |= (values != 0).flatten(3).any(-1)
+    every = found
+    for index, n in enumerate(SIZES[1:], start=1):
+        r = n // CELL
+        block = F.max_pool2d(found[:, None].float(), r)[:, 0] > 0
+        block = block.repeat_interleave(r, 1).repeat_interleave(r, 2)
+        every = torch.where(symbols.sizes == index, block, every)
+    return every
+
+
 def _cost_of_size(
     coefficients: Tensor,
     index: int,
     steps: Steps,
     networks: Networks | None,
-    hints: Tensor | None,
+    given: Given,
 ) -> Tensor:
     """J (N, I, J) of luma if every block has the size with this index."""
     sizes = torch.full(coefficients.shape[:3], index, dtype=torch.int32, device=coefficients.device)
@@ -198,8 +237,9 @@ def _cost_of_size(
     if networks is None:
         ratio = (coefficients / stepped)[..., 1:]
         return (1 + ratio.square()).log2().sum(-1) * (COST_UNIT * COST_WEIGHT)
-    mean = quantise(coefficients[..., 0], stepped[..., 0], _ROUND)
-    cells = cells_of(steps, sizes, hints)
+    zone = _mean_dead_zone(given, steps.step_index)
+    mean = quantise(coefficients[..., 0], stepped[..., 0], zone)
+    cells = cells_of(steps, sizes, given.hints)
     quantiser = RdoQuantiser(LUMA, coefficients[..., None, :], stepped[..., None, :], False)
     classes, values = code_cells(LUMA, networks, quantiser, cells, [mean])
     return quantiser.trim(classes, values)[2]

@@ -18,20 +18,22 @@ from torch import Tensor
 from codec.residual import analyse as analysis
 from codec.residual import pyramid
 from codec.residual.adaptive_quantisation import code_adaptive
-from codec.residual.analyse import Symbols, cells_of, steps_of
+from codec.residual.analyse import ROUND, Given, Symbols, cells_of, steps_of
 from codec.residual.context import picture_features
 from codec.residual.context_sets import Contexts
 from codec.residual.exact import exact_arithmetic
 from codec.residual.passes import CHROMA, LUMA, DecodedLuma, code_cells
 from codec.residual.pyramid import code_plane, shape_of
-from codec.residual.quantise import AQ_LARGEST, FRACTION, Weighting, steps
+from codec.residual.quantise import AQ_LARGEST, FRACTION, Steps, Weighting, quantise, steps
 from codec.residual.rans import BYTES_PER_LANE, RansReader, RansWriter
+from codec.residual.rdoq import distortion, weigh
 from codec.residual.sources import CellReader, CellWriter, PlaneReader, PlaneWriter
-from codec.residual.transform import CELL, REGION
+from codec.residual.transform import CELL, REGION, forward
 from codec.residual.transform_sizes import code_sizes, split_flags
 
 Stream = tuple[int, bytes]  # lanes and words
 Shape = tuple[int, int, int]  # C, H, W
+MEAN_DEAD_ZONES = (ROUND, 11, 7)  # of 32, that residuals choose from
 
 
 class Terms(NamedTuple):
@@ -93,9 +95,51 @@ class ResidualCoder:
         step_index: Tensor,
         sizes: Tensor | None = None,
         hints: Tensor | None = None,
+        adaptive: Tensor | None = None,
+        mean_dead_zone: Tensor | None = None,
     ) -> Symbols:
-        """What is coded of planes; arguments as for `analyse.analyse`."""
-        return analysis.analyse(planes, step_index, self.weighting, self.networks, sizes, hints)
+        """What is coded of planes; arguments as for `analyse.analyse` and `analyse.Given`."""
+        given = Given(sizes, hints, adaptive, mean_dead_zone)
+        return analysis.analyse(planes, step_index, self.weighting, self.networks, given)
+
+    @exact_arithmetic()
+    def choose_mean_dead_zone(self, planes: Tensor, step_index: Tensor) -> Tensor:
+        """The dead zone of the means that is cheapest in bits and errors together.
+
+        Residuals have means of which most are noise: dropping the small ones took a quarter off
+        pictures of a burst. Where a prediction is poor it costs more than it saves.
+
+        Args:
+            planes: (N, C, H, W) as for `analyse`.
+            step_index: (N,) int64.
+
+        Returns:
+            (N,) int64 of 32.
+        """
+        pictures, count = planes.shape[:2]
+        largest = self._largest(step_index)
+        every = Steps(step_index, self.weighting, None)
+        coefficients = [forward(plane, CELL)[..., 0] for plane in planes.unbind(1)]
+        flat = torch.zeros(coefficients[0].shape, dtype=torch.int32, device=planes.device)
+        steps_of_planes = [every.of(flat, plane > 0)[..., 0] for plane in range(count)]
+        weights = []
+        for zone in MEAN_DEAD_ZONES:
+            writer = RansWriter(pictures, planes.device)
+            means: list[Tensor] = []
+            error = torch.zeros(pictures, dtype=torch.int64, device=planes.device)
+            for wanted, step in zip(coefficients, steps_of_planes, strict=True):
+                mean = quantise(wanted, step, zone)
+                self._code_means(
+                    PlaneWriter(writer, mean, largest), means[::-1], step_index, shape_of(mean)
+                )
+                means.append(mean)
+                error += distortion(wanted.float(), mean, step.float()).flatten(1).sum(1)
+            cost = torch.tensor(writer.costs(), device=planes.device)
+            weights.append(weigh(error, cost))
+        zones = torch.tensor(MEAN_DEAD_ZONES, device=planes.device)
+        # Of equal ones the first, which rounds to the nearest.
+        number = torch.arange(len(zones), device=planes.device)[:, None]
+        return zones[(torch.stack(weights) * len(zones) + number).argmin(0)]
 
     @exact_arithmetic()
     def reconstruct(self, symbols: Symbols) -> Tensor:

@@ -59,3 +59,18 @@ def ycocg_to_rgb(ycocg: Tensor) -> Tensor:
     middle = grey - (violet >> 1)
     blue = middle - (orange >> 1)
     return torch.stack((orange + blue, violet + middle, blue), 1)
+
+
+def fine_rgb_to_ycbcr(rgb: Tensor) -> Tensor:
+    """`rgb_to_fixed_ycbcr` of RGB (N, 3, H, W) int32 that is in 1/16 of a grey level, too."""
+    x = _apply_fixed(_fixed(YCBCR, _FORWARD_BITS), rgb, _FORWARD_BITS)
+    x[:, 0] -= 128 << SAMPLE_BITS
+    return x
+
+
+def ycbcr_to_fine_rgb(ycbcr: Tensor) -> Tensor:
+    """Inverse of `fine_rgb_to_ycbcr`, rounded to int32 in 1/16, not clamped; samples within 2^15."""
+    matrix = _fixed(torch.linalg.inv(YCBCR), _INVERSE_BITS)
+    x = ycbcr.clamp(-(1 << 15), 1 << 15)
+    x[:, 0] += 128 << SAMPLE_BITS
+    return _apply_fixed(matrix, x, _INVERSE_BITS)

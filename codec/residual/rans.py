@@ -108,8 +108,8 @@ class RansWriter:
             total.index_add_(0, owner, cost)
         return total
 
-    def _costs(self) -> list[int]:
-        """What the symbols of each picture take, in integers, which add up alike everywhere."""
+    def costs(self) -> list[int]:
+        """What the symbols of each picture take in 1/COST_UNIT bit: sums are equal everywhere."""
         total = torch.zeros(self.pictures, dtype=torch.int64, device=self.device)
         table = tables(self.device)[2].long()
         for put in self.puts:
@@ -120,7 +120,7 @@ class RansWriter:
 
     def finish(self) -> list[tuple[int, bytes]]:
         """Lanes and words of every picture."""
-        sizes = [cost // (8 * COST_UNIT) for cost in self._costs()]
+        sizes = [cost // (8 * COST_UNIT) for cost in self.costs()]
         lanes = [lanes_for(size, self.values, self.bytes_per_lane) for size in sizes]
         totals = [sum(put.pictures[n] for put in self.puts) for n in range(self.pictures)]
         # Pictures that need about as many steps are coded together: the words do not depend on it.

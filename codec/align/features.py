@@ -1,0 +1,77 @@
+"""The homography between two pictures of one scene, from matching features.
+
+Axes: H W pixels, M match.
+"""
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+
+from codec.container import FormatError
+from codec.prediction.warp import CORNER_ONE, Warp, homography
+
+_LONGEST = 1600  # pixels of a side that features are looked for in
+_MOST = 4000  # features of a picture
+_RATIO = 0.8  # of the distances to the best and the second best match (Lowe 2004, section 7.1)
+_TOLERANCE = 2.0  # pixels
+LEAST_MATCHES = 16  # that agree: unrelated photos had up to 11
+
+
+def find_warp(picture: Tensor, reference: Tensor) -> Warp | None:
+    """The warp that takes a reference to a picture, or None where they show no common plane.
+
+    Args:
+        picture, reference: luma (H, W) and (h, w) int32 in 1/16 grey level about 0.
+    """
+    here, there = _features(picture), _features(reference)
+    if here is None or there is None:
+        return None
+    matches = cv2.BFMatcher(cv2.NORM_L2).knnMatch(here[1], there[1], k=2)
+    good = [
+        pair[0] for pair in matches if len(pair) == 2 and pair[0].distance < _RATIO * pair[1].distance
+    ]
+    if len(good) < LEAST_MATCHES:
+        return None
+    ours = np.float32([here[0][m.queryIdx] for m in good])
+    theirs = np.float32([there[0][m.trainIdx] for m in good])
+    matrix, agree = cv2.findHomography(
+        ours, theirs, cv2.USAC_MAGSAC, _TOLERANCE, maxIters=5000, confidence=0.999
+    )
+    if matrix is None or int(agree.sum()) < LEAST_MATCHES:
+        return None
+    return warp_of(matrix, tuple(picture.shape))
+
+
+def warp_of(matrix: np.ndarray, size: tuple[int, int]) -> Warp | None:
+    """The warp of a homography (3, 3) from picture to reference; None if no camera sees so."""
+    bottom, right = (n - 1 for n in size)
+    corners = np.float64([[0, 0], [right, 0], [right, bottom], [0, bottom]])
+    with np.errstate(all="ignore"):
+        moved = cv2.perspectiveTransform(corners[None], matrix)[0] - corners
+        if not np.isfinite(moved).all():
+            return None
+    try:
+        warp = Warp(tuple(int(x) for x in np.rint(moved * CORNER_ONE).flatten()))
+        homography(warp.corners, size)
+    except FormatError:
+        return None
+    return warp
+
+
+def _features(luma: Tensor) -> tuple[np.ndarray, np.ndarray] | None:
+    """Places (M, 2) in pixels and descriptors (M, 128) of a picture's features, if it has any."""
+    grey = as_grey(luma)
+    scale = min(1.0, _LONGEST / max(grey.shape))
+    if scale < 1:
+        grey = cv2.resize(grey, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+    keypoints, descriptors = cv2.SIFT_create(_MOST).detectAndCompute(grey, None)
+    if descriptors is None:
+        return None
+    places = np.float32([k.pt for k in keypoints])
+    return (places + 0.5) / scale - 0.5, descriptors
+
+
+def as_grey(luma: Tensor) -> np.ndarray:
+    """(H, W) uint8 of luma in 1/16 grey level about 0."""
+    return ((luma + 8 >> 4) + 128).clamp(0, 255).to("cpu", torch.uint8).numpy()

@@ -1,0 +1,83 @@
+"""Which of some pictures another one is best predicted from, and how.
+
+    references = codec.references_of([stream])
+    predicted = best_prediction(picture, references, quality=80)
+    (smaller,) = codec.encode([picture], 80, predictions=[predicted])
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from torch import Tensor
+
+from codec.align.features import find_warp
+from codec.align.flow import find_motion
+from codec.align.light import find_grade, find_tone
+from codec.align.trial import Trial, trial_of
+from codec.picture import check_picture, to_planes
+from codec.prediction.chain import Predicted, Prediction, Step, predict
+from codec.residual.quantise import WEIGHTINGS, steps
+from codec.settings import Settings, check_settings, step_of
+
+_LEAST_GAIN = 0.97  # of the bytes alone: what a trial is sure of
+
+
+def best_prediction(
+    picture: Tensor,
+    candidates: Mapping[bytes, Tensor],
+    quality: int = 80,
+    *,
+    mode: str = "perceptual",
+) -> Predicted | None:
+    """The prediction that a trial finds cheapest, or None where the picture alone is.
+
+    Args:
+        picture: (3, H, W) RGB or (1, H, W) grey, uint8.
+        candidates: exact planes (c, h, w) of pictures it may be predicted from, by their hash.
+        quality, mode: that the picture will be encoded with.
+
+    Raises:
+        ValueError: what is no picture, or a setting out of range.
+    """
+    check_picture(picture)
+    check_settings(Settings(quality, mode))
+    index = step_of(quality, mode)
+    wanted = to_planes(picture[None])[0]
+    trial = trial_of(wanted, index, WEIGHTINGS[mode])
+    best, least = None, _LEAST_GAIN * trial.alone()
+    for name, planes in candidates.items():
+        for chain in _chains(wanted, planes, trial, steps()[index] / 64):
+            prediction = Prediction(name, chain)
+            predicted = predict(prediction, candidates, tuple(wanted.shape))
+            cost = trial.rest(predicted.planes) + len(prediction.pack())
+            if cost < least:
+                best, least = predicted, cost
+    return best
+
+
+def _chains(
+    wanted: Tensor, planes: Tensor, trial: Trial, step: float
+) -> Iterator[Sequence[Step]]:
+    """Ways to predict a picture from other planes, the simplest first."""
+    size = tuple(wanted.shape[1:])
+    starts: list[tuple[Step, ...]] = []
+    if planes.shape[1:] == wanted.shape[1:]:
+        starts.append(())
+    warp = find_warp(wanted[0], planes[0])
+    if warp is not None:
+        starts.append((warp,))
+    for start in starts:
+        at_hand = Prediction(b"", start)(planes, size)
+        yield start
+        tone = find_tone(wanted, at_hand)
+        yield (*start, tone)
+        grade = find_grade(wanted, at_hand)
+        if grade is not None:
+            yield (*start, grade)
+        lit = tone(at_hand, size)
+        motion = find_motion(wanted[0], lit[0], step)
+        moved = motion(at_hand, size)
+        tone = find_tone(wanted, moved)
+        chain = (*start, motion, tone)
+        yield chain
+        alpha = trial.choose_alpha(tone(moved, size))
+        yield (*chain, alpha)

@@ -1,0 +1,161 @@
+"""What a picture is predicted from, and how: a reference and a chain of steps.
+
+    prediction = Prediction(hash_of(reference), (Warp(corners), Motion(vectors), Tone(curve)))
+    planes = prediction(reference, (height, width))
+
+Axes: C plane, H W pixels of the picture, h w pixels of the reference.
+"""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import ClassVar, NamedTuple, Protocol, Self
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from codec.container import FormatError
+from codec.prediction.alpha import Alpha
+from codec.prediction.grade import Grade
+from codec.prediction.interpolation import LIMIT
+from codec.prediction.motion import Motion
+from codec.prediction.tone import Tone
+from codec.prediction.upsample import Upsample
+from codec.prediction.warp import Warp
+from codec.residual.exact import exact_arithmetic
+from codec.varint import VarintError, pack_varint, unpack_varint
+
+HASH_BYTES = 16
+_MOST_STEPS = 8
+_HINTS = 1  # bit of the flags
+
+
+class Step(Protocol):
+    """One step of a chain: planes in, planes out, in integers that are equal on every device."""
+
+    TAG: ClassVar[int]  # stands in streams, never used anew
+
+    def __call__(self, planes: Tensor, size: tuple[int, int]) -> Tensor:
+        """(C, h, w) int32 in 1/16 grey level, within LIMIT -> (C, H, W) int32.
+
+        Raises:
+            FormatError: planes that the step cannot have been made for.
+        """
+
+    def pack(self) -> bytes: ...
+
+    @classmethod
+    def unpack(cls, data: bytes) -> Self: ...
+
+
+STEPS: dict[int, type[Step]] = {
+    step.TAG: step for step in (Upsample, Warp, Tone, Grade, Motion, Alpha)
+}
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """A prediction of one picture; call it on the exact planes of its reference.
+
+    Attributes:
+        reference: the first HASH_BYTES of the SHA-256 of those planes, see `hash_of`.
+        steps: applied in their order.
+        hints: whether the contexts of the residual look at the prediction, which pays where it is
+            blurred, as in layers, and costs where it is sharp.
+    """
+
+    reference: bytes
+    steps: Sequence[Step] = ()
+    hints: bool = False
+
+    @exact_arithmetic()
+    def __call__(self, planes: Tensor, size: tuple[int, int]) -> Tensor:
+        """(C, h, w) int32 -> (C, H, W) int32, both in 1/16 grey level.
+
+        Raises:
+            FormatError: the steps do not lead to this size.
+        """
+        planes = planes.int().clamp(-LIMIT, LIMIT)
+        for step in self.steps:
+            planes = step(planes, size).clamp_(-LIMIT, LIMIT)
+        if tuple(planes.shape[1:]) != size:
+            raise FormatError(
+                f"prediction: expected {size[1]}x{size[0]} pixels, "
+                f"got {planes.shape[2]}x{planes.shape[1]}"
+            )
+        return planes
+
+    def pack(self) -> bytes:
+        flags = _HINTS if self.hints else 0
+        parts = [self.reference, bytes([flags])]
+        for step in self.steps:
+            data = step.pack()
+            parts += [bytes([step.TAG]), pack_varint(len(data)), data]
+        return b"".join(parts)
+
+
+def unpack_prediction(data: bytes) -> Prediction:
+    """Inverse of `Prediction.pack`.
+
+    Raises:
+        FormatError: not what it made.
+    """
+    reference, at = data[:HASH_BYTES], HASH_BYTES + 1
+    if len(data) < at or data[HASH_BYTES] & ~_HINTS:
+        raise FormatError("prediction: expected a hash and known flags")
+    steps: list[Step] = []
+    while at < len(data):
+        tag = data[at]
+        try:
+            size, at = unpack_varint(data, at + 1)
+        except VarintError as error:
+            raise FormatError(f"prediction: {error}") from error
+        if tag not in STEPS or len(steps) == _MOST_STEPS or at + size > len(data):
+            raise FormatError(f"prediction: expected at most {_MOST_STEPS} known steps, got {tag}")
+        steps.append(STEPS[tag].unpack(data[at : at + size]))
+        at += size
+    return Prediction(reference, tuple(steps), bool(data[HASH_BYTES] & _HINTS))
+
+
+def hash_of(planes: Tensor) -> bytes:
+    """What names exact planes (C, H, W) in 1/16 grey level, whatever file they came from."""
+    shape = "x".join(map(str, planes.shape))
+    samples = planes.clamp(-(1 << 15), (1 << 15) - 1).to("cpu", torch.int16).contiguous()
+    return hashlib.sha256(shape.encode() + samples.numpy().tobytes()).digest()[:HASH_BYTES]
+
+
+class Predicted(NamedTuple):
+    """A prediction and what it says of a picture: (C, H, W) int32 planes in 1/16 grey level."""
+
+    prediction: Prediction
+    planes: Tensor
+
+
+def predict(
+    prediction: Prediction,
+    references: Mapping[bytes, Tensor],
+    shape: tuple[int, int, int],
+    device: torch.device | str = "cpu",
+) -> Predicted:
+    """A picture of C, H and W as a prediction has it.
+
+    Args:
+        prediction: what to do.
+        references: exact planes (c, h, w) by their hash, see `codec.exact`.
+        shape: of the picture; a grey one takes the luma of a reference in colour.
+        device: where to compute; the result is the same everywhere.
+
+    Raises:
+        FormatError: the reference is not there, is another one, or does not fit.
+    """
+    planes = references.get(prediction.reference)
+    name = prediction.reference.hex()
+    if planes is None:
+        raise FormatError(f"needs the picture {name} that it is predicted from, which is not here")
+    if planes.dim() != 3 or planes.is_floating_point() or hash_of(planes) != prediction.reference:
+        raise FormatError(f"needs the picture {name} that it is predicted from, got another one")
+    found = prediction(planes.to(device), shape[1:])[: shape[0]]
+    if len(found) < shape[0]:
+        found = F.pad(found, (0, 0, 0, 0, 0, shape[0] - len(found)))
+    return Predicted(prediction, found)

@@ -1,0 +1,101 @@
+"""Enlarging by whole factors, exactly: how a layer is predicted from the one below.
+
+Axes: C plane, H W pixels, T tap.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import IntEnum
+from functools import partial
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from codec.container import FormatError
+from codec.prediction.interpolation import WEIGHT_BITS, cubic, linear, whole_weights
+
+MAX_RATIO = 16
+
+
+class Kernel(IntEnum):
+    """What lies between the pixels."""
+
+    NEAREST = 0
+    BILINEAR = 1
+    BICUBIC = 2  # a = -1/2
+
+
+def _box(distance: float) -> float:
+    return float(-0.5 <= distance < 0.5)
+
+
+_KERNELS: dict[Kernel, Callable[[float], float]] = {
+    Kernel.NEAREST: _box,
+    Kernel.BILINEAR: linear,
+    Kernel.BICUBIC: partial(cubic, a=-0.5),
+}
+
+
+@dataclass(frozen=True)
+class Upsample:
+    """A picture of ceil(H / down), ceil(W / across) pixels enlarged to H x W.
+
+    Attributes:
+        across, down: factors, from 1. Pixel x lies at (x + 1/2) / across - 1/2 of the small one.
+        kernel: see `Kernel`.
+    """
+
+    TAG: ClassVar[int] = 1
+    across: int
+    down: int
+    kernel: Kernel = Kernel.BICUBIC
+
+    def __post_init__(self) -> None:
+        if not (1 <= self.across <= MAX_RATIO and 1 <= self.down <= MAX_RATIO):
+            raise FormatError(
+                f"expected factors from 1 to {MAX_RATIO}, got {self.across}x{self.down}"
+            )
+
+    def __call__(self, planes: Tensor, size: tuple[int, int]) -> Tensor:
+        """(C, h, w) int32 -> (C, H, W) int32."""
+        expected = -(-size[0] // self.down), -(-size[1] // self.across)
+        if tuple(planes.shape[1:]) != expected:
+            raise FormatError(f"expected {expected} rows and columns to enlarge, got {planes.shape}")
+        wide = self._along(planes, 2, self.across, size[1])
+        return self._along(wide, 1, self.down, size[0])
+
+    def _along(self, planes: Tensor, axis: int, factor: int, size: int) -> Tensor:
+        """One axis enlarged; its rounding to a sample costs less than 0.01 dB."""
+        if factor == 1:
+            return planes
+        taps, weights = _taps(self.kernel, factor, size, planes.shape[axis])
+        shape = [-1 if dimension == axis else 1 for dimension in range(3)]
+        total = torch.tensor(1 << WEIGHT_BITS - 1, dtype=torch.int32, device=planes.device)
+        for place, weight in zip(taps.to(planes.device), weights.to(planes.device), strict=True):
+            total = total + planes.index_select(axis, place) * weight.reshape(shape)
+        return total >> WEIGHT_BITS
+
+    def pack(self) -> bytes:
+        return bytes([self.across, self.down, self.kernel])
+
+    @classmethod
+    def unpack(cls, data: bytes) -> "Upsample":
+        if len(data) != 3 or data[2] not in tuple(Kernel):
+            raise FormatError("prediction: expected two factors and a kernel")
+        return cls(data[0], data[1], Kernel(data[2]))
+
+
+def _taps(kernel: Kernel, factor: int, size: int, small: int) -> tuple[Tensor, Tensor]:
+    """(T, size) int64 places in the small picture and (T, size) int32 weights."""
+    phases = []
+    for phase in range(factor):
+        at = (2 * phase + 1 - factor) / (2 * factor)  # of the pixel that it lies in, -1/2 .. 1/2
+        first = -2 if at < 0 else -1
+        weights = [_KERNELS[kernel](at - first - tap) for tap in range(4)]
+        phases.append((first, whole_weights(weights)))
+    x = torch.arange(size)
+    first = torch.tensor([first for first, _ in phases])[x % factor] + x // factor
+    taps = (first + torch.arange(4)[:, None]).clamp(0, small - 1)
+    weights = torch.tensor([w for _, w in phases], dtype=torch.int32)[x % factor]
+    return taps, weights.T
