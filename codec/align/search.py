@@ -15,7 +15,8 @@ from codec.align.light import find_grade, find_tone
 from codec.align.trial import Trial, trial_of
 from codec.picture import check_picture, to_planes
 from codec.prediction.chain import Predicted, Prediction, Step, predict
-from codec.residual.quantise import WEIGHTINGS, steps
+from codec.residual.quantise import WEIGHTINGS, Weighting, steps
+from codec.residual.transform import FRACTION
 from codec.settings import Settings, check_settings, step_of
 
 _LEAST_GAIN = 0.97  # of the bytes alone: what a trial is sure of
@@ -40,12 +41,18 @@ def best_prediction(
     """
     check_picture(picture)
     check_settings(Settings(quality, mode))
-    index = step_of(quality, mode)
     wanted = to_planes(picture[None])[0]
-    trial = trial_of(wanted, index, WEIGHTINGS[mode])
+    return best_for_planes(wanted, candidates, step_of(quality, mode), WEIGHTINGS[mode])
+
+
+def best_for_planes(
+    wanted: Tensor, candidates: Mapping[bytes, Tensor], step_index: int, weighting: Weighting
+) -> Predicted | None:
+    """`best_prediction` of planes (C, H, W) int32 in 1/16 grey level at a step."""
+    trial = trial_of(wanted, step_index, weighting)
     best, least = None, _LEAST_GAIN * trial.alone()
     for name, planes in candidates.items():
-        for chain in _chains(wanted, planes, trial, steps()[index] / 64):
+        for chain in _chains(wanted, planes, trial, steps()[step_index] / 2**FRACTION):
             prediction = Prediction(name, chain)
             predicted = predict(prediction, candidates, tuple(wanted.shape))
             cost = trial.rest(predicted.planes) + len(prediction.pack())

@@ -9,17 +9,19 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from codec.learn.networks import ContextNetworks, load_trained
+from codec.learn.networks import ContextNetworks, from_integers, load_trained
 from codec.learn.symbols import Tiles, tile_symbols
 from codec.residual.adaptive_quantisation import code_adaptive
 from codec.residual.alphabet import LOGIT_STEPS
 from codec.residual.context import picture_features
+from codec.residual.context_sets import shipped_contexts
 from codec.residual.passes import CHROMA, LUMA, DecodedLuma, code_cells
 from codec.residual.pyramid import COARSEST, Guess, code_plane, shape_of
 from codec.residual.quantise import AQ_LARGEST, WEIGHTINGS
 from codec.residual.transform_sizes import code_sizes, split_flags
 
 BITS = 1.4427  # a natural unit in bits
+_SHIPPED = "shipped:"
 _LOSSLESS_WEIGHT = 1 / 8  # beside the lossy bits, of which there are fewer; chosen by hand
 
 
@@ -89,12 +91,20 @@ class _KnownPlane:
         return values
 
 
+def _begun(start: str) -> ContextNetworks:
+    name = start.removeprefix(_SHIPPED)
+    if name == start:
+        return load_trained(start)
+    return from_integers(shipped_contexts(name, torch.device("cpu")))
+
+
 class ContextTask(nn.Module):
     """Bits per pixel of the tiles' symbols.
 
     Args:
         network: the networks to train.
-        start: weights to start from, as `train.py` saves them; None starts afresh.
+        start: weights to start from, as `train.py` saves them, or `shipped:SET`, which has to have
+            the same widths; None starts afresh.
         guess_weight: weight of the pyramid's guess against bits.
     """
 
@@ -102,7 +112,7 @@ class ContextTask(nn.Module):
         super().__init__()
         self.network, self.guess_weight = network, guess_weight
         if start is not None:
-            self.network.load_state_dict(load_trained(start).state_dict())
+            self.network.load_state_dict(_begun(start).state_dict())
 
     def forward(self, batch: Tiles) -> tuple[Tensor, dict[str, Tensor]]:
         parts, guessing = self._bits(batch)

@@ -1,6 +1,6 @@
 """The context networks of the codec as they are trained: one `RowNetwork` for everything coded."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import cast
 
@@ -12,7 +12,7 @@ from codec.residual import pyramid, transform_sizes
 from codec.residual.alphabet import LOGIT_STEPS
 from codec.residual.passes import network_shapes
 from codec.residual.quantise import AQ_LARGEST
-from codec.residual.row_network import RowNetwork
+from codec.residual.row_network import IntegerNetwork, RowNetwork, to_floats
 
 
 class ContextNetworks(nn.Module):
@@ -46,6 +46,16 @@ class ContextNetworks(nn.Module):
     def by_name(self) -> dict[str, Callable[[Tensor], Tensor]]:
         """The networks as the coding passes want them."""
         return {name: self.every[name] for name in self.every}
+
+
+def from_integers(contexts: Mapping[str, IntegerNetwork]) -> ContextNetworks:
+    """Networks to train on from a set that ships: what the integers say, without their clamps."""
+    hidden = [len(layer.bias) for layer in contexts["luma1"].layers[:-1]]
+    small = [len(layer.bias) for layer in contexts["means"].layers[:-1]]
+    networks = ContextNetworks(hidden, small)
+    for name in networks:
+        networks[name].load_state_dict(to_floats(contexts[name]).state_dict())
+    return networks
 
 
 def load_trained(path: str | Path) -> ContextNetworks:

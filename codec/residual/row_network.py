@@ -149,3 +149,20 @@ def _round_layer(layer: nn.Linear, unit: Tensor, step: Tensor) -> IntegerLayer:
     if ((whole.abs().sum(0) * 128 + offset.abs()) >= _LARGEST_SUM).any():
         raise ValueError("expected weights whose sums stay below 2^24")
     return IntegerLayer(whole.to(torch.int8), offset.int(), shift.int())
+
+
+@torch.no_grad()
+def to_floats(network: IntegerNetwork) -> RowNetwork:
+    """What `to_integers` rounded, but for the clamps: networks to go on training from."""
+    hidden = tuple(len(layer.bias) for layer in network.layers[:-1])
+    made = RowNetwork(network.inputs, len(network.layers[-1].bias), hidden)
+    unit = INPUT_STEPS
+    for layer, whole in zip(made.layers, network.layers, strict=True):
+        # Any step would do between layers; inputs and logits have theirs.
+        step = LOGIT_STEPS if layer is made.layers[-1] else INPUT_STEPS
+        scale = (2.0**whole.shift) * step
+        layer = cast(nn.Linear, layer)
+        layer.weight.copy_((whole.weight * unit / scale).T)
+        layer.bias.copy_((whole.bias - 2.0**whole.shift / 2) / scale)
+        unit = step
+    return made

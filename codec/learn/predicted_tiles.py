@@ -1,0 +1,269 @@
+"""Tiles of pictures that are predicted from others, as the encoder's own symbols.
+
+Four kinds take turns: pairs of an album, bursts and edited copies made of one photo, and layers,
+which are predicted from themselves at half the size. References are coded as files hold them.
+
+Axes: N tile, C plane, H W pixels.
+"""
+
+import random
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from tqdm import tqdm
+
+from codec.align.search import best_for_planes
+from codec.learn.networks import load_answers
+from codec.learn.symbols import TILE, Tiles, TileSets
+from codec.picture import exact_planes, pad, symbols_of, to_planes
+from codec.pictures.folders import list_pictures
+from codec.pictures.mapping import ColourMapping, identity_coefficients
+from codec.pictures.picture_files import read_picture
+from codec.pictures.sample_photos import list_photos
+from codec.prediction.chain import hash_of
+from codec.prediction.upsample import Upsample
+from codec.prediction.warp import CORNER_ONE, Warp
+from codec.profile import profile_of
+from codec.residual.adaptive_quantisation import choose_adaptive
+from codec.residual.analyse import Given, analyse, hints_of
+from codec.residual.coder import ResidualCoder
+from codec.residual.colour import fixed_ycbcr_to_rgb, rgb_to_fixed_ycbcr, rgb_to_ycocg
+from codec.residual.context import HINTS
+from codec.residual.context_sets import Contexts, shipped_contexts
+from codec.residual.passes import Networks
+from codec.residual.quantise import WEIGHTINGS
+from codec.residual.transform import CELL, forward
+from codec.search.encoders import encoder
+from codec.settings import Settings
+
+_CPU = torch.device("cpu")
+_STEPS = (112, 196)  # step indices, as people use them; chosen by hand, like all that follows
+_FINER = (0, 0, 6, 12)  # by how many indices a reference may be finer than what stands on it
+_SIDES = (512, 768)  # of photos that bursts, copies and layers are made of
+_SHIFT = 8.0  # pixels that the corners of a burst move by, as a standard deviation
+_GAIN, _NOISE = (0.85, 1.18), (0.0, 3.0)
+_BASES = (("jpeg", (15, 80)), ("avif", (35, 75)), ("dfc", (20, 80)))
+_HINTED = 0.75  # of the tiles: the others learn to do without
+_TILES_OF_PAIR = 6
+
+
+class Pair(NamedTuple):
+    """A picture and its prediction.
+
+    Attributes:
+        pixels: (3, H, W) uint8.
+        planes: (3, H, W) int32, what is predicted.
+        step: index that it is coded with.
+        weighting: name of the quantisation matrix.
+    """
+
+    pixels: Tensor
+    planes: Tensor
+    step: int
+    weighting: str
+
+
+def predicted_tiles(
+    albums: str | None,
+    held_out: list[str],
+    photos: str | None,
+    tiles: int,
+    networks: str | None,
+    seed: int,
+) -> TileSets:
+    """Tiles of training and of validation pairs, found and analysed once at the start.
+
+    Args:
+        albums: folder of pictures called SET-NUMBER, of which neighbours are pairs, or None.
+        held_out: sets that are for measuring only.
+        photos: folder of photos without JPEG traces; None is scikit-image's.
+        tiles: training tiles; validation has a sixteenth of it, from other photos.
+        networks: trained networks whose costs choose the symbols; None is the shipped ones.
+        seed: of everything that is drawn.
+    """
+    costs = shipped_contexts("full", _CPU) if networks is None else load_answers(networks)
+    made = PredictedTiles(albums, tuple(held_out), photos, costs, seed)
+    return TileSets(made("train", tiles), made("val", max(16, tiles // 16)))
+
+
+@dataclass(frozen=True)
+class PredictedTiles:
+    """Makes pairs, and cuts tiles out of them; attributes as the arguments of `predicted_tiles`."""
+
+    albums: str | None
+    held_out: tuple[str, ...]
+    photos: str | None
+    networks: Networks
+    seed: int
+
+    def __call__(self, split: str, tiles: int) -> Tiles:
+        rng = random.Random(f"{self.seed} {split}")
+        parts = []
+        pairs = self._pairs(split, rng)
+        with tqdm(total=tiles, desc=f"{split} pairs", disable=None) as bar:
+            while sum(len(part.step) for part in parts) < tiles:
+                parts.append(self._tiles(next(pairs), rng))
+                bar.update(len(parts[-1].step))
+        return Tiles(*(torch.cat(group)[:tiles] for group in zip(*parts, strict=True)))
+
+    def _pairs(self, split: str, rng: random.Random) -> Iterator[Pair]:
+        photos = list_photos(self.photos, split)
+        albums = [] if self.albums is None else _neighbours(Path(self.albums), self.held_out)
+        makers: list[Callable[[], Pair | None]] = [
+            lambda: _burst(_photo(photos, rng), rng),
+            lambda: _layer(_photo(photos, rng), rng),
+            lambda: _copy(_photo(photos, rng), rng),
+        ]
+        if albums:
+            album = lambda: _album(albums, rng)  # noqa: E731
+            makers = [album, makers[0], album, makers[1], album, makers[2], album, makers[1]]
+        while True:
+            for make in makers:
+                pair = make()
+                if pair is not None:
+                    yield pair
+
+    def _tiles(self, pair: Pair, rng: random.Random) -> Tiles:
+        """Random tiles of a pair, analysed as an encoder does."""
+        pixels, guess = [], []
+        height, width = pair.pixels.shape[1:]
+        for _ in range(_TILES_OF_PAIR):
+            top, left = rng.randint(0, height - TILE), rng.randint(0, width - TILE)
+            here = (slice(None), slice(top, top + TILE), slice(left, left + TILE))
+            turn = rng.random() < 0.5, rng.random() < 0.5
+            pixels.append(_turned(pair.pixels[here], turn))
+            guess.append(_turned(pair.planes[here], turn))
+        return _symbols(torch.stack(pixels), torch.stack(guess), pair, self.networks, rng)
+
+
+def _symbols(
+    pixels: Tensor, guess: Tensor, pair: Pair, networks: Networks, rng: random.Random
+) -> Tiles:
+    step = torch.full((len(pixels),), pair.step)
+    weighting = WEIGHTINGS[pair.weighting]
+    planes = rgb_to_fixed_ycbcr(pixels)
+    adaptive = choose_adaptive(forward(planes[:, 0], CELL)) if weighting.slope else None
+    means = ResidualCoder(shipped_contexts("full", _CPU), weighting, 10)
+    zone = means.choose_mean_dead_zone(planes - guess, step)
+    hints = hints_of(guess[:, 0], step) if rng.random() < _HINTED else None
+    given = Given(None, hints, adaptive, zone)
+    found = analyse(planes - guess, step, weighting, networks, given)
+    if adaptive is None:
+        adaptive = torch.zeros(len(pixels), TILE // 32, TILE // 32)
+    corner = (..., slice(TILE // 2), slice(TILE // 2))
+    exact = rgb_to_ycocg(pixels[corner].int())
+    exact = exact - rgb_to_ycocg(fixed_ycbcr_to_rgb(guess[corner]).int())
+    return Tiles(
+        pixels,
+        exact.short(),
+        step,
+        torch.full_like(step, weighting.number),
+        adaptive.to(torch.int8),
+        found.sizes.to(torch.int8),
+        torch.stack(found.means, 1).short(),
+        found.classes[0].to(torch.int8),
+        found.classes[1].to(torch.int8),
+        found.values[0].short(),
+        found.values[1].short(),
+        torch.zeros(*found.sizes.shape, HINTS, dtype=torch.int8) if hints is None else hints,
+    )
+
+
+def _turned(x: Tensor, turn: tuple[bool, bool]) -> Tensor:
+    x = x.flip(2) if turn[0] else x
+    return x.mT if turn[1] else x
+
+
+def _neighbours(folder: Path, held_out: tuple[str, ...]) -> list[tuple[Path, Path]]:
+    """Pairs of pictures whose numbers are one or two apart, both ways round."""
+    sets: dict[tuple[Path, str], list[Path]] = {}
+    for path, _ in list_pictures([folder], (".webp", ".png")):
+        name = path.stem.rpartition("-")[0]
+        if name not in held_out:
+            sets.setdefault((path.parent, name), []).append(path)
+    return [
+        pair
+        for paths in sets.values()
+        for apart in (1, 2)
+        for a, b in zip(paths, paths[apart:], strict=False)
+        for pair in ((a, b), (b, a))
+    ]
+
+
+def _coded(pixels: Tensor, step: int, weighting: str) -> Tensor:
+    """(3, H, W) int32: the exact planes of a picture that was coded alone."""
+    profile = profile_of(Settings(mode=weighting), 3, _CPU)
+    found = exact_planes(symbols_of(pixels[None], [max(0, step)], profile), profile)
+    return found[0, :, : pixels.shape[1], : pixels.shape[2]]
+
+
+def _search(pixels: Tensor, reference: Tensor, rng: random.Random) -> Pair | None:
+    """The best prediction of a picture from another one, which is coded first."""
+    weighting, step = rng.choice(list(WEIGHTINGS)), rng.randint(*_STEPS)
+    planes = _coded(reference, step - rng.choice(_FINER), weighting)
+    wanted = to_planes(pixels[None])[0]
+    found = best_for_planes(wanted, {hash_of(planes): planes}, step, WEIGHTINGS[weighting])
+    return None if found is None else Pair(pixels, found.planes, step, weighting)
+
+
+def _album(pairs: list[tuple[Path, Path]], rng: random.Random) -> Pair | None:
+    reference, child = rng.choice(pairs)
+    return _search(read_picture(child).pixels, read_picture(reference).pixels, rng)
+
+
+def _photo(paths: list[Path], rng: random.Random) -> Tensor:
+    """A crop of a photo at a random size; small photos are enlarged by repeating their edge."""
+    pixels = read_picture(rng.choice(paths)).pixels
+    side = rng.choice(_SIDES)
+    scale = max(rng.uniform(0.6, 1.0), (TILE + 32) / min(pixels.shape[1:]))
+    pixels = _resized(pixels, [round(n * scale) for n in pixels.shape[1:]])
+    height, width = (min(n, side) for n in pixels.shape[1:])
+    top, left = (rng.randint(0, n - m) for n, m in zip(pixels.shape[1:], (height, width)))
+    return pixels[:, top : top + height, left : left + width].contiguous()
+
+
+def _resized(pixels: Tensor, size: list[int]) -> Tensor:
+    x = F.interpolate(pixels[None].float(), size, mode="bicubic", antialias=True)
+    return x[0].round().clamp(0, 255).to(torch.uint8)
+
+
+def _burst(pixels: Tensor, rng: random.Random) -> Pair | None:
+    """A photo, and the same one from a moved camera, a little brighter, both with noise."""
+    corners = tuple(round(rng.gauss(0, _SHIFT) * CORNER_ONE) for _ in range(8))
+    size = pixels.shape[1], pixels.shape[2]
+    moved = fixed_ycbcr_to_rgb(Warp(corners)(to_planes(pixels[None])[0], size)[None])[0]
+    noise = rng.uniform(*_NOISE)
+    generator = torch.Generator().manual_seed(rng.getrandbits(32))
+
+    def shot(x: Tensor, gain: float) -> Tensor:
+        grain = torch.randn(x.shape, generator=generator) * noise
+        return (x * gain + grain).round().clamp(0, 255).to(torch.uint8)
+
+    return _search(shot(moved, rng.uniform(*_GAIN)), shot(pixels, 1.0), rng)
+
+
+def _copy(pixels: Tensor, rng: random.Random) -> Pair | None:
+    """A photo with a look of 27 random numbers."""
+    coefficients = identity_coefficients()
+    coefficients += torch.tensor(
+        [[rng.gauss(0, 0.05) for _ in row] for row in coefficients], dtype=torch.float64
+    )
+    graded = ColourMapping(coefficients)(pixels[None].double() / 255)[0]
+    return _search((graded * 255).round().to(torch.uint8), pixels, rng)
+
+
+def _layer(pixels: Tensor, rng: random.Random) -> Pair:
+    """A photo over itself at half the size, in the coding of a base."""
+    weighting, step = rng.choice(list(WEIGHTINGS)), rng.randint(*_STEPS)
+    size = pixels.shape[1], pixels.shape[2]
+    half = _resized(pixels, [-(-n // 2) for n in size])
+    name, (low, high) = rng.choice(_BASES)
+    base = encoder(name)
+    base = base.full_chroma or base if rng.random() < 0.5 else base
+    decoded = base.probe(half, rng.randint(low, high)).decoded
+    return Pair(pixels, Upsample(2, 2)(to_planes(decoded[None])[0], size), step, weighting)
