@@ -16,7 +16,7 @@ from typing import BinaryIO, NamedTuple
 from codec.varint import VarintError, pack_varint, unpack_varint
 
 MAGIC = b"\x89DFC"
-VERSION = 1
+VERSION = 2
 START = MAGIC + bytes([VERSION])
 MAX_PIXELS = 1 << 27
 MAX_SIDE = 1 << 20

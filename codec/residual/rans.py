@@ -3,10 +3,11 @@
 A batch of pictures is coded together, yet the words of a picture depend on that picture alone.
 State in [2^16, 2^32), words of 16 bits, probabilities of 2^-15. Symbols come in puts; those of one
 put are dealt out to the lanes in turn, so that a step of all lanes is a few tensor operations.
+Lanes form groups of GROUP, each with words of its own: what a warp of a GPU reads alone.
 
 After Duda 2013, "Asymmetric numeral systems", and Giesen 2014, "Interleaved entropy coders".
 
-Axes: N picture, n symbol, T step, L lane over all pictures.
+Axes: N picture, n symbol, T step, L lane over all pictures, G group over all pictures.
 """
 
 import math
@@ -26,6 +27,7 @@ WORD = 16
 LOWEST = 1 << WORD
 BYTES_PER_LANE = 640  # of payload: a lane costs three bytes, and saves steps
 MOST_LANES = 4096
+GROUP = 32
 _VALUES_PER_LANE = 1 << 16
 _STEPS_AT_ONCE = 256  # of the reader, between checks
 
@@ -66,8 +68,17 @@ def least_lanes(values: int) -> int:
 
 
 def lanes_for(payload: int, values: int, bytes_per_lane: int = BYTES_PER_LANE) -> int:
-    """Lanes of a stream of about `payload` bytes."""
-    return min(max(payload // bytes_per_lane, least_lanes(values), 1), MOST_LANES)
+    """Lanes of a stream of about `payload` bytes: whole groups, where there are several."""
+    lanes = max(payload // bytes_per_lane, 1)
+    if lanes > GROUP:
+        lanes = (lanes + GROUP // 2) // GROUP * GROUP
+    return min(max(lanes, least_lanes(values)), MOST_LANES)
+
+
+def groups_of(lanes: int) -> list[int]:
+    """Lanes of each group."""
+    whole, rest = divmod(lanes, GROUP)
+    return [GROUP] * whole + [rest] * (rest > 0)
 
 
 class RansWriter:
@@ -167,13 +178,44 @@ class RansWriter:
         found = []
         first = 0
         for count in lanes:
-            part = slice(first, first + count)
-            states = torch.stack((state[part] >> WORD, state[part] & 0xFFFF), 1).flatten()
-            body = words[:, part][written[:, part]]
-            every = torch.cat((states, body.long())).cpu().numpy().astype("<u2")
+            own = slice(first, first + count)
+            bodies = []
+            for group in groups_of(count):
+                part = slice(first, first + group)
+                bodies.append(words[:, part][written[:, part]].long())
+                first += group
+            lengths = torch.tensor([len(body) for body in bodies[:-1]], dtype=torch.int64)
+            heads = torch.cat((state[own], lengths.to(state.device)))
+            halves = torch.stack((heads >> WORD, heads & 0xFFFF), 1).flatten()
+            every = torch.cat((halves, *bodies)).cpu().numpy().astype("<u2")
             found.append((count, every.tobytes()))
-            first += count
         return found
+
+
+class _OpenStream(NamedTuple):
+    states: Tensor  # (lanes,) int64
+    bodies: list[Tensor]  # int64 words of each group
+
+
+def _open(lanes: int, data: bytes) -> _OpenStream:
+    """States and words of a stream.
+
+    Raises:
+        CorruptStream: they do not fit each other.
+    """
+    groups = len(groups_of(lanes))
+    heads = lanes + groups - 1
+    if len(data) % 2 or len(data) < 4 * heads:
+        raise CorruptStream(f"expected at least {4 * heads} bytes, got {len(data)}")
+    words = torch.frombuffer(bytearray(data), dtype=torch.uint8).reshape(-1, 2).long()
+    words = words[:, 0] | words[:, 1] << 8
+    halves = words[: 2 * heads].reshape(-1, 2)
+    whole = halves[:, 0] << WORD | halves[:, 1]
+    states, lengths = whole[:lanes], whole[lanes:].tolist()
+    last = len(words) - 2 * heads - sum(lengths)
+    if bool((states < LOWEST).any()) or last < 0:
+        raise CorruptStream("expected states from 2^16 and groups that end in the data")
+    return _OpenStream(states, list(words[2 * heads :].split([*lengths, last])))
 
 
 class RansReader:
@@ -191,36 +233,36 @@ class RansReader:
     def __init__(self, streams: list[tuple[int, bytes]], device: torch.device, values: int = 0):
         self.device = device
         self.lanes = [lanes for lanes, _ in streams]
-        # Pictures with fewer lanes have idle ones, which stay as they are.
-        state = torch.full((len(streams), max(self.lanes)), LOWEST, dtype=torch.int64, device="cpu")
-        bodies = []
-        for number, (lanes, data) in enumerate(streams):
-            if lanes < least_lanes(values):
-                raise CorruptStream(f"expected at least {least_lanes(values)} lanes, got {lanes}")
-            if len(data) % 2 or len(data) < 4 * lanes:
-                raise CorruptStream(f"expected at least {4 * lanes} bytes, got {len(data)}")
-            words = torch.frombuffer(bytearray(data), dtype=torch.uint8).reshape(-1, 2).long()
-            words = words[:, 0] | words[:, 1] << 8
-            head = words[: 2 * lanes].reshape(-1, 2)
-            state[number, :lanes] = head[:, 0] << WORD | head[:, 1]
-            bodies.append(words[2 * lanes :])
-        if bool((state < LOWEST).any()):
-            raise CorruptStream("expected states from 2^16")
+        if min(self.lanes) < least_lanes(values):
+            least = least_lanes(values)
+            raise CorruptStream(f"expected at least {least} lanes, got {min(self.lanes)}")
+        opened = [_open(lanes, data) for lanes, data in streams]
+        # Pictures with fewer groups, and groups with fewer lanes, have idle ones.
+        self.most = max(len(one.bodies) for one in opened)
+        self.wide = min(max(self.lanes), GROUP)
+        shape = (len(streams), self.most * self.wide)
+        state = torch.full(shape, LOWEST, dtype=torch.int64, device="cpu")
+        for number, one in enumerate(opened):
+            state[number, : len(one.states)] = one.states
+        empty = torch.zeros(0, dtype=torch.int64, device="cpu")
+        bodies = [
+            body for one in opened for body in one.bodies + [empty] * (self.most - len(one.bodies))
+        ]
         lengths = torch.tensor([len(body) for body in bodies], device="cpu")[:, None]
-        self.state = state.to(device)
+        self.state = state.reshape(-1, self.wide).to(device)  # (G, lanes of a group)
         # Zeros behind, so that reading too far is noticed before it reads outside.
-        behind = torch.zeros(_STEPS_AT_ONCE * state.shape[1], dtype=torch.int64, device="cpu")
+        behind = torch.zeros(_STEPS_AT_ONCE * self.wide, dtype=torch.int64, device="cpu")
         self.words = torch.cat([*bodies, behind]).to(device)
-        self.end = lengths.cumsum(0).to(device)  # (N, 1), like `before`
+        self.end = lengths.cumsum(0).to(device)  # (G, 1), like `before`
         self.before = self.end - lengths.to(device) - 1  # the word read last
 
     def get(self, boundaries: Tensor, pictures: list[int]) -> Tensor:
         """(n,) int64 symbols under cumulative counts (n, k + 1) int32, picture after picture."""
         if len(boundaries) == 0:
             return torch.zeros(0, dtype=torch.int64, device=self.device)
-        table = self._deal(pictures)  # (T, N, L)
+        table = self._deal(pictures)  # (T, G, lanes)
         used = table >= 0
-        cdf = boundaries.long()[table.clamp(min=0)].movedim(-1, 1).contiguous()  # (T, k+1, N, L)
+        cdf = boundaries.long()[table.clamp(min=0)].movedim(-1, 1).contiguous()  # (T, k+1, G, lanes)
         found = torch.empty(table.shape, dtype=torch.int64, device=self.device)
         lane = torch.arange(self.state.numel(), device=self.device).view_as(self.state)
         everywhere = used.flatten(1).all(1).tolist()
@@ -237,10 +279,11 @@ class RansReader:
         return symbols
 
     def _deal(self, pictures: list[int]) -> Tensor:
-        """(T, N, L) int64: which symbol each lane codes at each step; -1 for none."""
+        """(T, G, lanes) int64: which symbol each lane codes at each step; -1 for none."""
         parts = _deal(pictures, self.lanes, self.device).split(self.lanes, 1)
-        most = max(self.lanes)
-        return torch.stack([F.pad(p, (0, most - p.shape[1]), value=-1) for p in parts], 1)
+        most = self.most * self.wide
+        table = torch.stack([F.pad(p, (0, most - p.shape[1]), value=-1) for p in parts], 1)
+        return table.reshape(len(table), -1, self.wide)
 
     def close(self) -> None:
         """Check that everything was read, and nothing else.
@@ -280,18 +323,18 @@ def _push(where: Callable[..., Any], state: Any, table: _Table) -> None:
 class _Lanes(NamedTuple):
     """What a reader carries from step to step: `state` and `before` are written to."""
 
-    state: Any  # (N, L)
-    before: Any  # (N, 1) position of the word read last
-    words: Any  # of all pictures one after the other
-    number: Any  # (N, L) of each lane
+    state: Any  # (G, L)
+    before: Any  # (G, 1) position of the word read last
+    words: Any  # of all groups one after the other
+    number: Any  # (G, L) of each lane
 
 
 class _Steps(NamedTuple):
     """Steps of all lanes: `found` is written to."""
 
-    found: Any  # (T, N, L) symbols
-    cdf: Any  # (T, k + 1, N, L) cumulative counts
-    used: Any  # (T, N, L) which lanes have a symbol
+    found: Any  # (T, G, L) symbols
+    cdf: Any  # (T, k + 1, G, L) cumulative counts
+    used: Any  # (T, G, L) which lanes have a symbol
 
 
 def _pop(where: Callable[..., Any], everywhere: list[bool], lanes: _Lanes, steps: _Steps) -> None:

@@ -94,9 +94,16 @@ class R:
     def __init__(s, d):
         s.L, a = varint(d, 0)
         w = np.frombuffer(d[a:], "<u2").tolist()
-        s.st = [w[2 * i] << 16 | w[2 * i + 1] for i in range(s.L)]
+        G = -(-s.L // 32)
+        heads = [w[2 * i] << 16 | w[2 * i + 1] for i in range(s.L + G - 1)]
+        s.st = heads[: s.L]
         s.w = w
-        s.at = 2 * s.L
+        s.at = [2 * len(heads)]
+        for n in heads[s.L :]:
+            s.at.append(s.at[-1] + n)
+        s.end = s.at[1:] + [len(w)]
+        if max(s.at) > len(w):
+            raise Bad("groups")
 
     def put(s, bounds):
         out = []
@@ -113,16 +120,17 @@ class R:
                     k += 1
                 x = (b[k + 1] - b[k]) * (x >> 15) + slot - b[k]
                 if x < 65536:
-                    if s.at >= len(s.w):
+                    g = l // 32
+                    if s.at[g] >= s.end[g]:
                         raise Bad("end")
-                    x = x << 16 | s.w[s.at]
-                    s.at += 1
+                    x = x << 16 | s.w[s.at[g]]
+                    s.at[g] += 1
                 s.st[l] = x
                 out.append(k)
         return out
 
     def close(s):
-        assert s.at == len(s.w) and all(x == 65536 for x in s.st)
+        assert s.at == s.end and all(x == 65536 for x in s.st)
 
 
 def values(r, logits):
@@ -489,7 +497,7 @@ def topix(pl):
 
 
 def decode(d, thumb=False):
-    assert d[:5] == b"\x89DFC\x01"
+    assert d[:5] == b"\x89DFC\x02"
     a = 5
     S = {}
     while a < len(d):

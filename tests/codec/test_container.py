@@ -128,12 +128,12 @@ def test_headers_come_back() -> None:
     [
         (b"", "begins with 89 44 46 43"),
         (b"\x89PNG\r\n", "begins with"),
-        (MAGIC, "version 1"),
-        (MAGIC + b"\x02", "version 1"),
+        (MAGIC, "version 2"),
+        (MAGIC + b"\x01", "version 2"),
         (pack([(17, b"block")]), "type 17 needs a newer version"),
         (pack([(1, b"abc")])[:-1], "truncated, 1 bytes"),
-        (MAGIC + b"\x01\x01\xff\xff\xff\xff\x7f", "truncated"),
-        (MAGIC + b"\x01\x01\xff\xff\xff\xff\xff\xff", "length"),
+        (MAGIC + b"\x02\x01\xff\xff\xff\xff\x7f", "truncated"),
+        (MAGIC + b"\x02\x01\xff\xff\xff\xff\xff\xff", "length"),
     ],
 )
 def test_what_is_no_codestream_is_said(data: bytes, message: str) -> None:

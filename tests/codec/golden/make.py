@@ -32,6 +32,7 @@ CASES = {
     "perceptual.dfc": ((3, 64, 40), {"quality": 50}),
     "grey.dfc": ((1, 33, 50), {"quality": 80, "mode": "mse", "filter": "none"}),
     "fast.dfc": ((3, 40, 40), {"quality": 70, "effort": "fast"}),
+    "groups.dfc": ((3, 80, 96), {"quality": 99, "effort": "fast"}),
     "lossless.dfc": ((3, 21, 34), {"lossless": True}),
     "tiny.dfc": ((1, 5, 3), {"lossless": True}),
     "one.dfc": ((3, 1, 1), {"quality": 90}),
