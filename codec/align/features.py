@@ -15,6 +15,7 @@ _LONGEST = 1600  # pixels of a side that features are looked for in
 _MOST = 4000  # features of a picture
 _RATIO = 0.8  # of the distances to the best and the second best match (Lowe 2004, section 7.1)
 _TOLERANCE = 2.0  # pixels
+_TRIES = 5000
 LEAST_MATCHES = 16  # that agree: unrelated photos had up to 11
 
 
@@ -29,24 +30,26 @@ def find_warp(picture: Tensor, reference: Tensor) -> Warp | None:
         return None
     matches = cv2.BFMatcher(cv2.NORM_L2).knnMatch(here[1], there[1], k=2)
     good = [
-        pair[0] for pair in matches if len(pair) == 2 and pair[0].distance < _RATIO * pair[1].distance
+        pair[0]
+        for pair in matches
+        if len(pair) == 2 and pair[0].distance < _RATIO * pair[1].distance
     ]
     if len(good) < LEAST_MATCHES:
         return None
-    ours = np.float32([here[0][m.queryIdx] for m in good])
-    theirs = np.float32([there[0][m.trainIdx] for m in good])
+    ours = np.array([here[0][m.queryIdx] for m in good])
+    theirs = np.array([there[0][m.trainIdx] for m in good])
     matrix, agree = cv2.findHomography(
-        ours, theirs, cv2.USAC_MAGSAC, _TOLERANCE, maxIters=5000, confidence=0.999
+        ours, theirs, cv2.USAC_MAGSAC, _TOLERANCE, maxIters=_TRIES, confidence=0.999
     )
-    if matrix is None or int(agree.sum()) < LEAST_MATCHES:
+    if matrix is None or int(np.sum(agree)) < LEAST_MATCHES:  # type: ignore[arg-type]
         return None
-    return warp_of(matrix, tuple(picture.shape))
+    return warp_of(np.asarray(matrix), (picture.shape[0], picture.shape[1]))
 
 
 def warp_of(matrix: np.ndarray, size: tuple[int, int]) -> Warp | None:
     """The warp of a homography (3, 3) from picture to reference; None if no camera sees so."""
     bottom, right = (n - 1 for n in size)
-    corners = np.float64([[0, 0], [right, 0], [right, bottom], [0, bottom]])
+    corners = np.array([[0, 0], [right, 0], [right, bottom], [0, bottom]], np.float64)
     with np.errstate(all="ignore"):
         moved = cv2.perspectiveTransform(corners[None], matrix)[0] - corners
         if not np.isfinite(moved).all():
@@ -65,10 +68,10 @@ def _features(luma: Tensor) -> tuple[np.ndarray, np.ndarray] | None:
     scale = min(1.0, _LONGEST / max(grey.shape))
     if scale < 1:
         grey = cv2.resize(grey, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
-    keypoints, descriptors = cv2.SIFT_create(_MOST).detectAndCompute(grey, None)
+    keypoints, descriptors = cv2.SIFT.create(_MOST).detectAndCompute(grey, None)
     if descriptors is None:
         return None
-    places = np.float32([k.pt for k in keypoints])
+    places = np.array([k.pt for k in keypoints], np.float32)
     return (places + 0.5) / scale - 0.5, descriptors
 
 

@@ -29,9 +29,8 @@ def find_motion(picture: Tensor, prediction: Tensor, step: float) -> Motion:
         step: of quantisation, in grey levels: a bit is worth 0.13 of its square.
     """
     wanted, given = (x.cpu().numpy().astype(np.float32) / 16 for x in (picture, prediction))
-    flow = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM).calc(
-        as_grey(picture), as_grey(prediction), None
-    )
+    dense = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+    flow = dense.calc(as_grey(picture), as_grey(prediction), None)  # type: ignore[call-overload]
     field = _medians(flow)
     matcher = _Matcher(wanted, given)
     worth = 0.13 * step * step
@@ -62,7 +61,8 @@ def _candidates(field: np.ndarray, middle: np.ndarray) -> Iterator[np.ndarray]:
 
 def _bits(difference: np.ndarray) -> np.ndarray:
     """(R, S): about what a vector takes whose neighbours' median is that far away."""
-    return (1 + 2 * np.log2(1 + np.abs(difference))).sum(-1) * (np.abs(difference).sum(-1) > 0) + 0.5
+    size = np.abs(difference)
+    return (1 + 2 * np.log2(1 + size)).sum(-1) * (size.sum(-1) > 0) + 0.5
 
 
 def _medians(flow: np.ndarray) -> np.ndarray:
@@ -85,9 +85,7 @@ class _Matcher:
 
     def __init__(self, wanted: np.ndarray, given: np.ndarray):
         self.wanted, self.given = wanted, given
-        self.x, self.y = np.meshgrid(
-            *(np.arange(n, dtype=np.float32) for n in wanted.shape[::-1])
-        )
+        self.x, self.y = np.meshgrid(*(np.arange(n, dtype=np.float32) for n in wanted.shape[::-1]))
 
     def error(self, field: np.ndarray) -> np.ndarray:
         """(R, S) sums of squares."""

@@ -1,8 +1,8 @@
 """Which of some pictures another one is best predicted from, and how.
 
-    references = codec.references_of([stream])
-    predicted = best_prediction(picture, references, quality=80)
-    (smaller,) = codec.encode([picture], 80, predictions=[predicted])
+references = codec.references_of([stream])
+predicted = best_prediction(picture, references, quality=80)
+(smaller,) = codec.encode([picture], 80, predictions=[predicted])
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,7 +13,7 @@ from codec.align.features import find_warp
 from codec.align.flow import find_motion
 from codec.align.light import find_grade, find_tone
 from codec.align.trial import Trial, trial_of
-from codec.picture import check_picture, to_planes
+from codec.planes import check_picture, to_planes
 from codec.prediction.chain import Predicted, Prediction, Step, predict
 from codec.residual.quantise import WEIGHTINGS, Weighting, steps
 from codec.residual.transform import FRACTION
@@ -51,21 +51,20 @@ def best_for_planes(
     """`best_prediction` of planes (C, H, W) int32 in 1/16 grey level at a step."""
     trial = trial_of(wanted, step_index, weighting)
     best, least = None, _LEAST_GAIN * trial.alone()
+    shape = (wanted.shape[0], wanted.shape[1], wanted.shape[2])
     for name, planes in candidates.items():
         for chain in _chains(wanted, planes, trial, steps()[step_index] / 2**FRACTION):
             prediction = Prediction(name, chain)
-            predicted = predict(prediction, candidates, tuple(wanted.shape))
+            predicted = predict(prediction, candidates, shape)
             cost = trial.rest(predicted.planes) + len(prediction.pack())
             if cost < least:
                 best, least = predicted, cost
     return best
 
 
-def _chains(
-    wanted: Tensor, planes: Tensor, trial: Trial, step: float
-) -> Iterator[Sequence[Step]]:
+def _chains(wanted: Tensor, planes: Tensor, trial: Trial, step: float) -> Iterator[Sequence[Step]]:
     """Ways to predict a picture from other planes, the simplest first."""
-    size = tuple(wanted.shape[1:])
+    size = (wanted.shape[1], wanted.shape[2])
     starts: list[tuple[Step, ...]] = []
     if planes.shape[1:] == wanted.shape[1:]:
         starts.append(())

@@ -55,8 +55,8 @@ def trial_of(picture: Tensor, step_index: int, weighting: Weighting) -> Trial:
 
 
 def frequencies(planes: Tensor) -> Tensor:
-    """(C, H, W) int32 -> (C, I, J, K) float32, in blocks of 16."""
-    return torch.stack([forward(plane[None], _BLOCK)[0].float() for plane in pad_to_regions(planes)])
+    """(C, H, W) int32 -> (C, I, J, K) float32, all blocks of 16."""
+    return forward(pad_to_regions(planes), _BLOCK).float()
 
 
 def _detail(x: Tensor) -> Tensor:

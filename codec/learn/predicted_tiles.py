@@ -20,11 +20,11 @@ from tqdm import tqdm
 from codec.align.search import best_for_planes
 from codec.learn.networks import load_answers
 from codec.learn.symbols import TILE, Tiles, TileSets
-from codec.picture import exact_planes, pad, symbols_of, to_planes
 from codec.pictures.folders import list_pictures
 from codec.pictures.mapping import ColourMapping, identity_coefficients
 from codec.pictures.picture_files import read_picture
 from codec.pictures.sample_photos import list_photos
+from codec.planes import to_planes
 from codec.prediction.chain import hash_of
 from codec.prediction.upsample import Upsample
 from codec.prediction.warp import CORNER_ONE, Warp
@@ -34,12 +34,13 @@ from codec.residual.analyse import Given, analyse, hints_of
 from codec.residual.coder import ResidualCoder
 from codec.residual.colour import fixed_ycbcr_to_rgb, rgb_to_fixed_ycbcr, rgb_to_ycocg
 from codec.residual.context import HINTS
-from codec.residual.context_sets import Contexts, shipped_contexts
+from codec.residual.context_sets import shipped_contexts
 from codec.residual.passes import Networks
 from codec.residual.quantise import WEIGHTINGS
 from codec.residual.transform import CELL, forward
 from codec.search.encoders import encoder
 from codec.settings import Settings
+from codec.symbols import exact_planes, symbols_of
 
 _CPU = torch.device("cpu")
 _STEPS = (112, 196)  # step indices, as people use them; chosen by hand, like all that follows
@@ -103,10 +104,10 @@ class PredictedTiles:
 
     def __call__(self, split: str, tiles: int) -> Tiles:
         rng = random.Random(f"{self.seed} {split}")
-        parts = []
+        parts: list[Tiles] = []
         pairs = self._pairs(split, rng)
         with tqdm(total=tiles, desc=f"{split} pairs", disable=None) as bar:
-            while sum(len(part.step) for part in parts) < tiles:
+            while sum(part.step.shape[0] for part in parts) < tiles:
                 parts.append(self._tiles(next(pairs), rng))
                 bar.update(len(parts[-1].step))
         return Tiles(*(torch.cat(group)[:tiles] for group in zip(*parts, strict=True)))
@@ -223,7 +224,8 @@ def _photo(paths: list[Path], rng: random.Random) -> Tensor:
     scale = max(rng.uniform(0.6, 1.0), (TILE + 32) / min(pixels.shape[1:]))
     pixels = _resized(pixels, [round(n * scale) for n in pixels.shape[1:]])
     height, width = (min(n, side) for n in pixels.shape[1:])
-    top, left = (rng.randint(0, n - m) for n, m in zip(pixels.shape[1:], (height, width)))
+    corner = (rng.randint(0, n - m) for n, m in zip(pixels.shape[1:], (height, width), strict=True))
+    top, left = corner
     return pixels[:, top : top + height, left : left + width].contiguous()
 
 

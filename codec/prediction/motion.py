@@ -49,18 +49,18 @@ class Motion:
         # Squares lie between the centres of blocks, so those at the border begin half outside.
         vectors = F.pad(self.vectors.to(planes.device)[None].double(), (1,) * 4, mode="replicate")
         vectors = vectors[0].long()
+        rows, columns = blocks[0] + 1, blocks[1] + 1
         around = torch.stack(
-            [vectors[:, i : i + blocks[0] + 1, j : j + blocks[1] + 1] for i in (0, 1) for j in (0, 1)]
+            [vectors[:, i : i + rows, j : j + columns] for i in (0, 1) for j in (0, 1)]
         ).flatten(2)  # (4, 2, B)
         out = torch.empty(
             len(planes), around.shape[2], BLOCK, BLOCK, dtype=torch.int32, device=planes.device
         )
         numbers = torch.arange(around.shape[2], device=planes.device)
         for here in numbers.split(squares):
-            tops = (here // (blocks[1] + 1)) * BLOCK - BLOCK // 2
-            lefts = (here % (blocks[1] + 1)) * BLOCK - BLOCK // 2
+            tops = (here // columns) * BLOCK - BLOCK // 2
+            lefts = (here % columns) * BLOCK - BLOCK // 2
             out[:, here] = _blended(planes, tops, lefts, around[:, :, here])
-        rows, columns = blocks[0] + 1, blocks[1] + 1
         whole = out.reshape(len(planes), rows, columns, BLOCK, BLOCK).transpose(2, 3)
         whole = whole.reshape(len(planes), rows * BLOCK, columns * BLOCK)
         half = BLOCK // 2
@@ -112,7 +112,7 @@ WINDOW_ONE = 1024
 
 @lru_cache
 def _window(device: torch.device) -> Tensor:
-    """(4, 16, 16) float64: weight of the vector above left, above right, below left, below right."""
+    """(4, 16, 16) float64: weights of the vectors above left and right, below left and right."""
     far = torch.arange(1, 2 * BLOCK, 2, dtype=torch.float64)  # in halves of a pixel
     axis = torch.stack((2 * BLOCK - far, far))  # sums to 2 BLOCK
     return torch.stack([axis[i][:, None] * axis[j] for i in (0, 1) for j in (0, 1)]).to(device)

@@ -56,7 +56,8 @@ class Tone:
 
     def pack(self) -> bytes:
         counts = bytes([len(self.luma), len(self.slopes[0])])
-        bends = [n - straight for n, straight in zip(self.luma, straight(len(self.luma)))]
+        line = straight(len(self.luma))
+        bends = [n - even for n, even in zip(self.luma, line, strict=True)]
         numbers = [*_differences(bends), *self.offsets]
         for slopes in self.slopes:
             numbers += _differences([n - SLOPE_ONE for n in slopes])

@@ -61,7 +61,9 @@ class Upsample:
         """(C, h, w) int32 -> (C, H, W) int32."""
         expected = -(-size[0] // self.down), -(-size[1] // self.across)
         if tuple(planes.shape[1:]) != expected:
-            raise FormatError(f"expected {expected} rows and columns to enlarge, got {planes.shape}")
+            raise FormatError(
+                f"expected {expected} rows and columns to enlarge, got {planes.shape}"
+            )
         wide = self._along(planes, 2, self.across, size[1])
         return self._along(wide, 1, self.down, size[0])
 
@@ -88,14 +90,12 @@ class Upsample:
 
 def _taps(kernel: Kernel, factor: int, size: int, small: int) -> tuple[Tensor, Tensor]:
     """(T, size) int64 places in the small picture and (T, size) int32 weights."""
-    phases = []
+    starts, every = [], []
     for phase in range(factor):
         at = (2 * phase + 1 - factor) / (2 * factor)  # of the pixel that it lies in, -1/2 .. 1/2
-        first = -2 if at < 0 else -1
-        weights = [_KERNELS[kernel](at - first - tap) for tap in range(4)]
-        phases.append((first, whole_weights(weights)))
+        starts.append(-2 if at < 0 else -1)
+        every.append(whole_weights([_KERNELS[kernel](at - starts[-1] - tap) for tap in range(4)]))
     x = torch.arange(size)
-    first = torch.tensor([first for first, _ in phases])[x % factor] + x // factor
+    first = torch.tensor(starts)[x % factor] + x // factor
     taps = (first + torch.arange(4)[:, None]).clamp(0, small - 1)
-    weights = torch.tensor([w for _, w in phases], dtype=torch.int32)[x % factor]
-    return taps, weights.T
+    return taps, torch.tensor(every, dtype=torch.int32)[x % factor].T

@@ -75,6 +75,9 @@ class Given(NamedTuple):
     mean_dead_zone: Tensor | None = None
 
 
+NOTHING_GIVEN = Given()
+
+
 def steps_of(step_index: Tensor, weighting: Weighting, adaptive: Tensor | None) -> Steps:
     """The steps of pictures whose adaptive quantisation is given by region, (N, S, T)."""
     cells = None if adaptive is None else spread_over_cells(adaptive)
@@ -92,7 +95,7 @@ def analyse(
     step_index: Tensor,
     weighting: Weighting,
     networks: Networks | None,
-    given: Given = Given(),
+    given: Given = NOTHING_GIVEN,
 ) -> Symbols:
     """Choose sizes and values.
 

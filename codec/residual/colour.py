@@ -69,7 +69,7 @@ def fine_rgb_to_ycbcr(rgb: Tensor) -> Tensor:
 
 
 def ycbcr_to_fine_rgb(ycbcr: Tensor) -> Tensor:
-    """Inverse of `fine_rgb_to_ycbcr`, rounded to int32 in 1/16, not clamped; samples within 2^15."""
+    """Inverse of `fine_rgb_to_ycbcr`, int32 in 1/16, not clamped; samples within 2^15."""
     matrix = _fixed(torch.linalg.inv(YCBCR), _INVERSE_BITS)
     x = ycbcr.clamp(-(1 << 15), 1 << 15)
     x[:, 0] += 128 << SAMPLE_BITS

@@ -138,9 +138,7 @@ def plane_steps(steps: Steps, planes: int, sizes: Tensor) -> Tensor:
     return torch.stack([m[..., -1] for m in maps], 1)
 
 
-def quantise(
-    coefficients: Tensor, step: Tensor, dead_zone: int | Tensor = DEAD_ZONE
-) -> Tensor:
+def quantise(coefficients: Tensor, step: Tensor, dead_zone: int | Tensor = DEAD_ZONE) -> Tensor:
     """Integers -> int32 multiples of the step, (|c| / step + dead_zone / 32) rounded down."""
     size = coefficients.abs().mul_(32).add_(dead_zone * step).div_(32 * step).floor_()
     return size.copysign_(coefficients).int()

@@ -249,7 +249,7 @@ class RansReader:
             body for one in opened for body in one.bodies + [empty] * (self.most - len(one.bodies))
         ]
         lengths = torch.tensor([len(body) for body in bodies], device="cpu")[:, None]
-        self.state = state.reshape(-1, self.wide).to(device)  # (G, lanes of a group)
+        self.state = state.reshape(-1, self.wide).to(device)  # (G, L)
         # Zeros behind, so that reading too far is noticed before it reads outside.
         behind = torch.zeros(_STEPS_AT_ONCE * self.wide, dtype=torch.int64, device="cpu")
         self.words = torch.cat([*bodies, behind]).to(device)
@@ -260,9 +260,11 @@ class RansReader:
         """(n,) int64 symbols under cumulative counts (n, k + 1) int32, picture after picture."""
         if len(boundaries) == 0:
             return torch.zeros(0, dtype=torch.int64, device=self.device)
-        table = self._deal(pictures)  # (T, G, lanes)
+        table = self._deal(pictures)  # (T, G, L)
         used = table >= 0
-        cdf = boundaries.long()[table.clamp(min=0)].movedim(-1, 1).contiguous()  # (T, k+1, G, lanes)
+        cdf = (
+            boundaries.long()[table.clamp(min=0)].movedim(-1, 1).contiguous()
+        )  # (T, k+1, G, lanes)
         found = torch.empty(table.shape, dtype=torch.int64, device=self.device)
         lane = torch.arange(self.state.numel(), device=self.device).view_as(self.state)
         everywhere = used.flatten(1).all(1).tolist()
@@ -279,7 +281,7 @@ class RansReader:
         return symbols
 
     def _deal(self, pictures: list[int]) -> Tensor:
-        """(T, G, lanes) int64: which symbol each lane codes at each step; -1 for none."""
+        """(T, G, L) int64: which symbol each lane codes at each step; -1 for none."""
         parts = _deal(pictures, self.lanes, self.device).split(self.lanes, 1)
         most = self.most * self.wide
         table = torch.stack([F.pad(p, (0, most - p.shape[1]), value=-1) for p in parts], 1)
