@@ -1,6 +1,7 @@
 """Files of pictures to codestreams and back, and the smallest files that still look alike."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -8,6 +9,7 @@ from torch import Tensor
 
 from codec import picture as coding
 from codec import stream_metadata
+from codec.align.search import best_prediction
 from codec.container import FormatError, Header, Mode, Section, read_sections, unpack_header
 from codec.pictures.devices import check_device
 from codec.pictures.folders import EXTENSIONS
@@ -36,6 +38,9 @@ from codec.pictures.picture_files import (
 )
 from codec.pictures.storage import read_limited, write_atomically
 from codec.pictures.workers import worker_count
+from codec.prediction.chain import MissingReference
+from codec.reading import NO_REFERENCES, open_stream
+from codec.references import MAX_FILE_BYTES, SUFFIX, FileReferences
 from codec.search import (
     Criterion,
     Encoder,
@@ -46,12 +51,9 @@ from codec.search import (
     jpeg_source,
     optimise,
 )
-from codec.search.encoders import EncodingError
-from codec.search.encoders import encoder as encoder_named
+from codec.search.encoders import EncodingError, OwnEncoder
 from codec.settings import Settings, check_settings
 
-SUFFIX = ".dfc"
-MAX_FILE_BYTES = 1 << 30
 # Pixels worked on at once: coding takes 0.2 KB for each, 2.4 GB for 12 megapixels.
 _PIXELS_AT_ONCE = 24_000_000
 _FILES = (*EXTENSIONS, SUFFIX)
@@ -73,6 +75,7 @@ def encode_files(
     criteria: Sequence[Criterion] | None = None,
     device: str = "cpu",
     on_result: OnResult | None = None,
+    references: FileReferences | None = None,
 ) -> BatchResult:
     """Write the codestream of every picture; small ones are coded together.
 
@@ -85,19 +88,33 @@ def encode_files(
         criteria: find the lowest quality that meets them, see `codec.search.criteria.at_least`.
         device: where to compute.
         on_result: called with each result as soon as it is known.
+        references: pictures that these may be predicted from; each is where that is smaller.
     """
     check_settings(settings)
     check_device(device)
-    own = encoder_named("dfc", settings, device)
+    own = OwnEncoder(
+        mode=settings.mode, filter=settings.filter, effort=settings.effort, device=device
+    )
 
-    def searched(job: Job) -> FileResult:
-        assert criteria is not None
+    def one(job: Job) -> FileResult:
         picture = read_picture(job.source, keep_profile=True)
-        source = jpeg_source(job.source.read_bytes())
-        found = find(_eight_bits(picture, job.source), own, criteria, source=source)
-        if job.kept is not None and len(found.data) > _size(job):
-            return keep(job, f"the input is smaller than {_describe(found, criteria)}")
-        return _written(job, picture, found.data, _describe(found, criteria))
+        pixels = _eight_bits(picture, job.source)
+        data, note = _coded(pixels, own, settings, criteria, job.source)
+        guess = None
+        if references is not None:
+            guess = best_prediction(
+                pixels, references, settings.quality, mode=settings.mode, lossless=settings.lossless
+            )
+        if references is not None and guess is not None:
+            other = replace(own, predicted=guess)
+            less, note_of_less = _coded(pixels, other, settings, criteria, job.source)
+            if len(less) < len(data):
+                name = references.names[guess.prediction.reference].name
+                share = f"predicted from {name}: {100 * len(less) / len(data):.1f} % of it alone"
+                data, note = less, "; ".join(filter(None, (note_of_less, share)))
+        if job.kept is not None and not settings.lossless and len(data) > _size(job):
+            return keep(job, f"the input is smaller than {note or f'{len(data):,} bytes'}")
+        return _written(job, picture, data, note)
 
     def together(jobs: list[Job]) -> list[FileResult]:
         pictures = [read_picture(job.source, keep_profile=True) for job in jobs]
@@ -111,9 +128,25 @@ def encode_files(
                 results.append(_written(job, picture, data, ""))
         return results
 
-    if criteria is not None:
-        return run_jobs(plan, searched, on_result, _at_once(_areas(plan), device))
+    if criteria is not None or references is not None:
+        return run_jobs(plan, one, on_result, _at_once(_areas(plan), device))
     return _run_together(plan, _areas(plan), together, on_result, device)
+
+
+def _coded(
+    pixels: Tensor,
+    own: OwnEncoder,
+    settings: Settings,
+    criteria: Sequence[Criterion] | None,
+    source: Path,
+) -> tuple[bytes, str]:
+    """A stream at a quality or a score, and what is to be said of it."""
+    if criteria is not None:
+        found = find(pixels, own, criteria, source=jpeg_source(source.read_bytes()))
+        return found.data, _describe(found, criteria)
+    if settings.lossless:
+        return own.encode_lossless(pixels), ""
+    return own.encode(pixels, settings.quality), ""
 
 
 def _run_together(
@@ -159,8 +192,20 @@ def _size(job: Job) -> int:
     return job.source.stat().st_size
 
 
-def decode_files(plan: Plan, device: str = "cpu", on_result: OnResult | None = None) -> BatchResult:
-    """Write the picture of every codestream; see `plan_decoding`."""
+def decode_files(
+    plan: Plan,
+    device: str = "cpu",
+    on_result: OnResult | None = None,
+    references: FileReferences | None = None,
+) -> BatchResult:
+    """Write the picture of every codestream.
+
+    Args:
+        plan: see `plan_decoding`.
+        device: where to compute.
+        on_result: called with each result as soon as it is known.
+        references: what predicted ones stand on.
+    """
     check_device(device)
     originals = {
         job.target
@@ -175,7 +220,11 @@ def decode_files(plan: Plan, device: str = "cpu", on_result: OnResult | None = N
                     f"{job.target} lies beside it, perhaps the original; choose another folder"
                 )
         streams = [read_stream(job.source) for job in jobs]
-        every = coding.decode(streams, device=device)
+        known = NO_REFERENCES if references is None else references
+        try:
+            every = coding.decode(streams, references=known, device=device)
+        except MissingReference as error:
+            raise FormatError(f"{error}; say with --from where it is") from error
         return [_shown(*one) for one in zip(jobs, streams, every, strict=True)]
 
     areas = [_stream_area(job.source) for job in plan.jobs]
@@ -258,7 +307,16 @@ def describe_stream(path: Path | str) -> str:
     blocks = "".join(
         f", {name} {len(block):,} bytes" for name, block in found._asdict().items() if block
     )
-    return f"{path}: {_header_text(header, len(data))}{blocks}"
+    return f"{path}: {_header_text(header, len(data))}{_prediction_text(data)}{blocks}"
+
+
+def _prediction_text(data: bytes) -> str:
+    """What a stream is predicted from, or empty."""
+    prediction = open_stream(data).prediction
+    if prediction is None:
+        return ""
+    steps = ", ".join(type(step).__name__.lower() for step in prediction.steps) or "as it is"
+    return f", predicted from {prediction.reference.hex()} ({steps})"
 
 
 def _header_text(header: Header, size: int) -> str:

@@ -9,6 +9,7 @@ Axes: N picture of one shape, C plane, H W pixels.
 """
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -26,7 +27,7 @@ from codec.planes import (
     padded_area,
     to_planes,
 )
-from codec.prediction.chain import Predicted, hash_of
+from codec.prediction.chain import Predicted, Prediction, hash_of
 from codec.profile import Profile, profile_from, profile_of
 from codec.reading import (
     NO_REFERENCES,
@@ -81,20 +82,18 @@ def encode(  # noqa: PLR0913 - the settings by name, as people type them
         raise ValueError("expected a list of pictures, got one: codec.encode([picture])")
     for picture in pictures:
         check_picture(picture)
-    every = [None] * len(pictures) if predictions is None else list(predictions)
-    _check_predictions(pictures, every)
+    every = _every_prediction(pictures, predictions)
 
     def one_batch(numbers: list[int]) -> list[bytes]:
         batch = torch.stack([pictures[n] for n in numbers]).to(device)
-        found = [guess for n in numbers if (guess := every[n]) is not None]
-        first = found[0].prediction if found else None
-        return _encode(batch, profile_of(settings, batch.shape[1], device, first), found)
+        guess, prediction = _guess_for(every, numbers, device)
+        profile = profile_of(settings, batch.shape[1], device, prediction)
+        streams = _encode(batch, profile, guess)
+        return [
+            _with_prediction(stream, every[n]) for stream, n in zip(streams, numbers, strict=True)
+        ]
 
-    keys = [
-        (tuple(p.shape), one and one.prediction.hints)
-        for p, one in zip(pictures, every, strict=True)
-    ]
-    return in_batches(keys, areas_of(pictures), device, one_batch)
+    return in_batches(_keys(pictures, every), areas_of(pictures), device, one_batch)
 
 
 def decode(
@@ -212,7 +211,11 @@ def thumbnail(
 
 
 def preview(
-    pictures: Sequence[Tensor], settings: Sequence[Settings], *, device: torch.device | str = "cpu"
+    pictures: Sequence[Tensor],
+    settings: Sequence[Settings],
+    *,
+    device: torch.device | str = "cpu",
+    predictions: Sequence[Predicted | None] | None = None,
 ) -> list[Tensor]:
     """What decoding would show, one setting a picture, without coding a bit.
 
@@ -223,7 +226,7 @@ def preview(
         check_settings(setting)
         check_picture(picture)
     steps = [step_of(setting.quality, setting.mode) for setting in settings]
-    return preview_steps(pictures, steps, settings, device=device)
+    return preview_steps(pictures, steps, settings, device=device, predictions=predictions)
 
 
 def preview_steps(
@@ -232,24 +235,28 @@ def preview_steps(
     settings: Sequence[Settings],
     *,
     device: torch.device | str = "cpu",
+    predictions: Sequence[Predicted | None] | None = None,
 ) -> list[Tensor]:
     """`preview` with step indices instead of the qualities of the settings."""
     device = check_device(device)
+    every = _every_prediction(pictures, predictions)
 
     def one_batch(numbers: list[int]) -> list[Tensor]:
         first = settings[numbers[0]]
         batch = torch.stack([pictures[n] for n in numbers]).to(device)
         if first.lossless:
             return list(batch.cpu())
-        profile = profile_of(first, batch.shape[1], device)
+        guess, prediction = _guess_for(every, numbers, device)
+        profile = profile_of(first, batch.shape[1], device, prediction)
         with exact_arithmetic():
-            symbols = symbols_of(batch, [step_indices[n] for n in numbers], profile)
-            pixels = to_pixels(symbols, profile)
+            padded = None if guess is None else pad(guess)
+            symbols = symbols_of(batch, [step_indices[n] for n in numbers], profile, padded)
+            pixels = to_pixels(symbols, profile, padded)
         return list(pixels[:, :, : batch.shape[2], : batch.shape[3]].cpu())
 
     keys = [
-        (tuple(picture.shape), setting._replace(quality=0))
-        for picture, setting in zip(pictures, settings, strict=True)
+        (*key, setting._replace(quality=0))
+        for key, setting in zip(_keys(pictures, every), settings, strict=True)
     ]
     return in_batches(keys, areas_of(pictures), device, one_batch)
 
@@ -269,45 +276,73 @@ def entropy(
     return in_batches([tuple(p.shape) for p in pictures], areas_of(pictures), device, one_batch)
 
 
+Sectioned = list[tuple[int, bytes]]  # types and payloads
+
+
 @exact_arithmetic()
-def _encode(pictures: Tensor, profile: Profile, predicted: list[Predicted]) -> list[bytes]:
-    """Codestreams of pictures (N, C, H, W) uint8, predicted all or none."""
-    header = pack_header(profile.header(*pictures.shape[2:]))
-    starts = [[(Section.HEADER, header)] for _ in pictures]
-    guess = None
-    if predicted:
-        guess = torch.stack([one.planes for one in predicted]).to(pictures.device)
-        for sections, one in zip(starts, predicted, strict=True):
-            sections.append((Section.PREDICTION, one.prediction.pack()))
+def _encode(pictures: Tensor, profile: Profile, guess: Tensor | None) -> list[Sectioned]:
+    """The sections of pictures (N, C, H, W) uint8, less their predicted planes (N, C, H, W)."""
+    header = (Section.HEADER, pack_header(profile.header(*pictures.shape[2:])))
     if profile.mode == Mode.LOSSLESS:
         planes = lossless_planes(pictures)
         if guess is not None:
             planes = planes - lossless_planes(from_planes(guess))
         return [
-            pack([*start, (Section.LOSSLESS, pack_stream(*one.planes))])
-            for start, one in zip(starts, profile.lossless.write(planes), strict=True)
+            [header, (Section.LOSSLESS, pack_stream(*one.planes))]
+            for one in profile.lossless.write(planes)
         ]
     padded = None if guess is None else pad(guess)
     symbols = symbols_of(pictures, [profile.step_index] * len(pictures), profile, padded)
     return [
-        pack([
-            *start,
+        [
+            header,
             (Section.MEANS, pack_stream(*one.means)),
             (Section.CELLS, pack_stream(*one.cells)),
-        ])
-        for start, one in zip(
-            starts, profile.coder.write(symbols, profile.bytes_per_lane), strict=True
-        )
-    ]  # fmt: skip
+        ]
+        for one in profile.coder.write(symbols, profile.bytes_per_lane)
+    ]
 
 
-def _check_predictions(pictures: Sequence[Tensor], every: Sequence[Predicted | None]) -> None:
+def _with_prediction(sections: Sectioned, predicted: Predicted | None) -> bytes:
+    """A stream; what a picture stands on comes before what is left over of it."""
+    if predicted is None:
+        return pack(sections)
+    prediction = (Section.PREDICTION, predicted.prediction.pack())
+    return pack([sections[0], prediction, *sections[1:]])
+
+
+def _every_prediction(
+    pictures: Sequence[Tensor], predictions: Sequence[Predicted | None] | None
+) -> list[Predicted | None]:
+    """One a picture, checked."""
+    every: list[Predicted | None] = [None] * len(pictures)
+    if predictions is not None:
+        every = list(predictions)
     if len(every) != len(pictures):
         raise ValueError(f"expected {len(pictures)} predictions or None, got {len(every)}")
     for picture, one in zip(pictures, every, strict=True):
         if one is not None and one.planes.shape != picture.shape:
             shapes = f"{tuple(one.planes.shape)} for {tuple(picture.shape)}"
             raise ValueError(f"expected predictions of the shape of their pictures, got {shapes}")
+    return every
+
+
+def _keys(pictures: Sequence[Tensor], every: Sequence[Predicted | None]) -> list[tuple[Any, ...]]:
+    """What pictures of one batch have in common."""
+    return [
+        (tuple(picture.shape), one and one.prediction.hints)
+        for picture, one in zip(pictures, every, strict=True)
+    ]
+
+
+def _guess_for(
+    every: Sequence[Predicted | None], numbers: list[int], device: torch.device
+) -> tuple[Tensor | None, Prediction | None]:
+    """The predicted planes (N, C, H, W) of a batch, and one of its predictions."""
+    found = [one for n in numbers if (one := every[n]) is not None]
+    if not found:
+        return None, None
+    return torch.stack([one.planes for one in found]).to(device), found[0].prediction
 
 
 def read_symbols(

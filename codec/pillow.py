@@ -28,6 +28,7 @@ from codec.settings import Settings
 
 FORMAT = "DFC"
 _OPTIONS = Settings._fields
+_OF_THUMBNAILS = (Section.HEADER, Section.PREDICTION, Section.MEANS)
 _MODES = ("1", "L", "P", "RGB", "YCbCr")  # what 8 bits of grey or RGB hold
 
 
@@ -84,7 +85,7 @@ class DfcImageFile(ImageFile.ImageFile):
 
 
 def _thumbnail(file: BinaryIO) -> Tensor:
-    return coding.thumbnail(pack(list(read_sections(file, (Section.HEADER, Section.MEANS)))))
+    return coding.thumbnail(pack(list(read_sections(file, _OF_THUMBNAILS))))
 
 
 def _whole(file: BinaryIO) -> Tensor:

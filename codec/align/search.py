@@ -15,10 +15,11 @@ from codec.align.light import find_grade, find_tone
 from codec.align.trial import Trial, trial_of
 from codec.planes import check_picture, to_planes
 from codec.prediction.chain import Predicted, Prediction, Step, predict
-from codec.residual.quantise import WEIGHTINGS, Weighting, steps
+from codec.residual.quantise import STEPS_PER_OCTAVE, WEIGHTINGS, Weighting, steps
 from codec.residual.transform import FRACTION
 from codec.settings import Settings, check_settings, step_of
 
+_LOSSLESS_STEP = 2 * STEPS_PER_OCTAVE  # a grey level: no finer detail is worth anything
 _LEAST_GAIN = 0.97  # of the bytes alone: what a trial is sure of
 
 
@@ -28,13 +29,14 @@ def best_prediction(
     quality: int = 80,
     *,
     mode: str = "perceptual",
+    lossless: bool = False,
 ) -> Predicted | None:
     """The prediction that a trial finds cheapest, or None where the picture alone is.
 
     Args:
         picture: (3, H, W) RGB or (1, H, W) grey, uint8.
         candidates: exact planes (c, h, w) of pictures it may be predicted from, by their hash.
-        quality, mode: that the picture will be encoded with.
+        quality, mode, lossless: that the picture will be encoded with.
 
     Raises:
         ValueError: what is no picture, or a setting out of range.
@@ -42,6 +44,8 @@ def best_prediction(
     check_picture(picture)
     check_settings(Settings(quality, mode))
     wanted = to_planes(picture[None])[0]
+    if lossless:
+        return best_for_planes(wanted, candidates, _LOSSLESS_STEP, WEIGHTINGS["mse"])
     return best_for_planes(wanted, candidates, step_of(quality, mode), WEIGHTINGS[mode])
 
 

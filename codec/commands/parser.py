@@ -34,12 +34,14 @@ def parser() -> argparse.ArgumentParser:
     which.add_argument("--lossless", action="store_true", help="every pixel back")
     _add_scores(which)
     _add_worst_tile(encode)
+    _add_references(encode, "pictures or .dfc files that others may be predicted from, if smaller")
     _add_settings(encode)
     _add_device(encode)
     encode.set_defaults(command=_command("encode"))
 
     decode = commands.add_parser("decode", help="codestreams to pictures, OUT/<stem>.png")
     shell.add_files(decode, "stream", ".dfc files, folders or patterns")
+    _add_references(decode, "what predicted pictures stand on: files, or the folder they are in")
     _add_device(decode)
     decode.set_defaults(command=_command("decode"))
 
@@ -121,6 +123,12 @@ def _add_worst_tile(command: argparse.ArgumentParser) -> None:
         metavar="SSIMULACRA2",
         help="what every tile of 128 x 128 pixels has to reach, smooth ones 20 more (default 50, "
         "or the ssimulacra2 to reach less 20 if that is lower)",
+    )
+
+
+def _add_references(command: argparse.ArgumentParser, help: str) -> None:
+    command.add_argument(
+        "--from", nargs="+", dest="references", metavar="REFERENCE", default=(), help=help
     )
 
 

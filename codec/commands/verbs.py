@@ -5,7 +5,6 @@ import sys
 
 from codec.commands.shell import report, show_plan, teller
 from codec.files import (
-    SUFFIX,
     decode_files,
     describe_stream,
     encode_files,
@@ -15,6 +14,7 @@ from codec.files import (
     plan_optimising,
 )
 from codec.pictures.folders import list_pictures
+from codec.references import SUFFIX, FileReferences
 from codec.search.criteria import Criterion, at_least
 from codec.search.encoders import encoder
 from codec.search.scores import SCORES
@@ -33,14 +33,20 @@ def encode(options: argparse.Namespace) -> int:
     plan = plan_encoding(options.picture, options.output, options.skip_existing)
     if options.dry_run:
         return show_plan(plan)
-    return report(encode_files(plan, settings, criteria, options.device, teller(PROGRAM)))
+    known = _references(options)
+    return report(encode_files(plan, settings, criteria, options.device, teller(PROGRAM), known))
 
 
 def decode(options: argparse.Namespace) -> int:
     plan = plan_decoding(options.stream, options.output, options.skip_existing)
     if options.dry_run:
         return show_plan(plan)
-    return report(decode_files(plan, options.device, teller(PROGRAM)))
+    return report(decode_files(plan, options.device, teller(PROGRAM), _references(options)))
+
+
+def _references(options: argparse.Namespace) -> FileReferences | None:
+    """The pictures of `--from`."""
+    return FileReferences(options.references, options.device) if options.references else None
 
 
 def info(options: argparse.Namespace) -> int:

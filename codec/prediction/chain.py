@@ -132,6 +132,10 @@ class Predicted(NamedTuple):
     planes: Tensor
 
 
+class MissingReference(FormatError):
+    """The picture that another one is predicted from is not at hand."""
+
+
 def predict(
     prediction: Prediction,
     references: Mapping[bytes, Tensor],
@@ -147,14 +151,15 @@ def predict(
         device: where to compute; the result is the same everywhere.
 
     Raises:
-        FormatError: the reference is not there, is another one, or does not fit.
+        MissingReference: the reference is not there.
+        FormatError: it is another one, or does not fit.
     """
     planes = references.get(prediction.reference)
     name = prediction.reference.hex()
     if planes is None:
-        raise FormatError(f"needs the picture {name} that it is predicted from, which is not here")
+        raise MissingReference(f"needs the picture {name}, which it is predicted from")
     if planes.dim() != 3 or planes.is_floating_point() or hash_of(planes) != prediction.reference:
-        raise FormatError(f"needs the picture {name} that it is predicted from, got another one")
+        raise FormatError(f"needs the picture {name}, which it is predicted from, got another one")
     found = prediction(planes.to(device), shape[1:])[: shape[0]]
     if len(found) < shape[0]:
         found = F.pad(found, (0, 0, 0, 0, 0, shape[0] - len(found)))

@@ -20,6 +20,7 @@ from codec.pictures.jpeg_source import JpegSource
 from codec.pictures.layout import from_array, to_array, to_image
 from codec.pictures.metadata_formats import save_options
 from codec.pictures.picture import Picture
+from codec.prediction.chain import Predicted
 from codec.settings import QUALITIES, Settings
 
 DEFAULT_SETTINGS = Settings()
@@ -225,10 +226,18 @@ class OwnEncoder:
     filter: str = "edge"
     effort: str = "full"
     device: str = "cpu"
+    predicted: Predicted | None = None
     carries_metadata: bool = True
     carries_orientation: bool = True
     full_chroma: None = None
     is_quick: bool = False
+
+    @classmethod
+    def of(cls, settings: Settings, device: str) -> "OwnEncoder":
+        """The encoder of settings, whose quality and lossless mode are none of its own."""
+        return cls(
+            mode=settings.mode, filter=settings.filter, effort=settings.effort, device=device
+        )
 
     def quality_of(self, source: JpegSource) -> int | None:
         return None
@@ -242,11 +251,13 @@ class OwnEncoder:
     def encode(self, picture: Tensor, quality: int, like: Picture | None = None) -> bytes:
         return self._encode(picture, self.settings(quality), like)
 
-    def encode_lossless(self, picture: Tensor, like: Picture | None = None) -> bytes | None:
+    def encode_lossless(self, picture: Tensor, like: Picture | None = None) -> bytes:
         return self._encode(picture, Settings(lossless=True, effort=self.effort), like)
 
     def _encode(self, picture: Tensor, settings: Settings, like: Picture | None) -> bytes:
-        (data,) = picture_codec.encode([picture], **settings._asdict(), device=self.device)
+        (data,) = picture_codec.encode(
+            [picture], **settings._asdict(), device=self.device, predictions=[self.predicted]
+        )
         return data if like is None else stream_metadata.with_metadata_of(data, like)
 
     def decode(self, data: bytes) -> Tensor:
@@ -255,7 +266,8 @@ class OwnEncoder:
     def preview(self, pictures: list[Tensor], qualities: list[int]) -> list[Tensor]:
         """What would be decoded, without coding a bit: pictures of any sizes, one quality each."""
         settings = [self.settings(quality) for quality in qualities]
-        return picture_codec.preview(pictures, settings, device=self.device)
+        every = [self.predicted] * len(pictures)
+        return picture_codec.preview(pictures, settings, device=self.device, predictions=every)
 
 
 _HALF, _FULL = ("subsampling", "4:2:0"), ("subsampling", "4:4:4")
@@ -331,9 +343,7 @@ def encoder(name: str, settings: Settings = DEFAULT_SETTINGS, device: str = "cpu
         ValueError: no such encoder, or the libraries here cannot do it.
     """
     if name == OwnEncoder.name:
-        return OwnEncoder(
-            mode=settings.mode, filter=settings.filter, effort=settings.effort, device=device
-        )
+        return OwnEncoder.of(settings, device)
     if name not in _BY_NAME:
         raise ValueError(f"expected a format out of {', '.join(NAMES)}, got {name!r}")
     return _BY_NAME[name]()
