@@ -44,6 +44,7 @@ class Section(IntEnum):
     ICC = 129
     XMP = 130
     PHOTOSHOP = 131
+    LAYER = 132
 
 
 OPTIONAL = 128

@@ -168,7 +168,7 @@ def _decoded(
     keys = [
         (
             one.header,
-            one.prediction and one.prediction.hints,
+            one.prediction and (one.prediction.hints, one.prediction.keeps_chroma),
             lanes_of(one) if device.type == "cpu" else 0,
         )
         for one in opened
@@ -285,6 +285,8 @@ def _encode(pictures: Tensor, profile: Profile, guess: Tensor | None) -> list[Se
     header = (Section.HEADER, pack_header(profile.header(*pictures.shape[2:])))
     if profile.mode == Mode.LOSSLESS:
         planes = lossless_planes(pictures)
+        if profile.planes < pictures.shape[1]:
+            raise ValueError("expected every plane to be coded where nothing may be lost")
         if guess is not None:
             planes = planes - lossless_planes(from_planes(guess))
         return [
@@ -321,6 +323,8 @@ def _every_prediction(
     if len(every) != len(pictures):
         raise ValueError(f"expected {len(pictures)} predictions or None, got {len(every)}")
     for picture, one in zip(pictures, every, strict=True):
+        if one is not None and one.prediction.keeps_chroma and len(picture) == 1:
+            raise ValueError("expected a colour picture where chroma stays as predicted, got grey")
         if one is not None and one.planes.shape != picture.shape:
             shapes = f"{tuple(one.planes.shape)} for {tuple(picture.shape)}"
             raise ValueError(f"expected predictions of the shape of their pictures, got {shapes}")
@@ -330,7 +334,7 @@ def _every_prediction(
 def _keys(pictures: Sequence[Tensor], every: Sequence[Predicted | None]) -> list[tuple[Any, ...]]:
     """What pictures of one batch have in common."""
     return [
-        (tuple(picture.shape), one and one.prediction.hints)
+        (tuple(picture.shape), one and (one.prediction.hints, one.prediction.keeps_chroma))
         for picture, one in zip(pictures, every, strict=True)
     ]
 

@@ -33,7 +33,7 @@ def symbols_of(
         return coder.analyse(planes, steps, sizes)
     # What a step may hide in depends on the picture, not on what a prediction missed of it.
     adaptive = choose_adaptive(forward(planes[:, 0], CELL)) if coder.weighting.slope else None
-    rest = planes - guess
+    rest = (planes - guess)[:, : profile.planes]
     zone = coder.choose_mean_dead_zone(rest, steps)
     return coder.analyse(rest, steps, sizes, hints_for(profile, guess, steps), adaptive, zone)
 
@@ -61,11 +61,14 @@ def to_pixels(symbols: Symbols, profile: Profile, guess: Tensor | None = None) -
 def _filtered(symbols: Symbols, profile: Profile, guess: Tensor | None) -> tuple[Tensor, Tensor]:
     """The decoded planes, and what the edge filter makes of them."""
     planes = profile.coder.reconstruct(symbols)
+    count = planes.shape[1]
     if guess is not None:
-        planes = planes + guess
+        rest, planes = planes, guess.clone()
+        planes[:, :count] += rest
     if profile.filter == Filter.NONE:
         return planes, planes
-    smoothed = smooth(planes, plane_steps(symbols.steps, planes.shape[1], symbols.sizes))
+    smoothed = smooth(planes[:, :count], plane_steps(symbols.steps, count, symbols.sizes))
+    smoothed = torch.cat((smoothed, planes[:, count:]), 1)
     return planes, _where_coded(symbols, smoothed, planes, guess)
 
 

@@ -28,7 +28,7 @@ from codec.varint import VarintError, pack_varint, unpack_varint
 
 HASH_BYTES = 16
 _MOST_STEPS = 8
-_HINTS = 1  # bit of the flags
+_HINTS, _KEEPS_CHROMA = 1, 2  # bits of the flags
 
 
 class Step(Protocol):
@@ -63,11 +63,13 @@ class Prediction:
         steps: applied in their order.
         hints: whether the contexts of the residual look at the prediction, which pays where it is
             blurred, as in layers, and costs where it is sharp.
+        keeps_chroma: whether chroma stays as predicted and luma alone is coded.
     """
 
     reference: bytes
     steps: Sequence[Step] = ()
     hints: bool = False
+    keeps_chroma: bool = False
 
     @exact_arithmetic()
     def __call__(self, planes: Tensor, size: tuple[int, int]) -> Tensor:
@@ -87,7 +89,7 @@ class Prediction:
         return planes
 
     def pack(self) -> bytes:
-        flags = _HINTS if self.hints else 0
+        flags = _HINTS * self.hints | _KEEPS_CHROMA * self.keeps_chroma
         parts = [self.reference, bytes([flags])]
         for step in self.steps:
             data = step.pack()
@@ -102,7 +104,7 @@ def unpack_prediction(data: bytes) -> Prediction:
         FormatError: not what it made.
     """
     reference, at = data[:HASH_BYTES], HASH_BYTES + 1
-    if len(data) < at or data[HASH_BYTES] & ~_HINTS:
+    if len(data) < at or data[HASH_BYTES] & ~(_HINTS | _KEEPS_CHROMA):
         raise FormatError("prediction: expected a hash and known flags")
     steps: list[Step] = []
     while at < len(data):
@@ -115,7 +117,8 @@ def unpack_prediction(data: bytes) -> Prediction:
             raise FormatError(f"prediction: expected at most {_MOST_STEPS} known steps, got {tag}")
         steps.append(STEPS[tag].unpack(data[at : at + size]))
         at += size
-    return Prediction(reference, tuple(steps), bool(data[HASH_BYTES] & _HINTS))
+    flags = data[HASH_BYTES]
+    return Prediction(reference, tuple(steps), bool(flags & _HINTS), bool(flags & _KEEPS_CHROMA))
 
 
 def hash_of(planes: Tensor) -> bytes:
@@ -147,7 +150,7 @@ def predict(
     Args:
         prediction: what to do.
         references: exact planes (c, h, w) by their hash, see `codec.exact`.
-        shape: of the picture; a grey one takes the luma of a reference in colour.
+        shape: of what is coded; a grey picture takes the luma of a reference in colour.
         device: where to compute; the result is the same everywhere.
 
     Raises:
@@ -160,7 +163,9 @@ def predict(
         raise MissingReference(f"needs the picture {name}, which it is predicted from")
     if planes.dim() != 3 or planes.is_floating_point() or hash_of(planes) != prediction.reference:
         raise FormatError(f"needs the picture {name}, which it is predicted from, got another one")
-    found = prediction(planes.to(device), shape[1:])[: shape[0]]
-    if len(found) < shape[0]:
-        found = F.pad(found, (0, 0, 0, 0, 0, shape[0] - len(found)))
+    found = prediction(planes.to(device), shape[1:])
+    count = 3 if prediction.keeps_chroma else shape[0]
+    if len(found) < count:
+        found = F.pad(found, (0, 0, 0, 0, 0, count - len(found)))
+    found = found[:count]
     return Predicted(prediction, found)

@@ -1,0 +1,58 @@
+"""How a picture is coded in layers."""
+
+from dataclasses import dataclass, field
+
+from codec.layered import bases
+from codec.layered.differences import Coder, OwnCoder
+from codec.layered.geometry import TWO_BY_TWO, WHOLE, Division, Ratio, Sampling
+from codec.prediction.upsample import Kernel
+
+MOST_LEVELS = 8
+
+
+@dataclass(frozen=True)
+class LayerSettings:
+    """How to code in layers.
+
+    Attributes:
+        base: one of `bases.NAMES`.
+        levels: with the base, from 2.
+        ratio: of neighbouring levels.
+        division: of every level but the base into blocks.
+        coder: of the differences, see `codec.layered.differences`.
+        base_quality: on the base's own scale; None takes what makes the fewest bytes in all.
+        sampling: how a level is made smaller.
+        kernel: how it is enlarged again.
+        closed: whether differences are taken from what a decoder has of the level below (paragraph
+            87), or from the level below itself (88), which is simpler and drifts.
+        sub_blocks: whether blocks are cut in four where that is cheaper (118).
+        least_chroma: mean size in grey levels below which chroma of a block is left out (122).
+        soften: whether differences are smoothed before they are coded (120).
+        smooth: whether differences are smoothed where blocks meet (133).
+        tags: whether blocks say where they belong; if not, who reads them has to know (127).
+    """
+
+    base: str = "jpeg"
+    levels: int = 2
+    ratio: Ratio = TWO_BY_TWO
+    division: Division = WHOLE
+    coder: Coder = field(default_factory=OwnCoder)
+    base_quality: int | None = None
+    sampling: Sampling = Sampling.BICUBIC
+    kernel: Kernel = Kernel.BICUBIC
+    closed: bool = True
+    sub_blocks: bool = False
+    least_chroma: float = 0.0
+    soften: bool = False
+    smooth: bool = False
+    tags: bool = True
+
+
+def check_layer_settings(settings: LayerSettings) -> None:
+    """Raise ValueError for a setting out of range."""
+    if settings.base not in bases.NAMES:
+        raise ValueError(f"expected a base out of {', '.join(bases.NAMES)}, got {settings.base!r}")
+    if not 2 <= settings.levels <= MOST_LEVELS:
+        raise ValueError(f"expected 2 to {MOST_LEVELS} levels, got {settings.levels}")
+    if settings.ratio == Ratio(1, 1):
+        raise ValueError("expected levels of different sizes, got a ratio of 1x1")

@@ -1,0 +1,124 @@
+"""What a block of a layer says of itself, in its stream or in its name.
+
+US 2018/0007375, paragraphs 107 and 124-127: which of the streams it is, which block of which
+division, and how the level below was made.
+"""
+
+import re
+from typing import NamedTuple
+
+from codec.container import FormatError, check_size
+from codec.layered.geometry import Ratio, Sampling, Size, Window
+from codec.prediction.numbers import pack_numbers, unpack_numbers
+from codec.prediction.upsample import MAX_RATIO, Kernel
+
+LOWRES = "_lowres"
+_NAME = re.compile(r"_(\d+)_(\d+)x(\d+)_(\d+)(?:\.\d)?$")
+_NUMBERS = 19
+
+
+class Tag(NamedTuple):
+    """Which part of which level a stream is.
+
+    Attributes:
+        level: from 0, the base.
+        levels: how many there are.
+        ratio: of neighbouring levels.
+        sampling: how the level below was made.
+        columns, rows: of the division.
+        number: of the block, from 1, row after row.
+        window: where it lies.
+        size: of its level.
+        kernel: how the level below is enlarged.
+        part: of the block where that was cut in four, from 1; 0 for whole ones.
+        offset: of differences that were clamped and shifted, or 0.
+        luma_only: whether chroma is left out.
+        smooth: whether the splices of its level are smoothed.
+    """
+
+    level: int
+    levels: int
+    ratio: Ratio
+    sampling: Sampling
+    columns: int
+    rows: int
+    number: int
+    window: Window
+    size: Size
+    kernel: Kernel
+    part: int = 0
+    offset: int = 0
+    luma_only: bool = False
+    smooth: bool = False
+
+    def pack(self) -> bytes:
+        return pack_numbers((
+            self.level, self.levels, *self.ratio, self.sampling, self.columns, self.rows,
+            self.number, *self.window, *self.size, self.kernel, self.part, self.offset,
+            self.luma_only, self.smooth,
+        ))  # fmt: skip
+
+    def name(self) -> str:
+        """What is put behind the stem of a file: _1_2x2_3 is block 3 of 2 x 2 of level 1."""
+        part = f".{self.part}" if self.part else ""
+        return f"_{self.level}_{self.columns}x{self.rows}_{self.number}{part}"
+
+
+def unpack_tag(data: bytes) -> Tag:
+    """Inverse of `Tag.pack`.
+
+    Raises:
+        FormatError: not what it made.
+    """
+    n = unpack_numbers(data, _NUMBERS)
+    try:
+        tag = Tag(
+            level=n[0],
+            levels=n[1],
+            ratio=Ratio(*n[2:4]),
+            sampling=Sampling(n[4]),
+            columns=n[5],
+            rows=n[6],
+            number=n[7],
+            window=Window(*n[8:12]),
+            size=Size(*n[12:14]),
+            kernel=Kernel(n[14]),
+            part=n[15],
+            offset=n[16],
+            luma_only=bool(n[17]),
+            smooth=bool(n[18]),
+        )
+    except ValueError as error:
+        raise FormatError(f"layer: {error}") from error
+    _check(tag)
+    return tag
+
+
+def _check(tag: Tag) -> None:
+    """Raise FormatError for a block that cannot be."""
+    window, size = tag.window, tag.size
+    check_size(*size)
+    inside = (
+        min(window) >= 0
+        and 0 < window.height <= size.height - window.top
+        and 0 < window.width <= size.width - window.left
+    )
+    ratio = min(tag.ratio) >= 1 and max(tag.ratio) <= MAX_RATIO
+    if not (inside and ratio and 0 < tag.level < tag.levels and 0 <= tag.offset < 128):
+        raise FormatError(f"layer: expected a block and its place, got {tag}")
+
+
+class Named(NamedTuple):
+    """What the name of a block says."""
+
+    stem: str
+    level: int
+    columns: int
+    rows: int
+    number: int
+
+
+def unpack_name(name: str) -> Named | None:
+    """Inverse of `Tag.name` behind a stem; None for other names."""
+    found = _NAME.search(name)
+    return Named(name[: found.start()], *map(int, found.groups())) if found else None
