@@ -98,7 +98,7 @@ def encode_files(
 
     def one(job: Job) -> FileResult:
         picture = read_picture(job.source, keep_profile=True)
-        pixels = _eight_bits(picture, job.source)
+        pixels = eight_bits(picture, job.source)
         data, note = _coded(pixels, own, settings, criteria, job.source)
         guess = None
         if references is not None:
@@ -118,7 +118,7 @@ def encode_files(
 
     def together(jobs: list[Job]) -> list[FileResult]:
         pictures = [read_picture(job.source, keep_profile=True) for job in jobs]
-        pixels = [_eight_bits(p, job.source) for p, job in zip(pictures, jobs, strict=True)]
+        pixels = [eight_bits(p, job.source) for p, job in zip(pictures, jobs, strict=True)]
         streams = coding.encode(pixels, **settings._asdict(), device=device)
         results = []
         for job, picture, data in zip(jobs, pictures, streams, strict=True):
@@ -273,7 +273,7 @@ def optimise_files(
             picture = read_picture(job.source, keep_profile=encoder.carries_metadata)
             if picture.notes:  # a second frame, a motion video: no smaller file is worth them
                 return keep(job, "it " + "; ".join(picture.notes))
-            pixels = _eight_bits(picture, job.source, upright=not encoder.carries_orientation)
+            pixels = eight_bits(picture, job.source, upright=not encoder.carries_orientation)
             like = picture if encoder.carries_metadata else None
             source = jpeg_source(job.source.read_bytes())
             found = optimise(pixels, encoder, Request(criteria, source, lowest, like))
@@ -329,7 +329,7 @@ def _header_text(header: Header, size: int) -> str:
     return ", ".join(parts)
 
 
-def _eight_bits(picture: Picture, path: Path, upright: bool = False) -> Tensor:
+def eight_bits(picture: Picture, path: Path, upright: bool = False) -> Tensor:
     """The pixels as they lie in the file, or upright; (1, H, W) where they are grey.
 
     Raises:

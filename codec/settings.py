@@ -18,6 +18,12 @@ EFFORTS = ("fast", "full")
 # know the names without importing torch.
 DEFAULT_SSIMULACRA2 = 80.0  # its author's "very high quality": no difference seen side by side
 FORMATS = ("jpeg", "webp", "avif", "jxl", "dfc")
+# What layers may be made of, see `codec.layered`.
+BASES = ("jpeg", "webp", "avif", "dfc")
+DIFFERENCES = ("own", "offset", "zip")
+SAMPLINGS = ("nearest", "bilinear", "box", "bicubic")
+KERNELS = ("nearest", "bilinear", "bicubic")
+TAGS = ("stream", "name", "agreed")
 SCORE_SCALES = {
     "ssim": 1.0,
     "ms_ssim": 1.0,

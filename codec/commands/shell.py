@@ -88,7 +88,8 @@ def report(done: "BatchResult") -> int:
         parts.append(sizes_text(before, after))
     print(", ".join(parts))
     is_nothing = not total and not done.existing
-    return FAILED if done.failures or is_nothing else DONE
+    is_poorer = any(one.poorer for one in done.results)
+    return FAILED if done.failures or is_nothing or is_poorer else DONE
 
 
 def show_plan(plan: "Plan") -> int:

@@ -24,12 +24,7 @@ PROGRAM = "dfc"
 
 
 def encode(options: argparse.Namespace) -> int:
-    default = Settings().quality
-    quality = default if options.quality is None else options.quality
-    settings = Settings(quality, options.mode, options.lossless, options.filter, options.effort)
-    criteria = _criteria(options)
-    if criteria is None and options.worst_tile is not None:
-        raise ValueError("--worst-tile goes with a score to reach, such as --ssimulacra2 80")
+    settings, criteria = wanted(options)
     plan = plan_encoding(options.picture, options.output, options.skip_existing)
     if options.dry_run:
         return show_plan(plan)
@@ -89,3 +84,17 @@ def _criteria(options: argparse.Namespace) -> tuple[Criterion, ...] | None:
         if goal is not None:
             return at_least(name, goal, options.worst_tile)
     return None
+
+
+def wanted(options: argparse.Namespace) -> tuple[Settings, tuple[Criterion, ...] | None]:
+    """How to code, and the score that is to be reached, if one is.
+
+    Raises:
+        ValueError: a floor without a score.
+    """
+    quality = Settings().quality if options.quality is None else options.quality
+    settings = Settings(quality, options.mode, options.lossless, options.filter, options.effort)
+    criteria = _criteria(options)
+    if criteria is None and options.worst_tile is not None:
+        raise ValueError("--worst-tile goes with a score to reach, such as --ssimulacra2 80")
+    return settings, criteria

@@ -13,7 +13,7 @@ from torch import Tensor
 from codec.container import FormatError
 from codec.layered.differences import Coder, Guess, coder_of
 from codec.layered.geometry import MOST_BLOCKS, Size, Window, below, smooth_splices
-from codec.layered.settings import LayerSettings
+from codec.layered.settings import LayerSettings, Tags
 from codec.layered.tags import Tag
 from codec.planes import from_planes, to_planes
 from codec.prediction.chain import MissingReference
@@ -103,7 +103,7 @@ def _encode_blocks(
     if settings.soften:
         pixels = [_softened(*one) for one in zip(pixels, guesses, strict=True)]
     streams = settings.coder.encode(pixels, guesses)
-    if settings.tags:
+    if settings.tags == Tags.STREAM:
         streams = [settings.coder.with_tag(*one) for one in zip(streams, tags, strict=True)]
     return [Block(*one) for one in zip(tags, streams, strict=True)]
 

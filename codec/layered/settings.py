@@ -1,6 +1,7 @@
 """How a picture is coded in layers."""
 
 from dataclasses import dataclass, field
+from enum import Enum
 
 from codec.layered import bases
 from codec.layered.differences import Coder, OwnCoder
@@ -8,6 +9,14 @@ from codec.layered.geometry import TWO_BY_TWO, WHOLE, Division, Ratio, Sampling
 from codec.prediction.upsample import Kernel
 
 MOST_LEVELS = 8
+
+
+class Tags(Enum):
+    """Where a block says what it is."""
+
+    STREAM = "stream"
+    NAME = "name"
+    AGREED = "agreed"
 
 
 @dataclass(frozen=True)
@@ -29,7 +38,8 @@ class LayerSettings:
         least_chroma: mean size in grey levels below which chroma of a block is left out (122).
         soften: whether differences are smoothed before they are coded (120).
         smooth: whether differences are smoothed where blocks meet (133).
-        tags: whether blocks say where they belong; if not, who reads them has to know (127).
+        tags: where blocks say what they are (124-127): in the stream, in its name alone, or not at
+            all, and who reads them has to know the division.
     """
 
     base: str = "jpeg"
@@ -45,7 +55,7 @@ class LayerSettings:
     least_chroma: float = 0.0
     soften: bool = False
     smooth: bool = False
-    tags: bool = True
+    tags: Tags = Tags.STREAM
 
 
 def check_layer_settings(settings: LayerSettings) -> None:

@@ -13,7 +13,7 @@ from codec.prediction.numbers import pack_numbers, unpack_numbers
 from codec.prediction.upsample import MAX_RATIO, Kernel
 
 LOWRES = "_lowres"
-_NAME = re.compile(r"_(\d+)_(\d+)x(\d+)_(\d+)(?:\.\d)?$")
+_NAME = re.compile(r"_(\d+)_(\d+)x(\d+)_(\d+)(?:\.\d)?")
 _NUMBERS = 19
 
 
@@ -111,7 +111,6 @@ def _check(tag: Tag) -> None:
 class Named(NamedTuple):
     """What the name of a block says."""
 
-    stem: str
     level: int
     columns: int
     rows: int
@@ -119,6 +118,6 @@ class Named(NamedTuple):
 
 
 def unpack_name(name: str) -> Named | None:
-    """Inverse of `Tag.name` behind a stem; None for other names."""
-    found = _NAME.search(name)
-    return Named(name[: found.start()], *map(int, found.groups())) if found else None
+    """Inverse of `Tag.name`; None for other names."""
+    found = _NAME.fullmatch(name)
+    return Named(*map(int, found.groups())) if found else None

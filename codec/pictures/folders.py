@@ -75,7 +75,7 @@ def search(
     Args:
         paths: files, taken whatever their extension, folders, searched for extensions, and
             patterns such as `in/*.jpg`, which not every shell expands.
-        extensions: what to search folders for, in lower case.
+        extensions: ends of names to search folders for, in lower case.
         output: a folder for results: what lies in it is no input, unless it is named itself.
 
     Raises:
@@ -125,11 +125,11 @@ def _inside(folder: Path, extensions: tuple[str, ...], output: Path | str | None
     paths = [path for path in paths if not _is_result(path, folder, output)]
     files = [path for path in paths if path.is_file()]
     links = [path for path in paths if path.is_symlink() and not path.is_file()]
-    wanted = [path for path in files if path.suffix.lower() in extensions]
+    wanted = [path for path in files if path.name.lower().endswith(extensions)]
     hidden = {path for path in files if path.name.startswith(".")}
     return Listing(
         [(path, path.relative_to(folder)) for path in wanted],
-        [path for path in files if path not in hidden and path.suffix.lower() not in extensions],
+        [path for path in files if path not in hidden and path not in wanted],
         links,
         unreadable,
     )

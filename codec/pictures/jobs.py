@@ -46,6 +46,7 @@ class FileResult(NamedTuple):
         notes: what else is worth saying, a clause each.
         error: one sentence where it failed, or empty.
         kept: whether the file was copied as it is.
+        poorer: whether the result is there, but less than it should be, as the notes say.
     """
 
     source: Path
@@ -55,6 +56,7 @@ class FileResult(NamedTuple):
     notes: tuple[str, ...] = ()
     error: str = ""
     kept: bool = False
+    poorer: bool = False
 
 
 OnResult = Callable[[FileResult], None]

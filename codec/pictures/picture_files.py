@@ -77,7 +77,11 @@ def read_picture(path: Path | str, keep_profile: bool = False) -> Picture:
             picture that can be read as it is.
     """
     path = Path(path)
-    data = read_limited(path, MAX_FILE_BYTES, PictureError)
+    return picture_of(read_limited(path, MAX_FILE_BYTES, PictureError), path, keep_profile)
+
+
+def picture_of(data: bytes, path: Path, keep_profile: bool = False) -> Picture:
+    """`read_picture` of bytes that are at hand; the path is for messages."""
     try:
         with without_warnings():  # odd metadata and Pillow's own limit of sizes are dealt with here
             return _decode(data, keep_profile)

@@ -1,0 +1,65 @@
+"""What `dfc layer` and `dfc unlayer` do, once their options are read."""
+
+import argparse
+from collections.abc import Callable
+
+from codec.commands.shell import report, show_plan, teller
+from codec.commands.verbs import PROGRAM, wanted
+from codec.layered.differences import Coder, OffsetCoder, OwnCoder, ZipCoder
+from codec.layered.files import (
+    Agreed,
+    layer_files,
+    plan_layering,
+    plan_unlayering,
+    unlayer_files,
+)
+from codec.layered.geometry import Division, Ratio, Sampling
+from codec.layered.settings import LayerSettings, Tags
+from codec.prediction.upsample import Kernel
+from codec.settings import Settings
+
+
+def layer(options: argparse.Namespace) -> int:
+    settings, criteria = wanted(options)
+    chosen = _layer_settings(options, settings)
+    plan = plan_layering(
+        options.picture, options.output, chosen, options.package, options.skip_existing
+    )
+    if options.dry_run:
+        return show_plan(plan)
+    return report(layer_files(plan, chosen, criteria, teller(PROGRAM)))
+
+
+def _layer_settings(options: argparse.Namespace, settings: Settings) -> LayerSettings:
+    coders: dict[str, Callable[[], Coder]] = {
+        "own": lambda: OwnCoder(settings, options.device),
+        "offset": lambda: OffsetCoder(options.offset, settings.quality),
+        "zip": ZipCoder,
+    }
+    return LayerSettings(
+        options.base,
+        options.levels,
+        Ratio(*options.ratio),
+        Division(*options.blocks),
+        coders[options.differences](),
+        options.base_quality,
+        Sampling[options.down.upper()],
+        Kernel[options.up.upper()],
+        not options.open_loop,
+        options.sub_blocks,
+        options.least_chroma,
+        options.soften,
+        options.smooth,
+        Tags(options.tags),
+    )
+
+
+def unlayer(options: argparse.Namespace) -> int:
+    plan = plan_unlayering(options.layers, options.output, options.skip_existing)
+    if options.dry_run:
+        return show_plan(plan)
+    known = None
+    if options.agreed or options.offset:
+        known = Agreed(*(options.agreed or (1, 1)), offset=options.offset)
+    done = unlayer_files(plan, options.level, known, teller(PROGRAM))
+    return report(done)
