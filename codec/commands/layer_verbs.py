@@ -60,6 +60,7 @@ def unlayer(options: argparse.Namespace) -> int:
         return show_plan(plan)
     known = None
     if options.agreed or options.offset:
-        known = Agreed(*(options.agreed or (1, 1)), offset=options.offset)
+        columns, rows = options.agreed or (1, 1)
+        known = Agreed(columns, rows, options.offset)
     done = unlayer_files(plan, options.level, known, teller(PROGRAM))
     return report(done)

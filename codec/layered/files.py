@@ -258,7 +258,8 @@ def _beside(base: Path, numbered: bool = True) -> list[Path]:
     found = []
     for path in sorted(base.parent.iterdir()):
         rest = path.stem.removeprefix(stem)
-        is_block = unpack_name(rest) is not None or (rest[:1] == "_" and rest[1:].isdigit())
+        is_number = numbered and rest[:1] == "_" and rest[1:].isdigit()
+        is_block = is_number or unpack_name(rest) is not None
         if path.stem.startswith(stem) and path.suffix.lower() in _BLOCKS and is_block:
             found.append(path)
     return found
