@@ -57,7 +57,7 @@ def best_for_planes(
     best, least = None, _LEAST_GAIN * trial.alone()
     shape = (wanted.shape[0], wanted.shape[1], wanted.shape[2])
     for name, planes in candidates.items():
-        for chain in _chains(wanted, planes, trial, steps()[step_index] / 2**FRACTION):
+        for chain in chains(wanted, planes, trial, steps()[step_index] / 2**FRACTION):
             prediction = Prediction(name, chain)
             predicted = predict(prediction, candidates, shape)
             cost = trial.rest(predicted.planes) + len(prediction.pack())
@@ -66,8 +66,15 @@ def best_for_planes(
     return best
 
 
-def _chains(wanted: Tensor, planes: Tensor, trial: Trial, step: float) -> Iterator[Sequence[Step]]:
-    """Ways to predict a picture from other planes, the simplest first."""
+def chains(wanted: Tensor, planes: Tensor, trial: Trial, step: float) -> Iterator[Sequence[Step]]:
+    """Ways to predict a picture from another one, the simplest first.
+
+    Args:
+        wanted: (C, H, W) int32 of the picture, in 1/16 grey level.
+        planes: (c, h, w) int32 of the other one.
+        trial: of the picture.
+        step: of quantisation, in grey levels.
+    """
     size = (wanted.shape[1], wanted.shape[2])
     starts: list[tuple[Step, ...]] = []
     if planes.shape[1:] == wanted.shape[1:]:

@@ -18,16 +18,14 @@ from torch import Tensor
 from tqdm import tqdm
 
 from codec.align.search import best_for_planes
+from codec.learn.made_pairs import burst, graded, neighbours
 from codec.learn.networks import load_answers
 from codec.learn.symbols import TILE, Tiles, TileSets
-from codec.pictures.folders import list_pictures
-from codec.pictures.mapping import ColourMapping, identity_coefficients
 from codec.pictures.picture_files import read_picture
 from codec.pictures.sample_photos import list_photos
 from codec.planes import to_planes
 from codec.prediction.chain import hash_of
 from codec.prediction.upsample import Upsample
-from codec.prediction.warp import CORNER_ONE, Warp
 from codec.profile import profile_of
 from codec.residual.adaptive_quantisation import choose_adaptive
 from codec.residual.analyse import Given, analyse, hints_of
@@ -47,7 +45,7 @@ _STEPS = (112, 196)  # step indices, as people use them; chosen by hand, like al
 _FINER = (0, 0, 6, 12)  # by how many indices a reference may be finer than what stands on it
 _SIDES = (512, 768)  # of photos that bursts, copies and layers are made of
 _SHIFT = 8.0  # pixels that the corners of a burst move by, as a standard deviation
-_GAIN, _NOISE = (0.85, 1.18), (0.0, 3.0)
+_GAIN, _NOISE = (0.85, 1.18), (0.0, 2.5)
 _BASES = (("jpeg", (15, 80)), ("avif", (35, 75)), ("dfc", (20, 80)))
 _HINTED = 0.75  # of the tiles: the others learn to do without
 _TILES_OF_PAIR = 6
@@ -114,7 +112,7 @@ class PredictedTiles:
 
     def _pairs(self, split: str, rng: random.Random) -> Iterator[Pair]:
         photos = list_photos(self.photos, split)
-        albums = [] if self.albums is None else _neighbours(Path(self.albums), self.held_out)
+        albums = [] if self.albums is None else _both_ways(self.albums, self.held_out)
         makers: list[Callable[[], Pair | None]] = [
             lambda: _burst(_photo(photos, rng), rng),
             lambda: _layer(_photo(photos, rng), rng),
@@ -180,22 +178,6 @@ def _turned(x: Tensor, turn: tuple[bool, bool]) -> Tensor:
     return x.mT if turn[1] else x
 
 
-def _neighbours(folder: Path, held_out: tuple[str, ...]) -> list[tuple[Path, Path]]:
-    """Pairs of pictures whose numbers are one or two apart, both ways round."""
-    sets: dict[tuple[Path, str], list[Path]] = {}
-    for path, _ in list_pictures([folder], (".webp", ".png")):
-        name = path.stem.rpartition("-")[0]
-        if name not in held_out:
-            sets.setdefault((path.parent, name), []).append(path)
-    return [
-        pair
-        for paths in sets.values()
-        for apart in (1, 2)
-        for a, b in zip(paths, paths[apart:], strict=False)
-        for pair in ((a, b), (b, a))
-    ]
-
-
 def _coded(pixels: Tensor, step: int, weighting: str) -> Tensor:
     """(3, H, W) int32: the exact planes of a picture that was coded alone."""
     profile = profile_of(Settings(mode=weighting), 3, _CPU)
@@ -203,7 +185,7 @@ def _coded(pixels: Tensor, step: int, weighting: str) -> Tensor:
     return found[0, :, : pixels.shape[1], : pixels.shape[2]]
 
 
-def _search(pixels: Tensor, reference: Tensor, rng: random.Random) -> Pair | None:
+def _search(reference: Tensor, pixels: Tensor, rng: random.Random) -> Pair | None:
     """The best prediction of a picture from another one, which is coded first."""
     weighting, step = rng.choice(list(WEIGHTINGS)), rng.randint(*_STEPS)
     planes = _coded(reference, step - rng.choice(_FINER), weighting)
@@ -212,9 +194,14 @@ def _search(pixels: Tensor, reference: Tensor, rng: random.Random) -> Pair | Non
     return None if found is None else Pair(pixels, found.planes, step, weighting)
 
 
+def _both_ways(folder: str, held_out: tuple[str, ...]) -> list[tuple[Path, Path]]:
+    pairs = neighbours(folder, 1, held_out) + neighbours(folder, 2, held_out)
+    return pairs + [(second, first) for first, second in pairs]
+
+
 def _album(pairs: list[tuple[Path, Path]], rng: random.Random) -> Pair | None:
     reference, child = rng.choice(pairs)
-    return _search(read_picture(child).pixels, read_picture(reference).pixels, rng)
+    return _search(read_picture(reference).pixels, read_picture(child).pixels, rng)
 
 
 def _photo(paths: list[Path], rng: random.Random) -> Tensor:
@@ -235,28 +222,11 @@ def _resized(pixels: Tensor, size: list[int]) -> Tensor:
 
 
 def _burst(pixels: Tensor, rng: random.Random) -> Pair | None:
-    """A photo, and the same one from a moved camera, a little brighter, both with noise."""
-    corners = tuple(round(rng.gauss(0, _SHIFT) * CORNER_ONE) for _ in range(8))
-    size = pixels.shape[1], pixels.shape[2]
-    moved = fixed_ycbcr_to_rgb(Warp(corners)(to_planes(pixels[None])[0], size)[None])[0]
-    noise = rng.uniform(*_NOISE)
-    generator = torch.Generator().manual_seed(rng.getrandbits(32))
-
-    def shot(x: Tensor, gain: float) -> Tensor:
-        grain = torch.randn(x.shape, generator=generator) * noise
-        return (x * gain + grain).round().clamp(0, 255).to(torch.uint8)
-
-    return _search(shot(moved, rng.uniform(*_GAIN)), shot(pixels, 1.0), rng)
+    return _search(*burst(pixels, _SHIFT, rng.uniform(*_GAIN), rng.uniform(*_NOISE), rng), rng)
 
 
 def _copy(pixels: Tensor, rng: random.Random) -> Pair | None:
-    """A photo with a look of 27 random numbers."""
-    coefficients = identity_coefficients()
-    coefficients += torch.tensor(
-        [[rng.gauss(0, 0.05) for _ in row] for row in coefficients], dtype=torch.float64
-    )
-    graded = ColourMapping(coefficients)(pixels[None].double() / 255)[0]
-    return _search((graded * 255).round().to(torch.uint8), pixels, rng)
+    return _search(pixels, graded(pixels, rng), rng)
 
 
 def _layer(pixels: Tensor, rng: random.Random) -> Pair:

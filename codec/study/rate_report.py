@@ -42,7 +42,7 @@ def write_report(
         plots[label] = buffer.getvalue()
     page = render_page(
         Path(__file__).with_name("rate_report.html"),
-        {"png": _data_url},
+        {"png": data_url},
         pictures=len(pictures),
         plots=plots,
         bits=_BITS,
@@ -101,5 +101,6 @@ def _crops(
     return crops
 
 
-def _data_url(png: bytes) -> str:
-    return "data:image/png;base64," + base64.b64encode(png).decode()
+def data_url(picture: bytes, kind: str = "png") -> str:
+    """A picture as the address of itself."""
+    return f"data:image/{kind};base64," + base64.b64encode(picture).decode()
