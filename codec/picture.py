@@ -159,10 +159,14 @@ def _decoded(
             size = f"{one.header.width}x{one.header.height}"
             raise FormatError(f"expected at most {max_pixels} pixels, got {size}")
 
+    # Fetched here, as a store of references may not bear being asked by several threads.
+    wanted = {one.prediction.reference for one in opened if one.prediction is not None}
+    known = {name: planes for name in wanted if (planes := references.get(name)) is not None}
+
     def one_batch(numbers: list[int]) -> list[Tensor]:
         batch = [opened[n] for n in numbers]
         profile = profile_from(batch[0].header, device, batch[0].prediction)
-        found = _decode(batch, profile, references, finish).cpu()
+        found = _decode(batch, profile, known, finish).cpu()
         return [picture.contiguous() for picture in found]
 
     keys = [
