@@ -30,6 +30,15 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--pretend-cuda", action="store_true", help="run tests marked gpu on a pretended device"
     )
+    parser.addoption(
+        "--mutations", type=int, default=1500, help="of predicted pictures, and of layers, each"
+    )
+
+
+@pytest.fixture
+def mutations(request: pytest.FixtureRequest) -> int:
+    """How often streams are damaged in slow tests."""
+    return request.config.getoption("--mutations")
 
 
 @pytest.fixture(

@@ -278,9 +278,9 @@ def _blocks_of(named: dict[str, bytes], base: bytes, known: Agreed | None) -> li
             tagged.append(Block(tag, data))
     if tagged or not others:
         return tagged
-    size = Size(*decode_base(base)[0].shape[1:])
+    planes, height, width = decode_base(base)[0].shape
     known = Agreed() if known is None else known
-    return with_tags(_placed(others, known), size, known.offset)
+    return with_tags(_placed(others, known), Size(height, width), planes, known.offset)
 
 
 def _placed(named: dict[str, bytes], known: Agreed) -> list[Untagged]:

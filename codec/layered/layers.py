@@ -13,7 +13,14 @@ from codec.container import FormatError
 from codec.layered.bases import decode_base
 from codec.layered.differences import OwnCoder
 from codec.layered.geometry import Size, Window, below, shrink
-from codec.layered.levels import Below, Block, encode_level, exact_level, show_level
+from codec.layered.levels import (
+    Below,
+    Block,
+    OtherLevelBelow,
+    encode_level,
+    exact_level,
+    show_level,
+)
 from codec.layered.settings import LayerSettings, check_layer_settings
 from codec.pictures.picture import Picture
 from codec.planes import check_picture, to_planes
@@ -106,11 +113,17 @@ def decode_layers(layers: Layers, level: int | None = None) -> Shown:
         if not blocks:
             problems.append(f"level {number}: none of its blocks is here")
             break
-        found = show_level(blocks, planes)
-        problems += [f"level {number}: {one}" for one in found.problems]
+        try:
+            found = show_level(blocks, planes)
+            problems += [f"level {number}: {one}" for one in found.problems]
+            if number < wanted:
+                planes = exact_level(blocks, planes).samples
+        except OtherLevelBelow:
+            if not problems:
+                raise
+            problems.append(f"level {number}: every block stands on one that could not be used")
+            break
         pixels = found.samples
-        if number < wanted:
-            planes = exact_level(blocks, planes).samples
     else:
         return Shown(pixels, wanted, problems)
     return Shown(pixels, number - 1, problems)

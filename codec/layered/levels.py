@@ -50,7 +50,10 @@ def encode_level(picture: Tensor, known: Below, level: int, settings: LayerSetti
     Raises:
         ValueError: a division that does not fit the level.
     """
-    tags = _tags(Size(picture.shape[1], picture.shape[2]), level, settings)
+    planes, height, width = picture.shape
+    source = None if known.source is None else known.source[:planes]
+    known = Below(known.planes[:planes], source)  # a base may have no grey
+    tags = _tags(Size(height, width), planes, level, settings)
     whole = _encode_blocks(picture, tags, known, settings)
     if not settings.sub_blocks:
         return whole
@@ -68,7 +71,7 @@ def encode_level(picture: Tensor, known: Below, level: int, settings: LayerSetti
     return blocks
 
 
-def _tags(size: Size, level: int, settings: LayerSettings) -> list[Tag]:
+def _tags(size: Size, planes: int, level: int, settings: LayerSettings) -> list[Tag]:
     windows = settings.division.windows(size)
     if len(windows) > MOST_BLOCKS:
         raise ValueError(f"expected at most {MOST_BLOCKS} blocks a level, got {len(windows)}")
@@ -86,6 +89,7 @@ def _tags(size: Size, level: int, settings: LayerSettings) -> list[Tag]:
             size,
             settings.kernel,
             offset=settings.coder.offset,
+            planes=planes,
             smooth=settings.smooth,
         )
         for number, window in enumerate(windows, start=1)
@@ -135,6 +139,10 @@ def _softened(pixels: Tensor, guess: Guess) -> Tensor:
     return (shown + soft).clamp(0, 255).to(torch.uint8)
 
 
+class OtherLevelBelow(FormatError):
+    """No block of a level stands on the level below that is at hand."""
+
+
 class Level(NamedTuple):
     """A level that was decoded.
 
@@ -155,9 +163,10 @@ def exact_level(blocks: Sequence[Block], known: Tensor) -> Level:
         known: (C, h, w) int32 exact planes of the level below.
 
     Raises:
-        FormatError: another level below than what the blocks were made from, or blocks that do not
-            belong together.
+        OtherLevelBelow: what the blocks were made from is not there.
+        FormatError: blocks that do not belong together.
     """
+    known = known[: blocks[0].tag.planes]  # a base may have no grey
     whole = _enlarged(blocks[0].tag, known)
     level = _assembled(blocks, known, whole, lambda coder: coder.exact)
     if not blocks[0].tag.smooth:
@@ -171,6 +180,7 @@ def show_level(blocks: Sequence[Block], known: Tensor) -> Level:
     if blocks[0].tag.smooth:
         level = exact_level(blocks, known)
         return level._replace(samples=from_planes(level.samples[None])[0])
+    known = known[: blocks[0].tag.planes]
     whole = from_planes(_enlarged(blocks[0].tag, known)[None])[0]
     return _assembled(blocks, known, whole, lambda coder: coder.show)
 
@@ -208,7 +218,7 @@ def _assembled(
         tag.window.of(samples).copy_(found)
         tag.window.of(covered[None]).fill_(True)
     if strangers == len(blocks):
-        raise FormatError(
+        raise OtherLevelBelow(
             "the level below has other pixels than where the differences were made: it is another "
             "file, or another decoder reads it"
         )

@@ -14,7 +14,7 @@ from codec.prediction.upsample import MAX_RATIO, Kernel
 
 LOWRES = "_lowres"
 _NAME = re.compile(r"_(\d+)_(\d+)x(\d+)_(\d+)(?:\.\d)?")
-_NUMBERS = 19
+_NUMBERS = 20
 
 
 class Tag(NamedTuple):
@@ -32,6 +32,7 @@ class Tag(NamedTuple):
         kernel: how the level below is enlarged.
         part: of the block where that was cut in four, from 1; 0 for whole ones.
         offset: of differences that were clamped and shifted, or 0.
+        planes: of the picture: 1 grey, 3 colour.
         luma_only: whether chroma is left out.
         smooth: whether the splices of its level are smoothed.
     """
@@ -48,6 +49,7 @@ class Tag(NamedTuple):
     kernel: Kernel
     part: int = 0
     offset: int = 0
+    planes: int = 3
     luma_only: bool = False
     smooth: bool = False
 
@@ -55,7 +57,7 @@ class Tag(NamedTuple):
         return pack_numbers((
             self.level, self.levels, *self.ratio, self.sampling, self.columns, self.rows,
             self.number, *self.window, *self.size, self.kernel, self.part, self.offset,
-            self.luma_only, self.smooth,
+            self.planes, self.luma_only, self.smooth,
         ))  # fmt: skip
 
     def name(self) -> str:
@@ -85,8 +87,9 @@ def unpack_tag(data: bytes) -> Tag:
             kernel=Kernel(n[14]),
             part=n[15],
             offset=n[16],
-            luma_only=bool(n[17]),
-            smooth=bool(n[18]),
+            planes=n[17],
+            luma_only=bool(n[18]),
+            smooth=bool(n[19]),
         )
     except ValueError as error:
         raise FormatError(f"layer: {error}") from error
@@ -104,7 +107,8 @@ def _check(tag: Tag) -> None:
         and 0 < window.width <= size.width - window.left
     )
     ratio = min(tag.ratio) >= 1 and max(tag.ratio) <= MAX_RATIO
-    if not (inside and ratio and 0 < tag.level < tag.levels and 0 <= tag.offset < 128):
+    known = tag.planes in (1, 3) and 0 <= tag.offset < 128
+    if not (inside and ratio and known and 0 < tag.level < tag.levels):
         raise FormatError(f"layer: expected a block and its place, got {tag}")
 
 

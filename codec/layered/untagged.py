@@ -37,12 +37,15 @@ def agreed(streams: Sequence[bytes], columns: int, rows: int) -> list[Untagged]:
     ]
 
 
-def with_tags(found: Sequence[Untagged], base: Size, offset: int = 0) -> list[Block]:
+def with_tags(
+    found: Sequence[Untagged], base: Size, planes: int = 3, offset: int = 0
+) -> list[Block]:
     """Blocks with what their sizes and their order tell.
 
     Args:
         found: all blocks of all levels; of a level with a missing one nothing can be placed.
         base: size of the smallest level.
+        planes: that it has, 1 or 3.
         offset: of differences that were clamped and shifted.
 
     Raises:
@@ -67,7 +70,7 @@ def with_tags(found: Sequence[Untagged], base: Size, offset: int = 0) -> list[Bl
                 raise FormatError(f"level {level}: expected blocks that make up a rectangle")
             tag = Tag(
                 level, levels, ratio, Sampling.BICUBIC, columns, rows, one.number, window, size,
-                _kernel_of(one.data), offset=offset,
+                _kernel_of(one.data), offset=offset, planes=planes,
             )  # fmt: skip
             blocks.append(Block(tag, one.data))
         below = size
