@@ -11,8 +11,8 @@ from torch import Tensor
 from codec.container import FormatError
 from codec.prediction.warp import CORNER_ONE, Warp, homography
 
-_LONGEST = 1600  # pixels of a side that features are looked for in
-_MOST = 4000  # features of a picture
+# Pixels of the longest side, and most features: first to see whether there is anything in common.
+_GLANCE, _LOOK = (640, 1000), (1600, 4000)
 _RATIO = 0.8  # of the distances to the best and the second best match (Lowe 2004, section 7.1)
 _TOLERANCE = 2.0  # pixels
 _TRIES = 5000
@@ -25,7 +25,24 @@ def find_warp(picture: Tensor, reference: Tensor) -> Warp | None:
     Args:
         picture, reference: luma (H, W) and (h, w) int32 in 1/16 grey level about 0.
     """
-    here, there = _features(picture), _features(reference)
+    if _matches(picture, reference, *_GLANCE) is None:
+        return None
+    found = _matches(picture, reference, *_LOOK)
+    if found is None:
+        return None
+    matrix, agree = cv2.findHomography(
+        *found, cv2.USAC_MAGSAC, _TOLERANCE, maxIters=_TRIES, confidence=0.999
+    )
+    if matrix is None or int(np.sum(agree)) < LEAST_MATCHES:  # type: ignore[arg-type]
+        return None
+    return warp_of(np.asarray(matrix), (picture.shape[0], picture.shape[1]))
+
+
+def _matches(
+    picture: Tensor, reference: Tensor, longest: int, most: int
+) -> tuple[np.ndarray, np.ndarray] | None:
+    """Places (M, 2) in a picture and in a reference that look alike; None if they are too few."""
+    here, there = (_features(luma, longest, most) for luma in (picture, reference))
     if here is None or there is None:
         return None
     matches = cv2.BFMatcher(cv2.NORM_L2).knnMatch(here[1], there[1], k=2)
@@ -37,13 +54,7 @@ def find_warp(picture: Tensor, reference: Tensor) -> Warp | None:
     if len(good) < LEAST_MATCHES:
         return None
     ours = np.array([here[0][m.queryIdx] for m in good])
-    theirs = np.array([there[0][m.trainIdx] for m in good])
-    matrix, agree = cv2.findHomography(
-        ours, theirs, cv2.USAC_MAGSAC, _TOLERANCE, maxIters=_TRIES, confidence=0.999
-    )
-    if matrix is None or int(np.sum(agree)) < LEAST_MATCHES:  # type: ignore[arg-type]
-        return None
-    return warp_of(np.asarray(matrix), (picture.shape[0], picture.shape[1]))
+    return ours, np.array([there[0][m.trainIdx] for m in good])
 
 
 def warp_of(matrix: np.ndarray, size: tuple[int, int]) -> Warp | None:
@@ -62,13 +73,13 @@ def warp_of(matrix: np.ndarray, size: tuple[int, int]) -> Warp | None:
     return warp
 
 
-def _features(luma: Tensor) -> tuple[np.ndarray, np.ndarray] | None:
+def _features(luma: Tensor, longest: int, most: int) -> tuple[np.ndarray, np.ndarray] | None:
     """Places (M, 2) in pixels and descriptors (M, 128) of a picture's features, if it has any."""
     grey = as_grey(luma)
-    scale = min(1.0, _LONGEST / max(grey.shape))
+    scale = min(1.0, longest / max(grey.shape))
     if scale < 1:
         grey = cv2.resize(grey, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
-    keypoints, descriptors = cv2.SIFT.create(_MOST).detectAndCompute(grey, None)
+    keypoints, descriptors = cv2.SIFT.create(most).detectAndCompute(grey, None)
     if descriptors is None:
         return None
     places = np.array([k.pt for k in keypoints], np.float32)

@@ -16,7 +16,7 @@ from codec.prediction.interpolation import LIMIT
 from codec.prediction.tone import NODES, SLOPE_ONE, Tone, straight
 from codec.residual.colour import ycbcr_to_fine_rgb
 
-_PIXELS = 1 << 17  # about how many a fit looks at
+_PIXELS = 1 << 15  # about how many a fit looks at
 _ROUNDS = 3  # of weights that leave out what does not match
 _OUTLIER = 6.0  # grey levels
 _BENT = 1e-3  # what a bend between nodes weighs against a picture's pixels

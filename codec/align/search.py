@@ -1,11 +1,12 @@
 """Which of some pictures another one is best predicted from, and how.
 
 references = codec.references_of([stream])
-predicted = best_prediction(picture, references, quality=80)
+predicted = codec.best_prediction(picture, references, quality=80)
 (smaller,) = codec.encode([picture], 80, predictions=[predicted])
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
+from typing import NamedTuple
 
 from torch import Tensor
 
@@ -14,13 +15,17 @@ from codec.align.flow import find_motion
 from codec.align.light import find_grade, find_tone
 from codec.align.trial import Trial, trial_of
 from codec.planes import check_picture, to_planes
-from codec.prediction.chain import Predicted, Prediction, Step, predict
+from codec.prediction.chain import HASH_BYTES, Predicted, Prediction, Step, fit_planes
 from codec.residual.quantise import STEPS_PER_OCTAVE, WEIGHTINGS, Weighting, steps
 from codec.residual.transform import FRACTION
 from codec.settings import Settings, check_settings, step_of
 
 _LOSSLESS_STEP = 2 * STEPS_PER_OCTAVE  # a grey level: no finer detail is worth anything
 _LEAST_GAIN = 0.97  # of the bytes alone: what a trial is sure of
+# When to look no further, in shares of the bytes alone.
+_GOOD_ENOUGH = 0.1  # an edited copy, or a scene where nothing moved
+_HOPELESS = 0.97  # strangers, where light alone saves nothing
+_HOPELESS_WARP = 1.4  # features agree, so that vectors may help yet
 
 
 def best_prediction(
@@ -53,48 +58,84 @@ def best_for_planes(
     wanted: Tensor, candidates: Mapping[bytes, Tensor], step_index: int, weighting: Weighting
 ) -> Predicted | None:
     """`best_prediction` of planes (C, H, W) int32 in 1/16 grey level at a step."""
-    trial = trial_of(wanted, step_index, weighting)
-    best, least = None, _LEAST_GAIN * trial.alone()
-    shape = (wanted.shape[0], wanted.shape[1], wanted.shape[2])
+    search = Search(wanted, step_index, weighting)
+    best, least = None, _LEAST_GAIN * search.alone
     for name, planes in candidates.items():
-        for chain in chains(wanted, planes, trial, steps()[step_index] / 2**FRACTION):
-            prediction = Prediction(name, chain)
-            predicted = predict(prediction, candidates, shape)
-            cost = trial.rest(predicted.planes) + len(prediction.pack())
-            if cost < least:
-                best, least = predicted, cost
+        for way in search.ways(planes):
+            if way.cost < least:
+                best, least = Predicted(Prediction(name, way.chain), way.planes), way.cost
     return best
 
 
-def chains(wanted: Tensor, planes: Tensor, trial: Trial, step: float) -> Iterator[Sequence[Step]]:
-    """Ways to predict a picture from another one, the simplest first.
+class Way(NamedTuple):
+    """A way to predict a picture: its steps, what they say (C, H, W), and bytes by the trial."""
+
+    chain: tuple[Step, ...]
+    planes: Tensor
+    cost: float
+
+
+class Search:
+    """Ways to predict a picture, the simplest first.
 
     Args:
-        wanted: (C, H, W) int32 of the picture, in 1/16 grey level.
-        planes: (c, h, w) int32 of the other one.
-        trial: of the picture.
-        step: of quantisation, in grey levels.
+        wanted: (C, H, W) int32 in 1/16 grey level.
+        step_index: that it will be coded with.
+        weighting: see `quantise.Weighting`.
+        thorough: whether ways without much hope are tried, too.
     """
-    size = (wanted.shape[1], wanted.shape[2])
-    starts: list[tuple[Step, ...]] = []
-    if planes.shape[1:] == wanted.shape[1:]:
-        starts.append(())
-    warp = find_warp(wanted[0], planes[0])
-    if warp is not None:
-        starts.append((warp,))
-    for start in starts:
-        at_hand = Prediction(b"", start)(planes, size)
-        yield start
-        tone = find_tone(wanted, at_hand)
-        yield (*start, tone)
-        grade = find_grade(wanted, at_hand)
+
+    def __init__(
+        self, wanted: Tensor, step_index: int, weighting: Weighting, thorough: bool = False
+    ):
+        self.wanted, self.thorough = wanted, thorough
+        self.size = (wanted.shape[1], wanted.shape[2])
+        self.trial: Trial = trial_of(wanted, step_index, weighting)
+        self.step = steps()[step_index] / 2**FRACTION
+        self.alone = self.trial.alone()
+
+    def ways(self, planes: Tensor) -> Iterator[Way]:
+        """Ways from other planes (c, h, w)."""
+        starts: list[tuple[Step, ...]] = [()] if planes.shape[1:] == self.wanted.shape[1:] else []
+        warp = find_warp(self.wanted[0], planes[0])
+        if warp is not None:
+            starts.append((warp,))
+        for start in starts:
+            for way in self._from(start, planes):
+                yield way
+                if self._below(way.cost, _GOOD_ENOUGH):
+                    return
+
+    def _from(self, start: tuple[Step, ...], planes: Tensor) -> Iterator[Way]:
+        """Ways that begin with some steps: light, then what moved."""
+        plain = self._way(start, planes)
+        yield plain
+        tone = find_tone(self.wanted, plain.planes)
+        lit = self._way((*start, tone), planes)
+        yield lit
+        hopeless = (_HOPELESS_WARP if start else _HOPELESS) * self.alone
+        if min(plain.cost, lit.cost) > hopeless and not self.thorough:
+            return
+        grade = find_grade(self.wanted, plain.planes)
         if grade is not None:
-            yield (*start, grade)
-        lit = tone(at_hand, size)
-        motion = find_motion(wanted[0], lit[0], step)
-        moved = motion(at_hand, size)
-        tone = find_tone(wanted, moved)
-        chain = (*start, motion, tone)
-        yield chain
-        alpha = trial.choose_alpha(tone(moved, size))
-        yield (*chain, alpha)
+            graded = self._way((*start, grade), planes)
+            yield graded
+            if self._below(graded.cost, _GOOD_ENOUGH):
+                return
+        if self._below(lit.cost, _GOOD_ENOUGH):
+            return
+        motion = find_motion(self.wanted[0], lit.planes[0], self.step)
+        moved = self._way((*start, motion), planes)
+        chain = (*start, motion, find_tone(self.wanted, moved.planes))
+        both = self._way(chain, planes)
+        yield both
+        yield self._way((*chain, self.trial.choose_alpha(both.planes)), planes)
+
+    def _way(self, chain: tuple[Step, ...], planes: Tensor) -> Way:
+        prediction = Prediction(bytes(HASH_BYTES), chain)
+        found = fit_planes(prediction(planes, self.size), len(self.wanted))
+        return Way(chain, found, self.trial.rest(found) + len(prediction.pack()))
+
+    def _below(self, cost: float, share: float) -> bool:
+        """Whether a cost is so low that no more is tried; never where all is to be tried."""
+        return not self.thorough and cost < share * self.alone

@@ -164,8 +164,11 @@ def predict(
     if planes.dim() != 3 or planes.is_floating_point() or hash_of(planes) != prediction.reference:
         raise FormatError(f"needs the picture {name}, which it is predicted from, got another one")
     found = prediction(planes.to(device), shape[1:])
-    count = 3 if prediction.keeps_chroma else shape[0]
-    if len(found) < count:
-        found = F.pad(found, (0, 0, 0, 0, 0, count - len(found)))
-    found = found[:count]
-    return Predicted(prediction, found)
+    return Predicted(prediction, fit_planes(found, 3 if prediction.keeps_chroma else shape[0]))
+
+
+def fit_planes(planes: Tensor, count: int) -> Tensor:
+    """Planes (c, H, W) as so many: luma alone, or with chroma that is zero."""
+    if len(planes) < count:
+        planes = F.pad(planes, (0, 0, 0, 0, 0, count - len(planes)))
+    return planes[:count]

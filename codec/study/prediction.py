@@ -20,8 +20,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from codec import picture as picture_codec
-from codec.align.search import best_prediction, chains
-from codec.align.trial import trial_of
+from codec.align.search import Search, best_prediction
 from codec.learn.made_pairs import burst, graded, neighbours, set_of
 from codec.pictures.metrics import psnr
 from codec.pictures.picture_files import encode_jpeg, read_picture
@@ -29,14 +28,14 @@ from codec.pictures.sample_photos import load_pictures
 from codec.pictures.ssimulacra2 import ssimulacra2
 from codec.pictures.storage import write_atomically
 from codec.planes import from_planes, to_planes
-from codec.prediction.chain import Predicted, Prediction, predict
+from codec.prediction.chain import Predicted, Prediction
 from codec.report import Report, render_page, save_tables
-from codec.residual.quantise import WEIGHTINGS, steps
-from codec.residual.transform import FRACTION
+from codec.residual.quantise import WEIGHTINGS
 from codec.settings import step_of
 from codec.study.rate_report import data_url
 
-_SHIFT, _GAIN, _NOISE = 4.0, 1.04, 1.2  # of bursts, see `made_pairs.burst`
+_SHIFT, _GAIN = 4.0, 1.04  # of bursts, see `made_pairs.burst`
+_NOISE = {"burst": 1.2, "noisy burst": 3.0}
 _ABOUT = (-14, -7, 0, 5)  # qualities about the asked one, between which bytes are interpolated
 _MODE = "mse"
 _LOUDER = 3  # how differences are shown
@@ -132,7 +131,8 @@ def _pairs(
             yield Pair(set_of(first), f"{first.stem} to {second.stem}", reference, picture)
     pictures = list(load_pictures(photos)[0].items())[:made]
     for number, (name, pixels) in enumerate(pictures):
-        yield Pair("burst", name, *burst(pixels, _SHIFT, _GAIN, _NOISE, random.Random(name)))
+        for kind, noise in _NOISE.items():
+            yield Pair(kind, name, *burst(pixels, _SHIFT, _GAIN, noise, random.Random(name)))
         yield Pair("copy", name, pixels, graded(pixels, random.Random(name)))
         other, stranger = pictures[number - 1]
         if other != name:
@@ -146,12 +146,10 @@ def _measure(pair: Pair, quality: int) -> Outcome:
     coder = _Measurer(pair.picture, quality, references)
     wanted = to_planes(pair.picture[None])[0]
     index = step_of(quality, _MODE)
-    trial = trial_of(wanted, index, WEIGHTINGS[_MODE])
     ways = {"alone": coder.alone}
-    shape = (wanted.shape[0], wanted.shape[1], wanted.shape[2])
-    for chain in chains(wanted, planes, trial, steps()[index] / 2**FRACTION):
-        way = ", ".join(type(step).__name__.lower() for step in chain) or "as it is"
-        ways[way] = coder.measure(predict(Prediction(name, chain), references, shape))
+    for way in Search(wanted, index, WEIGHTINGS[_MODE], thorough=True).ways(planes):
+        title = ", ".join(type(step).__name__.lower() for step in way.chain) or "as it is"
+        ways[title] = coder.measure(Predicted(Prediction(name, way.chain), way.planes))
     started = time.process_time()
     best = best_prediction(pair.picture, references, quality, mode=_MODE)
     search = (time.process_time() - started) / coder.seconds
