@@ -4,7 +4,6 @@ Pairs are neighbours of albums, shots of made bursts, edited copies, and photos 
 do with each other. Each second picture is coded from the first one, which was coded alone.
 """
 
-import io
 import math
 import random
 import statistics
@@ -32,7 +31,7 @@ from codec.prediction.chain import Predicted, Prediction
 from codec.report import Report, render_page, save_tables
 from codec.residual.quantise import WEIGHTINGS
 from codec.settings import step_of
-from codec.study.rate_report import data_url
+from codec.study.rate_report import data_url, png_of
 
 _SHIFT, _GAIN = 4.0, 1.04  # of bursts, see `made_pairs.burst`
 _NOISE = {"burst": 1.2, "noisy burst": 3.0}
@@ -239,9 +238,7 @@ def _plot(outcomes: Sequence[Outcome]) -> bytes:
     axes.axvline(100, color="black", linewidth=0.8)
     axes.set_xlabel("% of the bytes alone at equal PSNR-RGB, mean over pairs")
     axes.legend(fontsize=7, loc="center left", bbox_to_anchor=(1, 0.5))
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=110)
-    return buffer.getvalue()
+    return png_of(figure)
 
 
 def _shown(one: Outcome) -> dict[str, Any]:

@@ -35,11 +35,8 @@ def write_report(
     """Write report.html and the plots as PNG."""
     plots = {}
     for metric, label in _LABELS.items():
-        figure = _plot(points, pictures, metric, label)
-        buffer = io.BytesIO()
-        figure.savefig(buffer, format="png", dpi=110)
-        write_atomically(target / f"{metric}.png", buffer.getvalue())
-        plots[label] = buffer.getvalue()
+        plots[label] = png_of(_plot(points, pictures, metric, label))
+        write_atomically(target / f"{metric}.png", plots[label])
     page = render_page(
         Path(__file__).with_name("rate_report.html"),
         {"png": data_url},
@@ -99,6 +96,12 @@ def _crops(
             note = f"{name}: {8 * point.bytes / pixels:.2f} bpp, {point.psnr_rgb:.1f} dB"
             crops[title][note] = encode_png(decoded[window])
     return crops
+
+
+def png_of(figure: Figure) -> bytes:
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=110)
+    return buffer.getvalue()
 
 
 def data_url(picture: bytes, kind: str = "png") -> str:
