@@ -310,7 +310,7 @@ def grads(m):
     return np.stack([slg(y) for y in g] + [lg(y) for y in g], -1)
 
 
-def fixed(step, num, sz, cls, means):
+def fixed(step, num, sz, cls, means, hint):
     I, J = sz.shape
     r = 1 << sz
     i = np.arange(I)[:, None] % r
@@ -322,8 +322,10 @@ def fixed(step, num, sz, cls, means):
         64 * (j & 1),
         64 * (j >> 1),
     ]
-    c += [16 * x for x in cls] + [np.zeros((I, J))] * 8
-    return np.concatenate([np.stack(c, -1).astype(np.int64)] + [grads(m) for m in means], -1)
+    c += [16 * x for x in cls]
+    hint = np.broadcast_to(hint, (I, J, 8))
+    parts = [np.stack(c, -1).astype(np.int64), hint, *(grads(m) for m in means)]
+    return np.concatenate(parts, -1)
 
 
 def rows3(B, t, w, F, ph):
@@ -335,11 +337,11 @@ def rows3(B, t, w, F, ph):
     return np.array(out).reshape(-1, 9 * w)
 
 
-def cells(r, nets, kind, planes, groups, step, num, sz, means, before=None):
+def cells(r, nets, kind, planes, groups, step, num, sz, means, hint, before=None):
     I, J = sz.shape
     seen = means + ([before[2]] if before else [])
     above = [before[0]] if before else []
-    fx = fixed(step, num, sz, above, seen)
+    fx = fixed(step, num, sz, above, seen, hint)
     F = fx.shape[-1]
     B = np.zeros((I + 2, J + 2, F + 3), np.int64)
     B[1:-1, 1:-1, :F] = fx
@@ -350,7 +352,7 @@ def cells(r, nets, kind, planes, groups, step, num, sz, means, before=None):
         for (i, j), x in zip(t, v):
             cl[i, j] = x
             B[i + 1, j + 1, F + 1 : F + 3] = lg(2 * x + 1)
-    fx = fixed(step, num, sz, [cl] + above, seen)
+    fx = fixed(step, num, sz, [cl] + above, seen, hint)
     if before:
         lv = before[1]
         fx = np.concatenate(
@@ -496,7 +498,326 @@ def topix(pl):
     ]
 
 
-def decode(d, thumb=False):
+def signed(d, a):
+    v, a = varint(d, a)
+    return (v >> 1 if v % 2 == 0 else -(v + 1 >> 1)), a
+
+
+def numbers(d):
+    out, a = [], 0
+    while a < len(d):
+        n, a = signed(d, a)
+        out.append(n)
+    return out
+
+
+class Decisions:
+    def __init__(s, d):
+        s.d, s.at, s.low, s.high, s.place, s.c = d, 0, 0, 2**32 - 1, 0, {}
+        for _ in range(4):
+            s.place = s.place << 8 | s.byte()
+
+    def byte(s):
+        s.at += 1
+        return s.d[s.at - 1] if s.at <= len(s.d) else 0
+
+    def __call__(s, k):
+        p, n = s.c.get(k, (32768, 1))
+        m = s.low + ((s.high - s.low) * min(max(p, 64), 65472) >> 16)
+        yes = s.place <= m
+        if yes:
+            s.high = m
+        else:
+            s.low = m + 1
+        s.c[k] = (p + ((65536 if yes else 0) - p) // (n + 1), min(n + 1, 60))
+        while s.low >> 24 == s.high >> 24:
+            s.low = (s.low << 8) % 2**32
+            s.high = (s.high << 8) % 2**32 | 255
+            s.place = (s.place << 8) % 2**32 | s.byte()
+        return yes
+
+
+def field(d):
+    P, a = varint(d, 0)
+    Rr, a = varint(d, a)
+    C, a = varint(d, a)
+    ask = Decisions(d[a:])
+    out = np.zeros((P, Rr, C), np.int64)
+    for p in range(P):
+        for i in range(Rr):
+            for j in range(C):
+                l = out[p, i, j - 1] if j else 0
+                u = out[p, i - 1, j] if i else 0
+                b = out[p, i - 1, j + 1] if i and j + 1 < C else 0
+                g = sorted((l, u, b))[1]
+                c = (p, min(int(abs(l - u) + abs(u - b)).bit_length(), 5))
+                v = 0
+                if not ask((c, "z")):
+                    neg = ask((c, "s"))
+                    n = 1
+                    while n < 15 and ask((c, "l", n)):
+                        n += 1
+                    v = 1
+                    for k in range(n - 2, -1, -1):
+                        v = 2 * v + ask((c, "b", n) if k == n - 2 else ("e", n, k))
+                    v = -v if neg else v
+                out[p, i, j] = g + v
+    return out
+
+
+def cubic(d, a):
+    d = abs(d)
+    if d < 1:
+        return (a + 2) * d**3 - (a + 3) * d**2 + 1
+    return a * (d**3 - 5 * d**2 + 8 * d - 4) if d < 2 else 0.0
+
+
+def weights(ds, kernel):
+    w = [round(256 * kernel(d)) for d in ds]
+    w[w.index(max(w))] += 256 - sum(w)
+    return w
+
+
+def quarter(f, a=-0.75):
+    return weights([f + 1, f, f - 1, f - 2], lambda d: cubic(d, a))
+
+
+def enlarge(P, n, size):
+    p, q, k, left, top = n
+    ker = (
+        lambda d: float(-0.5 <= d < 0.5),
+        lambda d: max(0.0, 1 - abs(d)),
+        lambda d: cubic(d, -0.5),
+    )[k]
+
+    def along(X, p, first0, length):
+        out = np.zeros((len(X), length, X.shape[2]), np.int64)
+        for x in range(length):
+            v = x + first0
+            z = (2 * (v % p) + 1 - p) / (2 * p)
+            f = -2 if z < 0 else -1
+            w = weights([z - f - t for t in range(4)], ker)
+            for t in range(4):
+                out[:, x] += w[t] * X[:, min(max(v // p + f + t, 0), X.shape[1] - 1)]
+        return (out + 128) >> 8
+
+    return along(along(P.transpose(0, 2, 1), p, left, size[1]).transpose(0, 2, 1), q, top, size[0])
+
+
+def warp(P, n, size):
+    H, W = size
+    X, Y = max(W - 1, 1), max(H - 1, 1)
+    c = [
+        (16 * x + n[2 * i], 16 * y + n[2 * i + 1])
+        for i, (x, y) in enumerate(((0, 0), (X, 0), (X, Y), (0, Y)))
+    ]
+    A = [c[1][i] - c[2][i] for i in (0, 1)]
+    B = [c[3][i] - c[2][i] for i in (0, 1)]
+    Q = [c[0][i] - c[1][i] + c[2][i] - c[3][i] for i in (0, 1)]
+    det = B[0] * A[1] - A[0] * B[1]
+    g = B[0] * Q[1] - Q[0] * B[1]
+    h = Q[0] * A[1] - A[0] * Q[1]
+    D = X * Y * max(det, det + g, det + h, det + g + h)
+    rows = [
+        [
+            4 * (det * (c[1][i] - c[0][i]) + g * c[1][i]),
+            4 * (det * (c[3][i] - c[0][i]) + h * c[3][i]),
+            4 * det * c[0][i],
+        ]
+        for i in (0, 1)
+    ] + [[g, h, det]]
+    rows = [[(2 * a * s * 2**26 + D) // (2 * D) for a, s in zip(r, (Y, X, X * Y))] for r in rows]
+    out = np.zeros((len(P), H, W), np.int64)
+    L = (P.shape[2], P.shape[1])
+    for y in range(H):
+        for x in range(W):
+            nu, nv, d = (a * x + b * y + e for a, b, e in rows)
+            u, v = (min(max((m + (d >> 1)) // d, -64), 64 * l) for m, l in zip((nu, nv), L))
+            wx, wy = quarter((u & 63) / 64), quarter((v & 63) / 64)
+            cols = [min(max((u >> 6) + t, 0), L[0] - 1) for t in (-1, 0, 1, 2)]
+            ros = [min(max((v >> 6) + t, 0), L[1] - 1) for t in (-1, 0, 1, 2)]
+            for p in range(len(P)):
+                out[p, y, x] = (
+                    sum(
+                        a * sum(b * int(P[p, r, k]) for b, k in zip(wx, cols))
+                        for a, r in zip(wy, ros)
+                    )
+                    + 32768
+                ) >> 16
+    return out
+
+
+def tone(P, d):
+    k, s = d[0], d[1]
+    n = numbers(d[2:])
+    even = [-2048 + 4096 * i // (k - 1) for i in range(k)]
+    nodes = [a + b for a, b in zip(np.cumsum(n[:k]).tolist(), even)]
+    off, rest = n[k : k + 2], n[k + 2 :]
+    v = np.clip(P[0], -2048, 2047) + 2048
+
+    def curve(t):
+        b = 12 if len(t) == 2 else 8
+        t = np.array(t)
+        i = v >> b
+        return t[i] + ((t[i + 1] - t[i]) * (v & (1 << b) - 1) + (1 << b - 1) >> b)
+
+    out = [curve(nodes)]
+    for c in range(len(P) - 1):
+        sl = [x + 256 for x in np.cumsum(rest[c * s : c * s + s]).tolist()]
+        m = curve(sl) if s > 1 else sl[0]
+        out.append((P[c + 1] * m + 128 >> 8) + off[c])
+    return np.stack(out)
+
+
+def grade(P, n):
+    y, cb, cr = P
+    y = y + 2048
+    rgb = [
+        np.clip((8192 * y + a * cb + b * cr + 4096) >> 13, 0, 4080)
+        for a, b in ((0, 11485), (-2819, -5850), (14516, 0))
+    ]
+    p = [[2**24] * 4081]
+    for _ in range(4):
+        p.append([(x * v + 2040) // 4080 for v, x in enumerate(p[-1])])
+    out = []
+    for c in range(3):
+        k = n[9 * c : 9 * c + 9]
+        own = np.array(
+            [(sum(k[i] * p[i][v] for i in range(5)) * 65280 + 2**37) >> 38 for v in range(4081)]
+        )
+        oth = np.array(
+            [
+                (sum(k[4 + i] * p[i][v] for i in range(1, 5)) * 65280 + 2**38) >> 39
+                for v in range(4081)
+            ]
+        )
+        t = own[rgb[c]] + sum(oth[rgb[o]] for o in range(3) if o != c)
+        out.append(np.clip((t + 8) >> 4, 0, 4080))
+    r, g, b = out
+    f = lambda a, e, i: (a * r + e * g + i * b + 32768) >> 16
+    return np.stack(
+        [f(19595, 38470, 7471) - 2048, f(-11058, -21710, 32768), f(32768, -27439, -5329)]
+    )
+
+
+def motion(P, V, size):
+    H, W = size
+    out = np.zeros((len(P), H, W), np.int64)
+    for y in range(H):
+        for x in range(W):
+            i, j = (y - 8) // 16, (x - 8) // 16
+            tot = np.zeros(len(P), np.int64)
+            for a in (i, i + 1):
+                for b in (j, j + 1):
+                    wt = (32 - abs(2 * y + 1 - (32 * a + 16))) * (
+                        32 - abs(2 * x + 1 - (32 * b + 16))
+                    )
+                    dx, dy = V[:, min(max(a, 0), V.shape[1] - 1), min(max(b, 0), V.shape[2] - 1)]
+                    wx, wy = quarter((dx & 3) / 4), quarter((dy & 3) / 4)
+                    cols = [min(max(x + (dx >> 2) + t, 0), W - 1) for t in (-1, 0, 1, 2)]
+                    ros = [min(max(y + (dy >> 2) + t, 0), H - 1) for t in (-1, 0, 1, 2)]
+                    for p in range(len(P)):
+                        tot[p] += wt * sum(
+                            u * sum(v * int(P[p, r, k]) for v, k in zip(wx, cols))
+                            for u, r in zip(wy, ros)
+                        )
+            out[:, y, x] = (tot + 2**25) >> 26
+    return out
+
+
+def forward16(X):
+    M, m = dct(16), dct(2)
+    C = (M @ X @ M.T + 2**23) >> 24
+    C[:2, :2] = (m.T @ C[:2, :2] @ m + 2**25) >> 26
+    return C
+
+
+def padded(P):
+    return np.pad(P, ((0, 0), (0, -P.shape[1] % 32), (0, -P.shape[2] % 32)), mode="edge")
+
+
+def alpha(P, F, size):
+    X = padded(P)
+    M, m = dct(16), dct(2)
+    for p in range(len(P)):
+        for i in range(0, X.shape[1], 16):
+            for j in range(0, X.shape[2], 16):
+                k = (4, 3, 2, 0)[F[0, i // 32, j // 32]]
+                if k == 4:
+                    continue
+                C = forward16(X[p, i : i + 16, j : j + 16])
+                keep = C[:2, :2].copy()
+                C = (C * k + 2) // 4
+                C[:2, :2] = keep
+                C[:2, :2] = (m @ C[:2, :2] @ m.T + 2**25) >> 26
+                X[p, i : i + 16, j : j + 16] = (M.T @ C @ M + 2**27) >> 28
+    return X[:, : size[0], : size[1]]
+
+
+def predicted(d, size, planes, refs):
+    P = np.clip(refs[d[:16]], -8192, 8192)
+    a = 17
+    while a < len(d):
+        tag = d[a]
+        n, a = varint(d, a + 1)
+        x = d[a : a + n]
+        a += n
+        if tag == 1:
+            P = enlarge(P, numbers(x), size)
+        elif tag == 2:
+            P = warp(P, numbers(x), size)
+        elif tag == 3:
+            P = tone(P, x)
+        elif tag == 4:
+            P = grade(P, numbers(x))
+        elif tag == 5:
+            P = motion(P, field(x), size)
+        else:
+            P = alpha(P, field(x), size)
+        P = np.clip(P, -8192, 8192)
+    P = P[:planes]
+    return np.concatenate([P, np.zeros((planes - len(P), *P.shape[1:]), np.int64)])
+
+
+def hints(Y, step):
+    I, J = Y.shape[0] // 8, Y.shape[1] // 8
+    M = dct(8)
+    out = np.zeros((I, J, 8), np.int64)
+    out[..., 0] = 64
+    ends = (1, 3, 6, 10, 15, 21, 36, 64)
+    for i in range(I):
+        for j in range(J):
+            C = (M @ Y[8 * i : 8 * i + 8, 8 * j : 8 * j + 8] @ M.T + 2**23) >> 24
+            q = [(32 * abs(int(C[u, v])) + 16 * STEPS[step]) // (32 * STEPS[step]) for u, v in ZZ]
+            for g in range(7):
+                out[i, j, 1 + g] = lg(sum(q[ends[g] : ends[g + 1]]))
+    return out
+
+
+def name_of(P):
+    text = "x".join(map(str, P.shape)).encode()
+    return hashlib.sha256(text + P.astype("<i2").tobytes()).digest()[:16]
+
+
+def to_planes(px):
+    if len(px) == 1:
+        return np.stack([(px[0] - 128) << 4])
+    r, g, b = px
+    f = lambda a, e, i: (a * r + e * g + i * b + 2048) >> 12
+    return np.stack(
+        [f(19595, 38470, 7471) - 2048, f(-11058, -21710, 32768), f(32768, -27439, -5329)]
+    )
+
+
+def ycocg(px):
+    r, g, b = px
+    co = r - b
+    m = b + (co >> 1)
+    cg = g - m
+    return [m + (cg >> 1), co, cg]
+
+
+def decode(d, refs=None, exact=False):
     assert d[:5] == b"\x89DFC\x02"
     a = 5
     S = {}
@@ -513,21 +834,32 @@ def decode(d, thumb=False):
     W, a = varint(h, 9)
     H, a = varint(h, a)
     nets = SETS[ctx]
+    pred = S.get(8)
+    keeps = pred is not None and pred[16] & 2
+    guess = None if pred is None else predicted(pred, (H, W), 3 if keeps else pn, refs)
     if mode == 2:
         r = R(S[4])
         P = []
         for p in range(pn):
             P.append(plane(r, nets["lossless"], (H, W), P[::-1][:2], (0, 0), 1024))
         r.close()
+        if guess is not None:
+            shown = topix(guess)
+            P = [x + y for x, y in zip(P, shown if pn == 1 else ycocg(shown))]
         if pn == 1:
-            return [np.clip(P[0], 0, 255)]
-        y, co, cg = P
-        m = y - (cg >> 1)
-        b = m - (co >> 1)
-        return [np.clip(x, 0, 255) for x in (co + b, cg + m, b)]
+            out = [np.clip(P[0], 0, 255)]
+        else:
+            y, co, cg = P
+            m = y - (cg >> 1)
+            b = m - (co >> 1)
+            out = [np.clip(x, 0, 255) for x in (co + b, cg + m, b)]
+        return to_planes(out) if exact else out
     Hp, Wp = -(-H // 32) * 32, -(-W // 32) * 32
     I, J = Hp // 8, Wp // 8
-    largest = (1 << 20) // max(STEPS[step] // 2, 1) + 1
+    largest = (1 << (20 if guess is None else 21)) // max(STEPS[step] // 2, 1) + 1
+    if guess is not None:
+        guess = padded(guess)
+    hint = hints(guess[0], step) if guess is not None and pred[16] & 1 else 0
     r = R(S[2])
     M = []
     for p in range(pn):
@@ -545,10 +877,20 @@ def decode(d, thumb=False):
     sz = np.kron(np.where(may, 1 - sm, 2), np.ones((2, 2), np.int64))
     aqc = np.kron(aq, np.ones((4, 4), np.int64))
     cs = step + 6 * aqc
-    lc, lv = cells(r, nets, "luma", 1, (1, 3, 6, 10, 15, 21, 36, 64), cs, mode, sz, M[:1])
+    lc, lv = cells(r, nets, "luma", 1, (1, 3, 6, 10, 15, 21, 36, 64), cs, mode, sz, M[:1], hint)
     if pn == 3:
         cc, cv = cells(
-            r, nets, "chroma", 2, (1, 3, 6, 15, 64), cs, mode, sz, M[1:], (lc, lv[:, :, 0], M[0])
+            r,
+            nets,
+            "chroma",
+            2,
+            (1, 3, 6, 15, 64),
+            cs,
+            mode,
+            sz,
+            M[1:],
+            hint,
+            (lc, lv[:, :, 0], M[0]),
         )
     r.close()
     ls = stepmap(step, mode, False, sz, aq)
@@ -563,6 +905,18 @@ def decode(d, thumb=False):
             x = cv[:, :, p] * csm + ((s[..., None] * L + 32) >> 6)
             x[..., 0] = y
             pl.append(inverse(x, sz))
+    on = np.ones((I, J), bool)
+    if guess is not None:
+        pl = [x + y for x, y in zip(pl, guess)]
+        on = np.any([m != 0 for m in M], 0) | np.any(lv[..., 1:] != 0, (2, 3))
+        if pn == 3:
+            on |= np.any(cv[..., 1:] != 0, (2, 3))
+        for i in range(I):
+            for j in range(J):
+                r = 1 << sz[i, j]
+                if i % r == 0 and j % r == 0:
+                    on[i : i + r, j : j + r] = on[i : i + r, j : j + r].any()
+    on = np.kron(on, np.ones((8, 8), int)) == 1
     if filt:
         o = []
         for p, x in enumerate(pl):
@@ -572,8 +926,13 @@ def decode(d, thumb=False):
                 if mode == 0
                 else np.array([[max(1, (c * AQ[k + 8] + 32) >> 6) for k in q] for q in aqc])
             )
-            o.append(smooth(x, np.kron(np.clip(cell // 5, 1, 1448), np.ones((8, 8), np.int64))))
-        if filt == 2:
+            soft = smooth(x, np.kron(np.clip(cell // 5, 1, 1448), np.ones((8, 8), np.int64)))
+            o.append(np.where(on, soft, x))
+        if filt == 2 and not exact:
             return pl, o
         pl = o
+    if keeps:
+        pl = [*pl, *guess[1:]]
+    if exact:
+        return np.clip(np.stack([x[:H, :W] for x in pl]), -8192, 8192)
     return [x[:H, :W] for x in topix(pl)]
