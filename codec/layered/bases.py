@@ -3,16 +3,12 @@
 Axes: C plane, H W pixels.
 """
 
-import io
-import struct
-
-import numpy as np
-from PIL import Image
 from torch import Tensor
 
 from codec.container import MAGIC, FormatError, check_size
 from codec.picture import decode, exact
-from codec.pictures.layout import from_array
+from codec.pictures.picture import PictureError
+from codec.pictures.picture_files import stored_pixels
 from codec.planes import to_planes
 
 NAMES = ("jpeg", "webp", "avif", "dfc")
@@ -38,8 +34,8 @@ def decode_picture(data: bytes) -> Tensor:
         FormatError: broken data, or another format.
     """
     try:
-        image = Image.open(io.BytesIO(data), formats=_FORMATS)
-        check_size(image.height, image.width)
-        return from_array(np.array(image if image.mode == "L" else image.convert("RGB")))
-    except (OSError, SyntaxError, ValueError, RuntimeError, struct.error) as error:
+        pixels = stored_pixels(data, _FORMATS)
+        check_size(*pixels.shape[1:])
+    except PictureError as error:
         raise FormatError(f"base: cannot be decoded ({error})") from error
+    return pixels

@@ -5,7 +5,7 @@ bits, OpenCV 16 bits; what a file holds and a rendering cannot carry is named in
 """
 
 import io
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -94,6 +94,28 @@ def picture_of(data: bytes, path: Path, keep_profile: bool = False) -> Picture:
         raise PictureError(f"{path}: more than {limit} million pixels") from error
     except Exception as error:  # Pillow's plugins raise whatever broken data leads them into
         raise PictureError(f"{path}: truncated or broken, expected a whole picture") from error
+
+
+def stored_pixels(data: bytes, formats: Sequence[str]) -> Tensor:
+    """(C, H, W) uint8 as a decoder gives them, nothing turned and no profile applied.
+
+    Args:
+        data: a file.
+        formats: that it may have, by Pillow's names.
+
+    Raises:
+        PictureError: broken data, another format, or above MAX_PIXELS.
+    """
+    try:
+        with without_warnings():
+            image = Image.open(io.BytesIO(data), formats=formats)
+            if image.width * image.height > MAX_PIXELS:
+                raise PictureError(f"more than {MAX_PIXELS // 1_000_000} million pixels")
+            return from_array(np.array(image if image.mode == "L" else image.convert("RGB")))
+    except PictureError:
+        raise
+    except Exception as error:  # Pillow's plugins raise whatever broken data leads them into
+        raise PictureError(f"truncated or broken, expected {' or '.join(formats)}") from error
 
 
 def _decode(data: bytes, keep_profile: bool) -> Picture:
