@@ -74,7 +74,7 @@ def profile_of(
     settings: Settings, planes: int, device: torch.device, prediction: Prediction | None = None
 ) -> Profile:
     """The profile that settings ask for, of a picture alone or of one that is predicted."""
-    networks = shipped_contexts("full" if prediction else settings.effort, device)
+    networks = shipped_contexts("predicted" if prediction else settings.effort, device)
     planes = 1 if prediction is not None and prediction.keeps_chroma else planes
     hints = prediction is not None and prediction.hints
     if settings.lossless:

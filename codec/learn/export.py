@@ -45,14 +45,16 @@ class _Steps(nn.Module):
 
 @torch.no_grad()
 def export_contexts(weights: dict[str, str], tiles: TileSets, out: str) -> Report:
-    """Round trained context networks and write them.
+    """Round trained context networks and write them beside the sets that ship already.
 
     Args:
-        weights: file of `train.py` for each set, by the name of the set.
+        weights: file of `train.py` for each set that is new, by the name of the set.
         tiles: typical tiles.
         out: file to write; `shipped` is the codec's own.
     """
-    sets, lines = {}, []
+    shipped = context_sets.load_contexts(context_sets.SHIPPED)
+    sets: dict[str, dict[str, IntegerNetwork]] = dict(shipped)
+    lines = []
     for set_name, path in weights.items():
         networks = load_trained(path)
         task = ContextTask(networks, None, 0.5).eval()

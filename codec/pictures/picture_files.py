@@ -5,7 +5,7 @@ bits, OpenCV 16 bits; what a file holds and a rendering cannot carry is named in
 """
 
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -96,7 +96,7 @@ def picture_of(data: bytes, path: Path, keep_profile: bool = False) -> Picture:
         raise PictureError(f"{path}: truncated or broken, expected a whole picture") from error
 
 
-def stored_pixels(data: bytes, formats: Sequence[str]) -> Tensor:
+def stored_pixels(data: bytes, formats: tuple[str, ...]) -> Tensor:
     """(C, H, W) uint8 as a decoder gives them, nothing turned and no profile applied.
 
     Args:
