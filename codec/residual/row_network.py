@@ -128,7 +128,8 @@ def to_integers(network: RowNetwork, rows: Tensor) -> IntegerNetwork:
         if number + 1 < len(linear):
             x = x.relu()
             peak = x.quantile(0.9999, 0) if len(x) < 1 << 16 else x.amax(0)
-            step = 127 / peak.double().clamp(min=1e-2)
+            # A unit that is never busy would get steps so fine that its weights overflow.
+            step = torch.minimum(127 / peak.double().clamp(min=1e-2), _finest_step(layer, unit))
         else:
             step = torch.full((layer.out_features,), float(LOGIT_STEPS), dtype=torch.float64)
         layers.append(_round_layer(layer, unit, step))
@@ -136,12 +137,23 @@ def to_integers(network: RowNetwork, rows: Tensor) -> IntegerNetwork:
     return IntegerNetwork(tuple(layers))
 
 
+def _finest_step(layer: nn.Linear, unit: Tensor) -> Tensor:
+    """(O,) float64: outputs in steps of this size have weights and sums that still fit."""
+    weight = (layer.weight.double() / unit).abs()
+    return _room(weight.amax(1), weight.sum(1), layer.bias.double().abs())
+
+
+def _room(largest: Tensor, total: Tensor, bias: Tensor) -> Tensor:
+    """(O,): what weights with this largest size and sum of sizes, and this bias, may be times."""
+    room = torch.minimum(127 / largest.clamp(min=1e-9), 2.0**21 / (bias + 1e-9))
+    return torch.minimum(room, _LARGEST_SUM / 2 / (total * 128 + 1e-9))
+
+
 def _round_layer(layer: nn.Linear, unit: Tensor, step: Tensor) -> IntegerLayer:
     """Integers for inputs of `unit` steps to one (K,) and outputs of `step` steps to one (O,)."""
     weight = layer.weight.double().T / unit[:, None] * step
     bias = layer.bias.double() * step
-    room = torch.minimum(127 / weight.abs().amax(0).clamp(min=1e-9), 2.0**21 / (bias.abs() + 1))
-    room = torch.minimum(room, _LARGEST_SUM / 2 / (weight.abs().sum(0) * 128 + 1e-9))
+    room = _room(weight.abs().amax(0), weight.abs().sum(0), bias.abs() + 1)
     shift = room.log2().floor().clamp(0, 20)
     scale = 2**shift
     whole = (weight * scale).round().clamp(-127, 127)

@@ -17,11 +17,16 @@ from codec.container import FormatError
 from codec.pictures import metrics
 from codec.pictures.smallfry import smallfry
 from codec.pictures.ssimulacra2 import ssimulacra2
+from codec.prediction import Prediction, Warp, predict
+from codec.prediction.chain import Step
 from codec.residual.row_network import RowNetwork, to_integers
 from codec.search import find, find_batch
 from codec.search.criteria import at_least
 from codec.search.encoders import OwnEncoder
 from codec.settings import Settings
+from tests.codec.prediction.test_chain import EVERY as EVERY_STEP
+from tests.codec.prediction.test_steps import noise
+from tests.codec.test_picture import golden_references
 from tests.pretend_cuda import CUDA, pretend_cuda
 
 GOLDEN = Path(__file__).parents[1] / "codec" / "golden"
@@ -115,8 +120,31 @@ def test_the_network_filter_is_one_grey_level_off_at_most(cuda: torch.device) ->
 )
 def test_golden_streams_show_the_same_pixels(name: str, cuda: torch.device) -> None:
     expected = json.loads((GOLDEN / "golden.json").read_text())[name]
-    (pixels,) = codec.decode([(GOLDEN / name).read_bytes()], device=cuda)
+    known = golden_references()
+    (pixels,) = codec.decode([(GOLDEN / name).read_bytes()], device=cuda, references=known)
     assert hashlib.sha256(pixels.numpy().tobytes()).hexdigest() == expected
+
+
+@pytest.mark.parametrize("step", EVERY_STEP, ids=lambda step: type(step).__name__.lower())
+def test_steps_of_predictions_are_the_cpus(step: Step, cuda: torch.device) -> None:
+    planes = noise(64, 80)
+    assert torch.equal(step(planes.to(cuda), (64, 80)).cpu(), step(planes, (64, 80)))
+
+
+@pytest.mark.parametrize("options", [{}, pytest.param({"lossless": True}, marks=pytest.mark.slow)])
+def test_predicted_pictures_are_the_cpus(options: dict[str, Any], cuda: torch.device) -> None:
+    first, second = waves(10, 13), waves(10, 13).roll(1, 2)
+    references = codec.references_of(codec.encode([first], 80))
+    (name,) = references
+    prediction = Prediction(name, (Warp((-16, 0) * 4),), hints=True)
+    predicted = predict(prediction, references, (3, 10, 13))
+    expected = codec.encode([second], 80, predictions=[predicted], **options)
+    again = predict(prediction, references, (3, 10, 13), cuda)
+    assert codec.encode([second], 80, predictions=[again], device=cuda, **options) == expected
+    (shown,) = codec.decode(expected, references=references, device=cuda)
+    assert torch.equal(shown, codec.decode(expected, references=references)[0])
+    (planes,) = codec.exact(expected, references=references, device=cuda)
+    assert torch.equal(planes, codec.exact(expected, references=references)[0])
 
 
 @contextmanager
