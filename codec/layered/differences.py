@@ -24,12 +24,10 @@ from codec.pictures.layout import to_image
 from codec.planes import from_planes, to_planes
 from codec.prediction.chain import Predicted, Prediction, hash_of
 from codec.prediction.upsample import Upsample
-from codec.residual.quantise import STEPS_PER_OCTAVE
-from codec.settings import Settings, step_of
+from codec.settings import Settings
 
 _ZIP = b"PK\x03\x04"
 _JPEG = b"\xff\xd8"
-_LOSSLESS_STEP = 2 * STEPS_PER_OCTAVE  # a grey level
 _INSIDE = "difference"  # the name in a zip file
 _BROKEN_ZIP = (
     zipfile.BadZipFile, zlib.error, struct.error, KeyError, OSError, RuntimeError, EOFError,
@@ -79,10 +77,6 @@ class Coder(Protocol):
     def quality(self) -> int:
         """Of the differences, 1 to 100; 100 where nothing is lost."""
 
-    @property
-    def step_index(self) -> int:
-        """Of about how finely they are quantised."""
-
     def encode(self, pixels: Sequence[Tensor], guesses: Sequence[Guess]) -> list[bytes]:
         """The streams of blocks."""
 
@@ -117,12 +111,6 @@ class OwnCoder:
     @property
     def quality(self) -> int:
         return 100 if self.settings.lossless else self.settings.quality
-
-    @property
-    def step_index(self) -> int:
-        if self.settings.lossless:
-            return _LOSSLESS_STEP
-        return step_of(self.settings.quality, self.settings.mode)
 
     def encode(self, pixels: Sequence[Tensor], guesses: Sequence[Guess]) -> list[bytes]:
         every = [
@@ -164,10 +152,6 @@ class OffsetCoder:
         if not 0 < self.offset < 128:
             raise ValueError(f"expected an offset from 1 to 127, got {self.offset}")
 
-    @property
-    def step_index(self) -> int:
-        return step_of(self.quality, "mse")
-
     def encode(self, pixels: Sequence[Tensor], guesses: Sequence[Guess]) -> list[bytes]:
         found = []
         for own, guess in zip(pixels, guesses, strict=True):
@@ -200,7 +184,6 @@ class ZipCoder:
     suffix: ClassVar[str] = ".zip"
     offset: ClassVar[int] = 0
     quality: ClassVar[int] = 100
-    step_index: ClassVar[int] = _LOSSLESS_STEP
 
     def encode(self, pixels: Sequence[Tensor], guesses: Sequence[Guess]) -> list[bytes]:
         found = []

@@ -29,7 +29,8 @@ class LayerSettings:
         ratio: of neighbouring levels.
         division: of every level but the base into blocks.
         coder: of the differences, see `codec.layered.differences`.
-        base_quality: on the base's own scale; None takes what makes the fewest bytes in all.
+        base_quality: on the base's own scale; None takes what makes the fewest bytes in all, by
+            and large.
         sampling: how a level is made smaller.
         kernel: how it is enlarged again.
         closed: whether differences are taken from what a decoder has of the level below (paragraph

@@ -26,6 +26,7 @@ from codec.pictures.picture_files import encode_png
 from codec.pictures.sample_photos import load_pictures
 from codec.pictures.ssimulacra2 import ssimulacra2
 from codec.pictures.storage import write_atomically
+from codec.pictures.workers import spread
 from codec.report import Report, render_page, save_tables
 from codec.search.encoders import encoder
 from codec.settings import Settings
@@ -126,11 +127,23 @@ def run(
     pictures, failures = load_pictures(photos)
     points: dict[str, dict[str, list[Point]]] = {name: {} for name in names}
     simulcast: dict[str, float] = {}
-    for title, picture in tqdm(pictures.items(), desc="pictures", disable=None):
-        for name in names:
-            wanted = qualities.get(name, qualities["default"])
-            points[name][title] = [_point(CONTENDERS[name], picture, q) for q in wanted]
-        simulcast[title] = _against_simulcast(picture)
+
+    def measure(picture: Tensor) -> tuple[dict[str, list[Point]], float]:
+        found = {
+            name: [
+                _point(CONTENDERS[name], picture, quality)
+                for quality in qualities.get(name, qualities["default"])
+            ]
+            for name in names
+        }
+        return found, _against_simulcast(picture)
+
+    every = spread(measure, pictures.values())
+    progress = tqdm(every, total=len(pictures), desc="pictures", disable=None)
+    for title, (found, share) in zip(pictures, progress, strict=True):
+        simulcast[title] = share
+        for name, curve in found.items():
+            points[name][title] = curve
     tables = {"Bytes against one layer at equal PSNR-RGB": _table(points, pictures)}
     tables["Three levels against separate files of the three sizes"] = [
         {"pictures": str(len(simulcast)), "bytes": f"{_percent(list(simulcast.values())):.1f} %"}

@@ -34,6 +34,7 @@ from codec.layered.geometry import (
     shrink,
     smooth_splices,
 )
+from codec.layered.layers import base_quality
 from codec.layered.settings import Tags
 from codec.layered.tags import unpack_name, unpack_tag
 from codec.layered.untagged import agreed, with_tags
@@ -141,11 +142,14 @@ def test_the_base_is_a_file_that_others_open() -> None:
             assert image.format == file_format and image.size == (35, 25)
 
 
-def test_the_quality_of_the_base_is_what_makes_the_fewest_bytes() -> None:
+def test_the_quality_of_the_base_follows_that_of_the_differences() -> None:
     picture = photo(0)
     found = layered(picture, base_quality=None).size
-    fixed = [layered(picture, base_quality=quality).size for quality in (10, 95)]
-    assert found < min(fixed)
+    assert found < min(layered(picture, base_quality=quality).size for quality in (10, 95))
+    coders = (OwnCoder(Settings(20)), OwnCoder(Settings(90)), OffsetCoder(32, 90), ZipCoder())
+    chosen = [base_quality(LayerSettings(coder=coder)) for coder in coders]
+    assert chosen[0] < chosen[1] == chosen[2] < chosen[3]
+    assert base_quality(LayerSettings(base_quality=7)) == 7
 
 
 def test_any_level_needs_those_below_it_alone() -> None:
