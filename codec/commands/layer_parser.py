@@ -5,11 +5,9 @@ from collections.abc import Callable
 
 from codec.commands import shell
 from codec.commands.options import (
-    DEFAULTS,
     add_device,
-    add_scores,
+    add_quality,
     add_settings,
-    add_worst_tile,
     command,
     number,
 )
@@ -41,13 +39,7 @@ def add_layered(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
         "--blocks", type=_division, default=((1,), (1,)), metavar="MxN",
         help="columns and rows of blocks, or their sizes, as 300+468x256+256 (default 1x1)",
     )  # fmt: skip
-    which = layer.add_mutually_exclusive_group()
-    which.add_argument(
-        "--quality", type=shell.quality, help=f"1 to 100 (default {DEFAULTS.quality})"
-    )
-    which.add_argument("--lossless", action="store_true", help="every pixel back")
-    add_scores(which)
-    add_worst_tile(layer)
+    add_quality(layer)
     add_settings(layer)
     add_device(layer)
     seed = layer.add_argument_group("as the patent has it, beside what is better")

@@ -5,6 +5,7 @@ import importlib
 import math
 from collections.abc import Callable
 
+from codec.commands import shell
 from codec.settings import EFFORTS, FILTERS, MODES, SCORE_SCALES, Settings
 
 DEFAULTS = Settings()
@@ -18,6 +19,17 @@ def command(name: str, module: str = "verbs") -> Callable[[argparse.Namespace], 
         return getattr(verbs, name)(options)
 
     return run
+
+
+def add_quality(command: argparse.ArgumentParser) -> None:
+    """How good pictures are to be: a quality, a score, or without loss."""
+    which = command.add_mutually_exclusive_group()
+    which.add_argument(
+        "--quality", type=shell.quality, help=f"1 to 100 (default {DEFAULTS.quality})"
+    )
+    which.add_argument("--lossless", action="store_true", help="every pixel back")
+    add_scores(which)
+    add_worst_tile(command)
 
 
 def add_settings(command: argparse._ActionsContainer) -> None:

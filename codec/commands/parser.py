@@ -5,8 +5,8 @@ import argparse
 from codec.commands import shell
 from codec.commands.layer_parser import add_layered
 from codec.commands.options import (
-    DEFAULTS,
     add_device,
+    add_quality,
     add_references,
     add_scores,
     add_settings,
@@ -25,13 +25,7 @@ def parser() -> argparse.ArgumentParser:
     commands = made.add_subparsers(required=True, metavar="COMMAND")
     encode = commands.add_parser("encode", help="pictures to codestreams, OUT/<stem>.dfc")
     shell.add_files(encode, "picture", "pictures, folders or patterns")
-    which = encode.add_mutually_exclusive_group()
-    which.add_argument(
-        "--quality", type=shell.quality, help=f"1 to 100 (default {DEFAULTS.quality})"
-    )
-    which.add_argument("--lossless", action="store_true", help="every pixel back")
-    add_scores(which)
-    add_worst_tile(encode)
+    add_quality(encode)
     add_references(encode, "pictures or .dfc files that others may be predicted from, if smaller")
     add_settings(encode)
     add_device(encode)

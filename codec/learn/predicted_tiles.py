@@ -20,7 +20,7 @@ from tqdm import tqdm
 from codec.align.search import best_for_planes
 from codec.learn.made_pairs import burst, graded, neighbours
 from codec.learn.networks import load_answers
-from codec.learn.symbols import TILE, Tiles, TileSets
+from codec.learn.symbols import TILE, Tiles, TileSets, tiles_of
 from codec.pictures.picture_files import read_picture
 from codec.pictures.sample_photos import list_photos
 from codec.planes import to_planes
@@ -31,7 +31,6 @@ from codec.residual.adaptive_quantisation import choose_adaptive
 from codec.residual.analyse import Given, analyse, hints_of
 from codec.residual.coder import ResidualCoder
 from codec.residual.colour import fixed_ycbcr_to_rgb, rgb_to_fixed_ycbcr, rgb_to_ycocg
-from codec.residual.context import HINTS
 from codec.residual.context_sets import shipped_contexts
 from codec.residual.passes import Networks
 from codec.residual.quantise import WEIGHTINGS
@@ -152,25 +151,10 @@ def _symbols(
     hints = hints_of(guess[:, 0], step) if rng.random() < _HINTED else None
     given = Given(None, hints, adaptive, zone)
     found = analyse(planes - guess, step, weighting, networks, given)
-    if adaptive is None:
-        adaptive = torch.zeros(len(pixels), TILE // 32, TILE // 32)
     corner = (..., slice(TILE // 2), slice(TILE // 2))
     exact = rgb_to_ycocg(pixels[corner].int())
     exact = exact - rgb_to_ycocg(fixed_ycbcr_to_rgb(guess[corner]).int())
-    return Tiles(
-        pixels,
-        exact.short(),
-        step,
-        torch.full_like(step, weighting.number),
-        adaptive.to(torch.int8),
-        found.sizes.to(torch.int8),
-        torch.stack(found.means, 1).short(),
-        found.classes[0].to(torch.int8),
-        found.classes[1].to(torch.int8),
-        found.values[0].short(),
-        found.values[1].short(),
-        torch.zeros(*found.sizes.shape, HINTS, dtype=torch.int8) if hints is None else hints,
-    )
+    return tiles_of(pixels, exact, found)
 
 
 def _turned(x: Tensor, turn: tuple[bool, bool]) -> Tensor:

@@ -187,25 +187,33 @@ class TileMaker:
             planes, hints = planes - guess, hints_of(guess[:, 0], step)
         sizes = uniform_sizes(planes) if self.uniform else None
         found = analyse(planes, step, matrix, self.networks, Given(sizes, hints))
-        adaptive = found.adaptive
-        if adaptive is None:
-            side = TILE // 32
-            adaptive = torch.zeros(len(pixels), side, side)
         exact = rgb_to_ycocg(pixels[..., : TILE // 2, : TILE // 2].int())
-        return Tiles(
-            pixels,
-            exact.short(),
-            step,
-            torch.full_like(step, matrix.number),
-            adaptive.to(torch.int8),
-            found.sizes.to(torch.int8),
-            torch.stack(found.means, 1).short(),
-            found.classes[0].to(torch.int8),
-            found.classes[1].to(torch.int8),
-            found.values[0].short(),
-            found.values[1].short(),
-            torch.zeros(*found.sizes.shape, HINTS, dtype=torch.int8) if hints is None else hints,
-        )
+        return tiles_of(pixels, exact, found)
+
+
+def tiles_of(pixels: Tensor, exact: Tensor, found: Symbols) -> Tiles:
+    """Tiles with their symbols in small types; `exact` as in `Tiles`."""
+    adaptive = found.adaptive
+    if adaptive is None:
+        side = TILE // 32
+        adaptive = torch.zeros(len(pixels), side, side)
+    hints = found.hints
+    if hints is None:
+        hints = torch.zeros(*found.sizes.shape, HINTS, dtype=torch.int8)
+    return Tiles(
+        pixels,
+        exact.short(),
+        found.step_index,
+        torch.full_like(found.step_index, found.weighting.number),
+        adaptive.to(torch.int8),
+        found.sizes.to(torch.int8),
+        torch.stack(found.means, 1).short(),
+        found.classes[0].to(torch.int8),
+        found.classes[1].to(torch.int8),
+        found.values[0].short(),
+        found.values[1].short(),
+        hints,
+    )
 
 
 def _base(planes: Tensor, rng: random.Random) -> Tensor:

@@ -155,6 +155,7 @@ def run(
         plots={label: _plot(points, pictures, key) for key, label in _LABELS.items()},
         crops=_crops(points, pictures),
         bits=_CROPS_AT,
+        pictures=len(pictures),
         tables=tables,
     )
     write_atomically(Path(out) / "report.html", page)

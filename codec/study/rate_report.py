@@ -39,7 +39,7 @@ def write_report(
         write_atomically(target / f"{metric}.png", plots[label])
     page = render_page(
         Path(__file__).with_name("rate_report.html"),
-        {"png": data_url},
+        {"url": data_url},
         pictures=len(pictures),
         plots=plots,
         bits=_BITS,

@@ -13,12 +13,12 @@ from codec.learn.networks import ContextNetworks, load_answers, load_trained
 from codec.learn.quality_table import _match
 from codec.learn.symbols import symbol_tiles
 from codec.pictures.picture_files import read_picture, write_pixels
-from codec.residual.context_sets import load_contexts
+from codec.residual.context_sets import SHIPPED, load_contexts
 from codec.residual.postfilter import PostFilter
 from codec.search import SCORES, at_least, encoder
 from codec.search.criteria import meets
 from codec.search.find import scores_of
-from codec.study import file_search, quality_search, rate_distortion
+from codec.study import file_search, layered, prediction, quality_search, rate_distortion
 from defilter.weights import save_weights
 from tests.codec.test_picture import photo
 from tests.defilter.study.test_look_studies import Tags
@@ -133,7 +133,9 @@ def test_trained_networks_become_what_ships(tmp_path: Path) -> None:
     assert tiles.training.hints.any() and tiles.training.matrix.unique().tolist() == [0, 1]
     found = export.export_contexts({"full": str(path)}, tiles, str(tmp_path / "out.safetensors"))
     assert "integers" in found.summary
-    (contexts,) = load_contexts(tmp_path / "out.safetensors").values()
+    sets = load_contexts(tmp_path / "out.safetensors")
+    assert sets["fast"].fingerprint == load_contexts(SHIPPED)["fast"].fingerprint
+    contexts = sets["full"]
     rows = torch.randint(-50, 50, (40, contexts["luma1"].inputs)).to(torch.int8)
     wanted = load_answers(path)["luma1"](rows).int()
     assert (contexts["luma1"](rows).int() - wanted).abs().max() <= 1
@@ -150,3 +152,43 @@ def test_a_postfilter_is_exported_in_half_precision(tmp_path: Path) -> None:
     out = tmp_path / "out.safetensors"
     result = export.export_postfilters({"mse": str(tmp_path / "trained.safetensors")}, str(out))
     assert "numbers in" in result.summary and out.stat().st_size < 12_000
+
+
+def pages(folder: Path) -> Tags:
+    tags = Tags()
+    tags.feed((folder / "report.html").read_text())
+    assert not tags.open and all(source.startswith("data:") for source in tags.sources)
+    return tags
+
+
+def test_prediction_study(tmp_path: Path) -> None:
+    for number in range(2):
+        write_pixels(tmp_path / "photos" / f"{number}.png", photo(number, 64, 80))
+        write_pixels(tmp_path / "albums" / f"set-{number}.png", photo(0, 64, 80))
+    done = prediction.run(
+        str(tmp_path / "out"), str(tmp_path / "albums"), str(tmp_path / "photos"), None, 60, 1
+    )
+    assert done.failures == [] and "chosen" in done.summary
+    record = json.loads((tmp_path / "out/prediction.json").read_text())
+    rows = record["sections"]["Kinds of pairs, means"]
+    assert [row["kind"] for row in rows] == ["set", "burst", "noisy burst", "copy"]
+    assert float(rows[0]["chosen"]) < 10 and float(rows[3]["chosen"]) < 60
+    assert pages(tmp_path / "out").counts["img"] >= 1 + 4 * 2
+    with pytest.raises(ValueError, match="at least one pair"):
+        prediction.run(str(tmp_path / "out"), None, str(tmp_path / "photos"), [], 60, 0)
+
+
+def test_layered_study(folder: Path, tmp_path: Path) -> None:
+    done = layered.run(
+        str(folder),
+        str(tmp_path / "out"),
+        ["JPEG base", "one JPEG 4:2:0"],
+        {"default": [30, 90]},
+    )
+    assert len(done.failures) == 1 and "JPEG base" in done.summary
+    record = json.loads((tmp_path / "out/layered.json").read_text())
+    assert set(record["points"]) == {"one layer", "JPEG base", "one JPEG 4:2:0"}
+    assert set(record["simulcast"]) == {"0.png", "1.png"}
+    assert pages(tmp_path / "out").counts["img"] >= 2 + 2 * 4
+    with pytest.raises(ValueError, match="expected contenders out of"):
+        layered.run(str(folder), str(tmp_path), ["PNG base"], {"default": [50]})
