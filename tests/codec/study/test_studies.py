@@ -172,7 +172,7 @@ def test_prediction_study(tmp_path: Path) -> None:
     record = json.loads((tmp_path / "out/prediction.json").read_text())
     rows = record["sections"]["Kinds of pairs, means"]
     assert [row["kind"] for row in rows] == ["set", "burst", "noisy burst", "copy"]
-    assert float(rows[0]["chosen"]) < 10 and float(rows[3]["chosen"]) < 60
+    assert float(rows[0]["chosen"]) < 40 and float(rows[3]["chosen"]) < 60
     assert pages(tmp_path / "out").counts["img"] >= 1 + 4 * 2
     with pytest.raises(ValueError, match="at least one pair"):
         prediction.run(str(tmp_path / "out"), None, str(tmp_path / "photos"), [], 60, 0)
