@@ -231,6 +231,7 @@ def _plot(outcomes: Sequence[Outcome]) -> bytes:
             [share for _, share in there],
             height,
             label=way,
+            color="black" if way == CHOSEN else None,
         )
     axes.set_yticks(range(len(rows)), [row["kind"] for row in rows])
     axes.invert_yaxis()
