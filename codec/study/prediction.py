@@ -39,6 +39,7 @@ _ABOUT = (-14, -7, 0, 5)  # qualities about the asked one, between which bytes a
 _MODE = "mse"
 _LOUDER = 3  # how differences are shown
 CHOSEN = "chosen"
+_NO_WAYS = ("kind", "pairs", "time of search", "MP/s of prediction")  # columns of the means
 
 
 class Pair(NamedTuple):
@@ -73,12 +74,14 @@ class Outcome(NamedTuple):
         pair: which one.
         ways: by name, what each takes; CHOSEN is what an encoder would write.
         search: time of finding a prediction, against coding the picture alone.
+        speed: megapixels a second of the chosen prediction itself; 0 where there is none.
         prediction: (C, H, W) uint8 of the chosen way, or None where it is coded alone.
     """
 
     pair: Pair
     ways: dict[str, Coded]
     search: float
+    speed: float
     prediction: Tensor | None
 
 
@@ -152,12 +155,15 @@ def _measure(pair: Pair, quality: int) -> Outcome:
     started = time.process_time()
     best = best_prediction(pair.picture, references, quality, mode=_MODE)
     search = (time.process_time() - started) / coder.seconds
-    chosen = coder.alone
+    chosen, speed = coder.alone, 0.0
     if best is not None:
+        started = time.process_time()
+        best.prediction(planes, (wanted.shape[1], wanted.shape[2]))
+        speed = wanted[0].numel() / 1e6 / (time.process_time() - started)
         chosen = min(coder.measure(best), coder.alone, key=lambda one: one.share)
     ways[CHOSEN] = chosen
     shown = None if best is None or chosen is coder.alone else from_planes(best.planes[None])[0]
-    return Outcome(pair, ways, search, shown)
+    return Outcome(pair, ways, search, speed, shown)
 
 
 class _Measurer:
@@ -211,7 +217,10 @@ def _means(outcomes: Sequence[Outcome]) -> list[dict[str, str]]:
             shares = [one.ways[way].share for one in these if way in one.ways]
             row[way] = f"{statistics.mean(shares):.1f}" if shares else ""
         search = statistics.median(one.search for one in these)
-        rows.append(row | {"time of search": f"{search:.2f} x coding alone"})
+        speeds = [one.speed for one in these if one.speed]
+        speed = f"{statistics.median(speeds):.1f}" if speeds else ""
+        costs = {"time of search": f"{search:.2f} x coding alone", "MP/s of prediction": speed}
+        rows.append(row | costs)
     return rows
 
 
@@ -222,7 +231,7 @@ def _plot(outcomes: Sequence[Outcome]) -> bytes:
         figsize=(8.5, 0.6 + 0.5 * len(rows) + 0.22 * len(rows) * 6), layout="constrained"
     )
     axes = figure.add_subplot()
-    ways = [key for key in rows[0] if key not in ("kind", "pairs", "time of search")]
+    ways = [key for key in rows[0] if key not in _NO_WAYS]
     height = 0.85 / len(ways)
     for number, way in enumerate(ways):
         there = [(place, float(row[way])) for place, row in enumerate(rows) if row[way]]
