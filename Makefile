@@ -15,10 +15,10 @@ lint:  ## formatter, linter, types
 	$(PYTHON) -m mypy
 
 test:  ## the fast tests, a few minutes
-	$(PYTHON) -m pytest
+	$(PYTHON) -m pytest -n 2
 
 slow:  ## whole commands, several processes, notebooks
-	$(PYTHON) -m pytest -m slow
+	$(PYTHON) -m pytest -m slow -n 2
 
 check: lint test  ## what every change must pass
 

@@ -31,7 +31,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--pretend-cuda", action="store_true", help="run tests marked gpu on a pretended device"
     )
     parser.addoption(
-        "--mutations", type=int, default=1500, help="of predicted pictures, and of layers, each"
+        "--mutations", type=int, default=300, help="of predicted pictures, and of layers, each"
     )
 
 
