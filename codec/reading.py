@@ -11,7 +11,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from codec.container import FormatError, Header, Section, Sections, unpack, unpack_header
+from codec.container import FormatError, Header, Mode, Section, Sections, unpack, unpack_header
 from codec.planes import from_planes, lossless_planes, padded
 from codec.prediction.chain import Prediction, predict, unpack_prediction
 from codec.profile import Profile
@@ -47,7 +47,11 @@ def open_stream(data: bytes) -> Opened:
     sections = unpack(bytes(data))
     packed = sections.get(Section.PREDICTION)
     prediction = None if packed is None else unpack_prediction(packed)
-    return Opened(unpack_header(sections.one(Section.HEADER)), sections, prediction)
+    header = unpack_header(sections.one(Section.HEADER))
+    keeps_chroma = prediction is not None and prediction.keeps_chroma
+    if keeps_chroma and (header.planes != 1 or header.mode == Mode.LOSSLESS):
+        raise FormatError("prediction: expected luma alone, with loss, where chroma is kept")
+    return Opened(header, sections, prediction)
 
 
 @contextmanager

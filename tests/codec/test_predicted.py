@@ -294,3 +294,15 @@ def test_sections_of_a_prediction_are_checked() -> None:
     twice = pack([*sections, next(s for s in sections if s[0] == Section.PREDICTION)])
     with pytest.raises(FormatError, match="one section prediction"):
         codec.decode([twice], references=references)
+
+
+def test_chroma_is_kept_only_where_luma_is_coded_alone() -> None:
+    picture, references, predicted = pair(40, 48)
+    prediction = Prediction(predicted.prediction.reference, keeps_chroma=True).pack()
+    for options in ({}, {"lossless": True}):
+        (stream,) = codec.encode([picture], 70, predictions=[predicted], **options)
+        sections = [
+            (k, prediction if k == Section.PREDICTION else x) for k, x in unpack(stream).found
+        ]
+        with pytest.raises(FormatError, match="chroma is kept"):
+            codec.decode([pack(sections)], references=references)
