@@ -21,7 +21,9 @@ def add_layered(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
         description="Layered coding: OUT/<stem>_lowres.jpg opens anywhere; the blocks beside it "
         "make it larger, level by level. See US 2018/0007375.",
     )
-    shell.add_files(layer, "picture", "pictures, folders or patterns", "folder or .dfp package")
+    shell.add_files(
+        layer, "picture", "pictures, folders or patterns; or videos", "folder, .dfp package or .mkv"
+    )
     layer.add_argument("--package", action="store_true", help="everything in OUT/<stem>.dfp")
     layer.add_argument("--base", choices=BASES, default="jpeg", help="(default %(default)s)")
     layer.add_argument(
@@ -39,6 +41,9 @@ def add_layered(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
         "--blocks", type=_division, default=((1,), (1,)), metavar="MxN",
         help="columns and rows of blocks, or their sizes, as 300+468x256+256 (default 1x1)",
     )  # fmt: skip
+    layer.add_argument(
+        "--crf", type=_count(0, 51), default=23, help="of a video's H.264, 0 to 51 (default 23)"
+    )
     add_quality(layer)
     add_settings(layer)
     add_device(layer)
@@ -73,9 +78,12 @@ def add_layered(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
     layer.set_defaults(command=command("layer", "layer_verbs"))
 
     unlayer = commands.add_parser(
-        "unlayer", help="layers to pictures of any of their sizes, OUT/<stem>.png"
+        "unlayer",
+        help="layers to pictures of any of their sizes, OUT/<stem>.png, or to videos",
     )
-    shell.add_files(unlayer, "layers", "<stem>_lowres files, .dfp packages or folders of them")
+    shell.add_files(
+        unlayer, "layers", "<stem>_lowres files, .dfp packages or folders of them; or .mkv videos"
+    )
     unlayer.add_argument(
         "--level", type=_count(0, 7), help="from 0, the base (default: the largest)"
     )

@@ -15,12 +15,22 @@ from codec.layered.files import (
 )
 from codec.layered.geometry import Division, Ratio, Sampling
 from codec.layered.settings import LayerSettings, Tags
+from codec.layered.video_files import (
+    are_videos,
+    layer_videos,
+    plan_video_layering,
+    plan_video_unlayering,
+    unlayer_videos,
+)
+from codec.layered.video_tracks import VideoSettings
 from codec.prediction.upsample import Kernel
 from codec.settings import Settings
 
 
 def layer(options: argparse.Namespace) -> int:
     settings, criteria = wanted(options)
+    if are_videos(options.picture):
+        return _layer_videos(options, settings)
     chosen = _layer_settings(options, settings)
     plan = plan_layering(
         options.picture, options.output, chosen, options.package, options.skip_existing
@@ -28,6 +38,22 @@ def layer(options: argparse.Namespace) -> int:
     if options.dry_run:
         return show_plan(plan)
     return report(layer_files(plan, chosen, criteria, teller(PROGRAM)))
+
+
+def _layer_videos(options: argparse.Namespace, settings: Settings) -> int:
+    plan = plan_video_layering(options.picture, options.output, options.skip_existing)
+    if options.dry_run:
+        return show_plan(plan)
+    own = options.differences == "own"
+    chosen = VideoSettings(
+        Ratio(*options.ratio),
+        options.crf,
+        OwnCoder(settings, options.device) if own else None,
+        options.offset,
+        options.crf,
+        Division(*options.blocks),
+    )
+    return report(layer_videos(plan, chosen, teller(PROGRAM)))
 
 
 def _layer_settings(options: argparse.Namespace, settings: Settings) -> LayerSettings:
@@ -55,6 +81,11 @@ def _layer_settings(options: argparse.Namespace, settings: Settings) -> LayerSet
 
 
 def unlayer(options: argparse.Namespace) -> int:
+    if are_videos(options.layers):
+        plan = plan_video_unlayering(options.layers, options.output, options.skip_existing)
+        if options.dry_run:
+            return show_plan(plan)
+        return report(unlayer_videos(plan, teller(PROGRAM)))
     plan = plan_unlayering(options.layers, options.output, options.skip_existing)
     if options.dry_run:
         return show_plan(plan)

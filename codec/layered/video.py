@@ -1,0 +1,299 @@
+"""Layered videos: an H.264 base that every player shows, and differences in tracks beside it.
+
+Everything is in Matroska: the base of a fraction of the size first and by default, sound as it was,
+then one track of differences in this codec, or m x n of them as in US 2018/0007375, where each is
+H.264 itself. Pictures are planes Y, U, V as they are decoded, U and V half as large each way.
+
+Axes: H W pixels of a plane.
+"""
+
+import contextlib
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from tqdm import tqdm
+
+from codec.container import FormatError
+from codec.layered.geometry import Ratio, Size
+from codec.layered.video_tracks import (
+    LABEL,
+    Track,
+    VideoSettings,
+    cropped,
+    frame_of,
+    padded_size,
+    planes_of,
+    put_together,
+    track_of,
+    writers_for,
+)
+from codec.pictures.storage import atomic_path
+from codec.pictures.workers import stop_if_asked
+
+SUFFIXES = (".mp4", ".mov", ".mkv", ".m4v", ".webm", ".avi")
+_AT_ONCE = 8  # frames
+_BETWEEN = "mp4"  # of the base between two passes: Matroska keeps no decoding times
+_CRF_WHOLE = "12"  # of whole videos that are not to be lossless
+
+
+class VideoError(ValueError):
+    """A video that cannot be read or written; the message names it."""
+
+
+class VideoDone(NamedTuple):
+    """What became of a video: frames, bytes of the base and of everything, and what went wrong."""
+
+    frames: int
+    base: int
+    size: int
+    problems: tuple[str, ...] = ()
+
+
+def layer_video(source: Path, target: Path, settings: VideoSettings) -> VideoDone:
+    """Write a .mkv with a base and differences.
+
+    Sound is copied. What was finished stays where the source ends too early.
+
+    Raises:
+        VideoError: nothing in the file can be shown, or it cannot be written.
+    """
+    av = _av(source)
+    if source.resolve() == target.resolve():
+        raise VideoError(f"{target}: the output would overwrite it; choose another folder")
+    try:
+        with atomic_path(target, like=source) as unfinished:
+            small = unfinished.with_name(unfinished.name + ".base")
+            try:
+                problem = _write_base(source, small, settings)
+                done = _write_layers(source, small, unfinished, settings)
+            finally:
+                small.unlink(missing_ok=True)
+    except av.error.FFmpegError as error:
+        raise VideoError(f"{source}: cannot be coded ({error.strerror})") from error
+    return done._replace(problems=tuple(filter(None, (problem,))))
+
+
+def _av(source: Path) -> Any:
+    try:
+        import av
+        import av.error
+    except ImportError as error:
+        raise VideoError(f"{source}: videos need PyAV ({error}); pip install av") from error
+    return av
+
+
+def _write_base(source: Path, small: Path, settings: VideoSettings) -> str:
+    """A first pass: the base. Returns a sentence where the source breaks off."""
+    import av
+    import av.error
+
+    first = next(_shown_frames(source), None)
+    if first is None:
+        raise VideoError(f"{source}: expected pictures, found none")
+    padded = padded_size(Size(first.height, first.width), settings.ratio)
+    problem = ""
+    with av.open(str(source)) as given, av.open(str(small), "w", format=_BETWEEN) as made:
+        video = _video_of(given, source)
+        stream = made.add_stream("libx264", rate=video.average_rate or 25)
+        stream.options = {"crf": str(settings.crf)}
+        stream.height, stream.width = settings.ratio.below(padded)
+        stream.pix_fmt = "yuv420p"
+        stream.time_base = stream.codec_context.time_base = video.time_base
+        try:
+            for frame in given.decode(video):
+                stop_if_asked()
+                planes = planes_of(frame, padded)
+                out = frame_of([_shrunk(x, settings.ratio) for x in planes])
+                out.pts, out.time_base = frame.pts, frame.time_base
+                made.mux(stream.encode(out))
+        except av.error.FFmpegError as error:
+            problem = f"breaks off ({error.strerror})"
+        made.mux(stream.encode())
+    return problem
+
+
+def _shrunk(plane: Tensor, ratio: Ratio) -> Tensor:
+    return F.interpolate(
+        plane[None].float(), tuple(ratio.below(Size(*plane.shape[1:]))), mode="bicubic",
+        antialias=True,
+    )[0].round().clamp(0, 255).to(torch.uint8)  # fmt: skip
+
+
+def _video_of(given: Any, path: Path) -> Any:
+    """The first track with pictures that is no difference."""
+    for stream in given.streams.video:
+        if LABEL not in stream.metadata:
+            return stream
+    raise VideoError(f"{path}: expected a video, found no pictures")
+
+
+def _shown_frames(path: Path) -> Iterator[Any]:
+    """The frames of a file in the order of their showing, as far as it goes."""
+    import av
+    import av.error
+
+    with av.open(str(path)) as given, contextlib.suppress(av.error.FFmpegError):
+        yield from given.decode(_video_of(given, path))
+
+
+def _write_layers(source: Path, small: Path, target: Path, settings: VideoSettings) -> VideoDone:
+    """A second pass: what the frames of the source have that those of the base have not."""
+    import av
+    from av.stream import Disposition
+
+    frames = 0
+    with (
+        av.open(str(small)) as given,
+        av.open(str(source)) as heard,
+        av.open(str(target), "w", format="matroska") as made,
+    ):
+        base = made.add_stream_from_template(_video_of(given, small))
+        base.disposition = Disposition.default
+        sound = {one.index: made.add_stream_from_template(one) for one in heard.streams.audio}
+        first = next(_shown_frames(source))
+        size = Size(first.height, first.width)
+        padded = padded_size(size, settings.ratio)
+        rate = _video_of(given, small).average_rate
+        writers = writers_for(made, size, padded, rate, settings)
+        for packet in given.demux():
+            if packet.dts is not None:
+                packet.stream = base
+                made.mux(packet)
+        _copy_sound(heard, made, sound)
+        pairs = zip(_shown_frames(source), _shown_frames(small), strict=False)
+        for batch in _batches(tqdm(pairs, unit="frame", disable=None)):
+            stop_if_asked()
+            wanted = [planes_of(frame, padded) for frame, _ in batch]
+            bases = [planes_of(base) for _, base in batch]
+            for writer in writers:
+                writer.write(made, wanted, bases, [base for _, base in batch])
+            frames += len(batch)
+        for writer in writers:
+            writer.finish(made)
+    return VideoDone(frames, small.stat().st_size, target.stat().st_size)
+
+
+def _copy_sound(given: Any, made: Any, tracks: dict[int, Any]) -> None:
+    import av.error
+
+    with contextlib.suppress(av.error.FFmpegError):  # where the source breaks off
+        for packet in given.demux(*given.streams.audio) if tracks else ():
+            if packet.dts is not None:
+                packet.stream = tracks[packet.stream.index]
+                made.mux(packet)
+
+
+def _batches(pairs: Iterator[tuple[Any, Any]]) -> Iterator[list[tuple[Any, Any]]]:
+    batch: list[tuple[Any, Any]] = []
+    for pair in pairs:
+        batch.append(pair)
+        if len(batch) == _AT_ONCE:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
+
+
+def unlayer_video(source: Path, target: Path) -> VideoDone:
+    """Write the video that a base and differences make: .mkv without loss (FFV1), others as H.264.
+
+    Where a difference is missing or broken the base shows, which is reported.
+
+    Raises:
+        VideoError: no layered video, or it cannot be written.
+    """
+    av = _av(source)
+    try:
+        with (
+            atomic_path(target, like=source) as unfinished,
+            av.open(str(source)) as given,
+            av.open(str(unfinished), "w", format=_format(target)) as made,
+        ):
+            frames, missing = _unlayer(given, made, source, target)
+    except av.error.FFmpegError as error:
+        raise VideoError(f"{source}: cannot be put together ({error.strerror})") from error
+    problems = (f"{missing} of {frames} frames lack differences; the base shows there",)
+    return VideoDone(frames, 0, target.stat().st_size, problems if missing else ())
+
+
+def _format(target: Path) -> str:
+    return "matroska" if target.suffix.lower() == ".mkv" else "mp4"
+
+
+def _unlayer(given: Any, made: Any, source: Path, target: Path) -> tuple[int, int]:
+    """Frames that were written, and how many of them lack differences."""
+    base = _video_of(given, source)
+    try:
+        labels = {s.index: s.metadata[LABEL] for s in given.streams.video if LABEL in s.metadata}
+        tracks = {index: track_of(label) for index, label in labels.items()}
+    except FormatError as error:
+        raise VideoError(f"{source}: {error}") from error
+    if not tracks:
+        raise VideoError(f"{source}: expected tracks of differences, found none")
+    together = _Together(tracks, _picture_track(made, base, tracks, target), made)
+    sound = {s.index: made.add_stream_from_template(s) for s in given.streams.audio}
+    for packet in given.demux():
+        stop_if_asked()
+        index = packet.stream.index
+        if index in sound and packet.dts is not None:
+            packet.stream = sound[index]
+            made.mux(packet)
+        elif index == base.index:
+            together.shown += packet.decode()
+        elif index in tracks:
+            together.take(index, packet)
+        together.show()
+    together.show(last=True)
+    return together.frames, together.missing
+
+
+def _picture_track(made: Any, base: Any, tracks: dict[int, Track], target: Path) -> Any:
+    """The track of the whole pictures."""
+    size = next(iter(tracks.values())).size
+    lossless = target.suffix.lower() == ".mkv"
+    out = made.add_stream("ffv1" if lossless else "libx264", rate=base.average_rate or 25)
+    out.height, out.width = size
+    out.pix_fmt = "yuv420p"
+    out.options = {} if lossless else {"crf": _CRF_WHOLE}
+    out.time_base = out.codec_context.time_base = base.time_base
+    return out
+
+
+class _Together:
+    """Frames of the base that wait for their differences, and differences for theirs."""
+
+    def __init__(self, tracks: dict[int, Track], out: Any, made: Any):
+        self.tracks, self.out, self.made = tracks, out, made
+        self.shown: list[Any] = []
+        self.waiting: dict[int, dict[int, Any]] = defaultdict(dict)  # by time, by track
+        self.frames = self.missing = 0
+
+    def take(self, index: int, packet: Any) -> None:
+        """A packet of differences."""
+        if self.tracks[index].is_own:
+            if packet.size:
+                self.waiting[packet.pts][index] = bytes(packet)
+            return
+        for frame in packet.decode():
+            self.waiting[frame.pts][index] = frame
+
+    def show(self, last: bool = False) -> None:
+        """Write the frames whose differences are all here, at the end the others, too."""
+        while self.shown and (last or self._is_whole(self.shown[0])):
+            base = self.shown.pop(0)
+            planes, whole = put_together(base, self.tracks, self.waiting.pop(base.pts, {}))
+            frame = frame_of(cropped(planes, next(iter(self.tracks.values())).size))
+            frame.pts, frame.time_base = base.pts, base.time_base
+            self.made.mux(self.out.encode(frame))
+            self.missing += not whole
+            self.frames += 1
+        if last:
+            self.made.mux(self.out.encode())
+
+    def _is_whole(self, frame: Any) -> bool:
+        return len(self.waiting.get(frame.pts, ())) == len(self.tracks)

@@ -1,0 +1,308 @@
+"""Tracks of a layered video: what they say of themselves, how frames become them, and back.
+
+Axes: H W pixels of a plane.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from fractions import Fraction
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from codec.container import FormatError
+from codec.layered.differences import Guess, OwnCoder, clamp_and_shift
+from codec.layered.geometry import TWO_BY_TWO, WHOLE, Division, Ratio, Size, Window, below
+from codec.planes import to_planes
+from codec.prediction.numbers import pack_numbers, unpack_numbers
+from codec.prediction.upsample import Kernel
+from codec.settings import Settings
+from codec.varint import VarintError, pack_varint, unpack_varint
+
+LABEL = "DFC_LAYER"  # of tracks of differences
+_OWN, _OFFSET = 0, 1
+
+
+@dataclass(frozen=True)
+class VideoSettings:
+    """How a video is coded in layers.
+
+    Attributes:
+        ratio: of base and video.
+        crf: of the H.264 base, 0 to 51.
+        own: how differences are coded in this codec; None codes them as the patent does.
+        offset: that differences are clamped to and shifted by, as the patent has it.
+        difference_crf: of their H.264 then.
+        division: into how many tracks they are cut then.
+    """
+
+    ratio: Ratio = TWO_BY_TWO
+    crf: int = 23
+    own: OwnCoder | None = field(default_factory=lambda: OwnCoder(Settings(60, "mse")))
+    offset: int = 32
+    difference_crf: int = 23
+    division: Division = WHOLE
+
+
+class Track(NamedTuple):
+    """What a track of differences says of itself.
+
+    Attributes:
+        kind: _OWN or _OFFSET.
+        ratio: of base and video.
+        size: of the video.
+        columns, rows, number: which block of which division, from 1.
+        window: where it lies in the padded picture.
+        offset: that differences were shifted by, 0 of our own.
+    """
+
+    kind: int
+    ratio: Ratio
+    size: Size
+    columns: int
+    rows: int
+    number: int
+    window: Window
+    offset: int
+
+    @property
+    def is_own(self) -> bool:
+        """Whether it is in this codec."""
+        return self.kind == _OWN
+
+    def label(self) -> str:
+        return pack_numbers((
+            self.kind, *self.ratio, *self.size, self.columns, self.rows, self.number,
+            *self.window, self.offset,
+        )).hex()  # fmt: skip
+
+
+def track_of(label: str) -> Track:
+    """Inverse of `Track.label`.
+
+    Raises:
+        FormatError: not what it made.
+    """
+    try:
+        n = unpack_numbers(bytes.fromhex(label), 13)
+    except ValueError as error:
+        raise FormatError(f"track: {error}") from error
+    track = Track(n[0], Ratio(*n[1:3]), Size(*n[3:5]), n[5], n[6], n[7], Window(*n[8:12]), n[12])
+    window, size = track.window, padded_size(track.size, track.ratio)
+    inside = (
+        min(window) >= 0
+        and 0 < window.height <= size.height - window.top
+        and 0 < window.width <= size.width - window.left
+    )
+    known = (track.kind, track.offset > 0) in ((_OWN, False), (_OFFSET, True))
+    known = known and 0 <= track.offset < 128
+    if not known or min(n[1:8]) < 1 or max(n[1:3]) > 16 or not inside:
+        raise FormatError(f"track: expected differences of a video, got {track}")
+    return track
+
+
+def padded_size(size: Size, ratio: Ratio) -> Size:
+    """A size whose base has even sides."""
+    down, across = 2 * ratio.down, 2 * ratio.across
+    return Size(-(-size.height // down) * down, -(-size.width // across) * across)
+
+
+Planes = tuple[Tensor, Tensor, Tensor]  # Y, U, V, each (1, H, W) uint8
+
+
+def planes_of(frame: Any, size: Size | None = None) -> Planes:
+    """The planes of a frame, their last row and column repeated up to a size."""
+    if frame.format.name != "yuv420p":
+        frame = frame.reformat(format="yuv420p")
+    found = []
+    for number, plane in enumerate(frame.planes):
+        rows = np.frombuffer(plane, np.uint8).reshape(plane.height, plane.line_size)
+        x = torch.from_numpy(rows[:, : plane.width].copy())[None]
+        if size is not None:
+            height, width = (n // (2 if number else 1) for n in size)
+            pad = (0, width - x.shape[2], 0, height - x.shape[1])
+            x = F.pad(x[None].float(), pad, mode="replicate")[0].to(torch.uint8)
+        found.append(x)
+    return found[0], found[1], found[2]
+
+
+def frame_of(planes: Sequence[Tensor]) -> Any:
+    import av
+
+    height, width = planes[0].shape[1:]
+    frame = av.VideoFrame(width, height, "yuv420p")
+    for plane, x in zip(frame.planes, planes, strict=True):
+        rows = np.zeros((plane.height, plane.line_size), np.uint8)
+        rows[:, : plane.width] = x[0].numpy()
+        plane.update(rows.tobytes())
+    return frame
+
+
+def guesses_of(base: Planes, window: Window, ratio: Ratio) -> list[Guess]:
+    """What the planes of a block stand on; chroma has half the window."""
+    found = []
+    for number, x in enumerate(base):
+        half = 2 if number else 1
+        part = Window(*(n // half for n in window))
+        there = Size(x.shape[1], x.shape[2])
+        place, step = below(part, there, ratio, Kernel.BICUBIC)
+        found.append(Guess(place.of(to_planes(x[None])[0]), step, (part.height, part.width)))
+    return found
+
+
+def windows_of(size: Size, division: Division) -> list[Window]:
+    """Blocks whose sides are even, so that they have whole chroma."""
+    half = Size(size.height // 2, size.width // 2)
+    return [Window(*(2 * n for n in window)) for window in division.windows(half)]
+
+
+def writers_for(
+    made: Any, size: Size, padded: Size, rate: Fraction, settings: VideoSettings
+) -> "list[OwnWriter | OffsetWriter]":
+    if settings.own is not None:
+        whole = Window(0, 0, *padded)
+        track = Track(_OWN, settings.ratio, size, 1, 1, 1, whole, 0)
+        return [OwnWriter(made, track, settings.own, rate)]
+    windows = windows_of(padded, settings.division)
+    columns, rows = len({w.left for w in windows}), len({w.top for w in windows})
+    return [
+        OffsetWriter(
+            made,
+            Track(_OFFSET, settings.ratio, size, columns, rows, number, w, settings.offset),
+            settings,
+            rate,
+        )
+        for number, w in enumerate(windows, start=1)
+    ]
+
+
+class OwnWriter:
+    """A track of frames in this codec: three predicted pictures each, one for every plane."""
+
+    def __init__(self, made: Any, track: Track, coder: OwnCoder, rate: Fraction):
+        self.track, self.coder = track, coder
+        # Matroska takes no codec that FFmpeg has not heard of, and no player asks for this track.
+        self.stream = made.add_mux_stream(
+            "mjpeg", rate=rate, width=track.size.width, height=track.size.height
+        )
+        _describe(self.stream, track)
+
+    def write(
+        self, made: Any, wanted: list[Planes], bases: list[Planes], frames: list[Any]
+    ) -> None:
+        import av
+
+        guesses = [
+            guess
+            for base in bases
+            for guess in guesses_of(base, self.track.window, self.track.ratio)
+        ]
+        pixels = [plane for planes in wanted for plane in planes]
+        streams = self.coder.encode(pixels, guesses)
+        for number, frame in enumerate(frames):
+            parts = streams[3 * number : 3 * number + 3]
+            packet = av.Packet(b"".join(pack_varint(len(part)) + part for part in parts))
+            packet.stream = self.stream
+            packet.pts = packet.dts = frame.pts
+            packet.time_base = frame.time_base
+            packet.is_keyframe = True
+            made.mux(packet)
+
+    def finish(self, made: Any) -> None: ...
+
+
+class OffsetWriter:
+    """A track of one block's differences as H.264, clamped and shifted (paragraphs 112-117)."""
+
+    def __init__(self, made: Any, track: Track, settings: VideoSettings, rate: Fraction):
+        self.track = track
+        self.stream = made.add_stream("libx264", rate=rate)
+        self.stream.width, self.stream.height = track.window.width, track.window.height
+        self.stream.pix_fmt = "yuv420p"
+        self.stream.options = {"crf": str(settings.difference_crf)}
+        self.stream.time_base = self.stream.codec_context.time_base = Fraction(1, 1000)
+        _describe(self.stream, track)
+
+    def write(
+        self, made: Any, wanted: list[Planes], bases: list[Planes], frames: list[Any]
+    ) -> None:
+        for planes, base, frame in zip(wanted, bases, frames, strict=True):
+            guesses = guesses_of(base, self.track.window, self.track.ratio)
+            shifted = []
+            for number, (x, guess) in enumerate(zip(planes, guesses, strict=True)):
+                part = Window(*(n // (2 if number else 1) for n in self.track.window)).of(x)
+                shifted.append(clamp_and_shift(part.int() - guess.pixels(), self.track.offset))
+            out = frame_of(shifted)
+            out.pts, out.time_base = frame.pts, frame.time_base
+            made.mux(self.stream.encode(out))
+
+    def finish(self, made: Any) -> None:
+        made.mux(self.stream.encode())
+
+
+def _describe(stream: Any, track: Track) -> None:
+    from av.stream import Disposition
+
+    stream.metadata[LABEL] = track.label()
+    stream.metadata["title"] = f"difference {track.columns}x{track.rows} {track.number}"
+    stream.disposition = Disposition(0)
+
+
+def put_together(
+    frame: Any, tracks: dict[int, Track], found: dict[int, Any]
+) -> tuple[list[Tensor], bool]:
+    """The padded planes of a frame, and whether no difference is missing."""
+    base = planes_of(frame)
+    first = next(iter(tracks.values()))
+    padded = padded_size(first.size, first.ratio)
+    planes = [
+        g.pixels().to(torch.uint8) for g in guesses_of(base, Window(0, 0, *padded), first.ratio)
+    ]
+    whole = True
+    for index, track in tracks.items():
+        try:
+            parts = _decoded(found[index], base, track)
+        except (KeyError, FormatError):
+            whole = False
+            continue
+        for number, (plane, part) in enumerate(zip(planes, parts, strict=True)):
+            Window(*(n // (2 if number else 1) for n in track.window)).of(plane).copy_(part)
+    return planes, whole
+
+
+def _decoded(found: Any, base: Planes, track: Track) -> list[Tensor]:
+    """The planes of a block from its packet or its frame."""
+    guesses = guesses_of(base, track.window, track.ratio)
+    if track.is_own:
+        return OwnCoder().show(split_frame(found), guesses)
+    shifted = planes_of(found)
+    parts = []
+    for x, guess in zip(shifted, guesses, strict=True):
+        if x.shape[1:] != guess.size:
+            raise FormatError(f"expected a block of {guess.size}, got {tuple(x.shape[1:])}")
+        parts.append((x.int() - track.offset + guess.pixels()).clamp(0, 255).to(torch.uint8))
+    return parts
+
+
+def split_frame(data: bytes) -> list[bytes]:
+    """The streams of three planes."""
+    parts, at = [], 0
+    try:
+        for _ in range(3):
+            size, at = unpack_varint(data, at)
+            parts.append(data[at : at + size])
+            at += size
+    except VarintError as error:
+        raise FormatError(f"frame: {error}") from error
+    return parts
+
+
+def cropped(planes: Sequence[Tensor], size: Size) -> list[Tensor]:
+    """Planes without what was repeated; an odd side keeps half a chroma sample more."""
+    return [
+        x[:, : -(-size.height // half), : -(-size.width // half)].contiguous()
+        for x, half in zip(planes, (1, 2, 2), strict=True)
+    ]
