@@ -106,8 +106,13 @@ def encode_files(
                 pixels, references, settings.quality, mode=settings.mode, lossless=settings.lossless
             )
         if references is not None and guess is not None:
-            other = replace(own, predicted=guess)
-            less, note_of_less = _coded(pixels, other, settings, criteria, job.source)
+            # A search tries many qualities: there hints are not tried on top.
+            forms = [guess] if criteria is not None else [guess, guess.hinted()]
+            coded = (
+                _coded(pixels, replace(own, predicted=form), settings, criteria, job.source)
+                for form in forms
+            )
+            less, note_of_less = min(coded, key=lambda one: len(one[0]))
             if len(less) < len(data):
                 name = references.names[guess.prediction.reference].name
                 share = f"predicted from {name}: {100 * len(less) / len(data):.1f} % of it alone"

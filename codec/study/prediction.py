@@ -160,7 +160,8 @@ def _measure(pair: Pair, quality: int) -> Outcome:
         started = time.process_time()
         best.prediction(planes, (wanted.shape[1], wanted.shape[2]))
         speed = wanted[0].numel() / 1e6 / (time.process_time() - started)
-        chosen = min(coder.measure(best), coder.alone, key=lambda one: one.share)
+        forms = [coder.alone, coder.measure(best), coder.measure(best.hinted())]
+        chosen = min(forms, key=lambda one: one.share)
     ways[CHOSEN] = chosen
     shown = None if best is None or chosen is coder.alone else from_planes(best.planes[None])[0]
     return Outcome(pair, ways, search, speed, shown)
