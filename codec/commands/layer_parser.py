@@ -27,20 +27,28 @@ def add_layered(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
     layer.add_argument("--package", action="store_true", help="everything in OUT/<stem>.dfp")
     layer.add_argument("--base", choices=BASES, default="jpeg", help="(default %(default)s)")
     layer.add_argument(
-        "--base-quality", type=shell.quality, metavar="QUALITY",
+        "--base-quality",
+        type=shell.quality,
+        metavar="QUALITY",
         help="of the base, 1 to 100 (default: what makes the fewest bytes in all)",
-    )  # fmt: skip
+    )
     layer.add_argument(
         "--levels", type=_count(2, 8), default=2, help="sizes, the base included (default 2)"
     )
     layer.add_argument(
-        "--ratio", type=_pair(16), default=(2, 2), metavar="PxQ",
+        "--ratio",
+        type=_pair(16),
+        default=(2, 2),
+        metavar="PxQ",
         help="of widths and heights of neighbouring levels (default 2x2)",
-    )  # fmt: skip
+    )
     layer.add_argument(
-        "--blocks", type=_division, default=((1,), (1,)), metavar="MxN",
+        "--blocks",
+        type=_division,
+        default=((1,), (1,)),
+        metavar="MxN",
         help="columns and rows of blocks, or their sizes, as 300+468x256+256 (default 1x1)",
-    )  # fmt: skip
+    )
     layer.add_argument(
         "--crf", type=_count(0, 51), default=23, help="of a video's H.264, 0 to 51 (default 23)"
     )
@@ -49,9 +57,11 @@ def add_layered(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
     add_device(layer)
     seed = layer.add_argument_group("as the patent has it, beside what is better")
     seed.add_argument(
-        "--differences", choices=DIFFERENCES, default="own",
+        "--differences",
+        choices=DIFFERENCES,
+        default="own",
         help="own: this codec's; offset: clamped, shifted, JPEG; zip (default %(default)s)",
-    )  # fmt: skip
+    )
     seed.add_argument("--offset", type=_count(1, 127), default=32, help="1 to 127 (default 32)")
     seed.add_argument(
         "--down", choices=SAMPLINGS, default="bicubic", help="sampling (default %(default)s)"
@@ -66,15 +76,20 @@ def add_layered(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
         "--sub-blocks", action="store_true", help="cut blocks in four where that is smaller"
     )
     seed.add_argument(
-        "--least-chroma", type=number, default=0.0, metavar="LEVELS",
+        "--least-chroma",
+        type=number,
+        default=0.0,
+        metavar="LEVELS",
         help="leave out chroma of blocks whose mean size in grey levels is below that (default 0)",
-    )  # fmt: skip
+    )
     seed.add_argument("--soften", action="store_true", help="smooth differences before coding")
     seed.add_argument("--smooth", action="store_true", help="smooth where blocks meet")
     seed.add_argument(
-        "--tags", choices=TAGS, default="stream",
+        "--tags",
+        choices=TAGS,
+        default="stream",
         help="where blocks say what they are (default %(default)s)",
-    )  # fmt: skip
+    )
     layer.set_defaults(command=command("layer", "layer_verbs"))
 
     unlayer = commands.add_parser(
@@ -88,9 +103,11 @@ def add_layered(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
         "--level", type=_count(0, 7), help="from 0, the base (default: the largest)"
     )
     unlayer.add_argument(
-        "--agreed", type=_pair(256), metavar="MxN",
+        "--agreed",
+        type=_pair(256),
+        metavar="MxN",
         help="columns and rows of blocks that do not say so",
-    )  # fmt: skip
+    )
     unlayer.add_argument(
         "--offset", type=_count(0, 127), default=0, help="of such blocks, if they were clamped"
     )

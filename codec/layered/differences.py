@@ -30,9 +30,15 @@ _ZIP = b"PK\x03\x04"
 _JPEG = b"\xff\xd8"
 _INSIDE = "difference"  # the name in a zip file
 _BROKEN_ZIP = (
-    zipfile.BadZipFile, zlib.error, struct.error, KeyError, OSError, RuntimeError, EOFError,
+    zipfile.BadZipFile,
+    zlib.error,
+    struct.error,
+    KeyError,
+    OSError,
+    RuntimeError,
+    EOFError,
     ValueError,
-)  # fmt: skip
+)
 _TAGGED = b"layer "
 
 

@@ -54,11 +54,25 @@ class Tag(NamedTuple):
     smooth: bool = False
 
     def pack(self) -> bytes:
-        return pack_numbers((
-            self.level, self.levels, *self.ratio, self.sampling, self.columns, self.rows,
-            self.number, *self.window, *self.size, self.kernel, self.part, self.offset,
-            self.planes, self.luma_only, self.smooth,
-        ))  # fmt: skip
+        return pack_numbers(
+            (
+                self.level,
+                self.levels,
+                *self.ratio,
+                self.sampling,
+                self.columns,
+                self.rows,
+                self.number,
+                *self.window,
+                *self.size,
+                self.kernel,
+                self.part,
+                self.offset,
+                self.planes,
+                self.luma_only,
+                self.smooth,
+            )
+        )
 
     def name(self) -> str:
         """What is put behind the stem of a file: _1_2x2_3 is block 3 of 2 x 2 of level 1."""

@@ -69,9 +69,19 @@ def with_tags(
             if (window.height, window.width) != sizes[place]:
                 raise FormatError(f"level {level}: expected blocks that make up a rectangle")
             tag = Tag(
-                level, levels, ratio, Sampling.BICUBIC, columns, rows, one.number, window, size,
-                _kernel_of(one.data), offset=offset, planes=planes,
-            )  # fmt: skip
+                level,
+                levels,
+                ratio,
+                Sampling.BICUBIC,
+                columns,
+                rows,
+                one.number,
+                window,
+                size,
+                _kernel_of(one.data),
+                offset=offset,
+                planes=planes,
+            )
             blocks.append(Block(tag, one.data))
         below = size
     return blocks

@@ -118,10 +118,17 @@ def _write_base(source: Path, small: Path, settings: VideoSettings) -> str:
 
 
 def _shrunk(plane: Tensor, ratio: Ratio) -> Tensor:
-    return F.interpolate(
-        plane[None].float(), tuple(ratio.below(Size(*plane.shape[1:]))), mode="bicubic",
-        antialias=True,
-    )[0].round().clamp(0, 255).to(torch.uint8)  # fmt: skip
+    return (
+        F.interpolate(
+            plane[None].float(),
+            tuple(ratio.below(Size(*plane.shape[1:]))),
+            mode="bicubic",
+            antialias=True,
+        )[0]
+        .round()
+        .clamp(0, 255)
+        .to(torch.uint8)
+    )
 
 
 def _video_of(given: Any, path: Path) -> Any:

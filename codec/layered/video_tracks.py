@@ -74,10 +74,18 @@ class Track(NamedTuple):
         return self.kind == _OWN
 
     def label(self) -> str:
-        return pack_numbers((
-            self.kind, *self.ratio, *self.size, self.columns, self.rows, self.number,
-            *self.window, self.offset,
-        )).hex()  # fmt: skip
+        return pack_numbers(
+            (
+                self.kind,
+                *self.ratio,
+                *self.size,
+                self.columns,
+                self.rows,
+                self.number,
+                *self.window,
+                self.offset,
+            )
+        ).hex()
 
 
 def track_of(label: str) -> Track:

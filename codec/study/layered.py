@@ -247,8 +247,14 @@ def _plot(
             for step in steps
         ]
         quality = [statistics.mean(getattr(p, key) for p in step) for step in steps]
-        axes.plot(rate, quality, "--" if name.startswith("one") else "-", marker="o", markersize=3,
-                  label=name)  # fmt: skip
+        axes.plot(
+            rate,
+            quality,
+            "--" if name.startswith("one") else "-",
+            marker="o",
+            markersize=3,
+            label=name,
+        )
     axes.set_xscale("log")
     axes.set_xlabel("bits a pixel, mean over pictures")
     axes.set_ylabel(_LABELS[key])
