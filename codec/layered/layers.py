@@ -101,25 +101,24 @@ def decode_layers(layers: Layers, level: int | None = None) -> Shown:
     if not 0 <= wanted < levels:
         raise FormatError(f"expected a level from 0 to {levels - 1}, got {wanted}")
     problems: list[str] = []
+    sound: tuple[list[Block], Tensor] | None = None  # the last good level, and what it stands on
     for number in range(1, wanted + 1):
         blocks = [block for block in layers.blocks if block.tag.level == number]
         if not blocks:
             problems.append(f"level {number}: none of its blocks is here")
             break
         try:
-            found = show_level(blocks, planes)
-            problems += [f"level {number}: {one}" for one in found.problems]
-            if number < wanted:
-                planes = exact_level(blocks, planes).samples
+            found = (exact_level if number < wanted else show_level)(blocks, planes)
         except OtherLevelBelow:
             if not problems:
                 raise
             problems.append(f"level {number}: every block stands on one that could not be used")
             break
-        pixels = found.samples
+        problems += [f"level {number}: {one}" for one in found.problems]
+        sound, planes = (blocks, planes), found.samples
     else:
-        return Shown(pixels, wanted, problems)
-    return Shown(pixels, number - 1, problems)
+        return Shown(planes if sound else pixels, wanted, problems)
+    return Shown(show_level(*sound).samples if sound else pixels, number - 1, problems)
 
 
 def _encode_base(picture: Tensor, settings: LayerSettings, like: Picture | None) -> bytes:

@@ -3,6 +3,7 @@
 Axes: C plane, H W pixels.
 """
 
+import contextlib
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -234,15 +235,12 @@ def _decoded(
 ) -> list[Tensor | FormatError]:
     """The samples of each block, or why there are none: all together, or else one by one."""
     guesses = [_guess(block.tag, Below(known)) for block in blocks]
-    found: list[Tensor | FormatError] = []
-    try:
+    with contextlib.suppress(FormatError):
         coders = {coder_of(block.data, block.tag.offset) for block in blocks}
         if len(coders) == 1:
-            found += method(coders.pop())([block.data for block in blocks], guesses)
-            return [_fitting(*one) for one in zip(found, guesses, strict=True)]
-    except FormatError:
-        pass
-    found = []
+            every = method(coders.pop())([block.data for block in blocks], guesses)
+            return [_fitting(*one) for one in zip(every, guesses, strict=True)]
+    found: list[Tensor | FormatError] = []
     for block, guess in zip(blocks, guesses, strict=True):
         try:
             (one,) = method(coder_of(block.data, block.tag.offset))([block.data], [guess])
@@ -252,15 +250,13 @@ def _decoded(
     return found
 
 
-def _fitting(samples: Tensor | FormatError, guess: Guess) -> Tensor:
+def _fitting(samples: Tensor, guess: Guess) -> Tensor:
     """Samples that have the size of their block.
 
     Raises:
         FormatError: they have not.
     """
     wanted = (len(guess.reference), *guess.size)
-    if isinstance(samples, FormatError):
-        raise samples
     if tuple(samples.shape) != wanted:
         raise FormatError(f"expected a block of {wanted}, got {tuple(samples.shape)}")
     return samples

@@ -69,8 +69,8 @@ def layer_video(source: Path, target: Path, settings: VideoSettings) -> VideoDon
         with atomic_path(target, like=source) as unfinished:
             small = unfinished.with_name(unfinished.name + ".base")
             try:
-                problem = _write_base(source, small, settings)
-                done = _write_layers(source, small, unfinished, settings)
+                size, problem = _write_base(source, small, settings)
+                done = _write_layers(source, small, unfinished, size, settings)
             finally:
                 small.unlink(missing_ok=True)
     except av.error.FFmpegError as error:
@@ -87,15 +87,16 @@ def _av(source: Path) -> Any:
     return av
 
 
-def _write_base(source: Path, small: Path, settings: VideoSettings) -> str:
-    """A first pass: the base. Returns a sentence where the source breaks off."""
+def _write_base(source: Path, small: Path, settings: VideoSettings) -> tuple[Size, str]:
+    """A first pass: the base. Returns the size of pictures, and a sentence where they break off."""
     import av
     import av.error
 
     first = next(_shown_frames(source), None)
     if first is None:
         raise VideoError(f"{source}: expected pictures, found none")
-    padded = padded_size(Size(first.height, first.width), settings.ratio)
+    size = Size(first.height, first.width)
+    padded = padded_size(size, settings.ratio)
     problem = ""
     with av.open(str(source)) as given, av.open(str(small), "w", format=_BETWEEN) as made:
         video = _video_of(given, source)
@@ -114,7 +115,7 @@ def _write_base(source: Path, small: Path, settings: VideoSettings) -> str:
         except av.error.FFmpegError as error:
             problem = f"breaks off ({error.strerror})"
         made.mux(stream.encode())
-    return problem
+    return size, problem
 
 
 def _shrunk(plane: Tensor, ratio: Ratio) -> Tensor:
@@ -148,7 +149,9 @@ def _shown_frames(path: Path) -> Iterator[Any]:
         yield from given.decode(_video_of(given, path))
 
 
-def _write_layers(source: Path, small: Path, target: Path, settings: VideoSettings) -> VideoDone:
+def _write_layers(
+    source: Path, small: Path, target: Path, size: Size, settings: VideoSettings
+) -> VideoDone:
     """A second pass: what the frames of the source have that those of the base have not."""
     import av
     from av.stream import Disposition
@@ -162,8 +165,6 @@ def _write_layers(source: Path, small: Path, target: Path, settings: VideoSettin
         base = made.add_stream_from_template(_video_of(given, small))
         base.disposition = Disposition.default
         sound = {one.index: made.add_stream_from_template(one) for one in heard.streams.audio}
-        first = next(_shown_frames(source))
-        size = Size(first.height, first.width)
         padded = padded_size(size, settings.ratio)
         rate = _video_of(given, small).average_rate
         writers = writers_for(made, size, padded, rate, settings)
