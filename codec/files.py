@@ -26,7 +26,6 @@ from codec.pictures.jobs import (
     run_jobs,
     small_together,
 )
-from codec.pictures.metadata import Metadata
 from codec.pictures.metadata_formats import lost_in
 from codec.pictures.opening import area_of
 from codec.pictures.picture_files import (
@@ -237,10 +236,7 @@ def decode_files(
 
 
 def _shown(job: Job, data: bytes, pixels: Tensor) -> FileResult:
-    _, found = stream_metadata.read_metadata(data)
-    # The pixels lie as EXIF says they do, so nothing is turned here.
-    metadata = Metadata(xmp=found.xmp, photoshop=found.photoshop)
-    picture = Picture(pixels, exif=found.exif, profile=found.icc, metadata=metadata)
+    picture = stream_metadata.with_pixels(pixels, data)
     notes = write_picture(picture, job.target, like=job.source)
     return FileResult(job.source, job.target, len(data), job.target.stat().st_size, notes)
 

@@ -2,7 +2,10 @@
 
 from typing import NamedTuple
 
+from torch import Tensor
+
 from codec.container import Header, Section, pack_section, unpack, unpack_header
+from codec.pictures import metadata as pictures
 from codec.pictures.picture import Picture
 
 
@@ -33,6 +36,17 @@ def with_metadata_of(data: bytes, like: Picture) -> bytes:
     """A codestream with the metadata of a picture."""
     blocks = Metadata(like.exif, like.profile, like.metadata.xmp, like.metadata.photoshop)
     return with_metadata(data, blocks)
+
+
+def with_pixels(pixels: Tensor, data: bytes) -> Picture:
+    """Pixels, which lie as EXIF says they do, with what a codestream says beside its own.
+
+    Raises:
+        FormatError: broken or foreign data.
+    """
+    _, found = read_metadata(data)
+    said = pictures.Metadata(xmp=found.xmp, photoshop=found.photoshop)
+    return Picture(pixels, exif=found.exif, profile=found.icc, metadata=said)
 
 
 def read_metadata(data: bytes) -> tuple[Header, Metadata]:

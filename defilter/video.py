@@ -6,11 +6,10 @@ Nothing here needs PyAV, which reads and writes videos, until a video is rendere
 from pathlib import Path
 from typing import NamedTuple
 
+from codec.pictures.folders import VIDEO_EXTENSIONS
 from defilter.analysis import Analysers
 from defilter.look import Look
 from defilter.video_smoothing import TemporalSmoother
-
-VIDEO_EXTENSIONS = (".mp4", ".mov", ".mkv", ".m4v", ".webm", ".avi")
 
 
 def is_video(path: Path | str) -> bool:

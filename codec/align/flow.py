@@ -12,10 +12,10 @@ from torch import Tensor
 
 from codec.align.features import as_grey
 from codec.prediction.motion import BLOCK, LARGEST_VECTOR, VECTOR_ONE, Motion
+from codec.residual.rdoq import LAMBDA
 
 _ROUNDS = 3
 _AROUND = ((-1, 0), (1, 0), (0, -1), (0, 1))
-_FINER = ((-1, 0), (1, 0), (0, -1), (0, 1))
 
 
 def find_motion(picture: Tensor, prediction: Tensor, step: float) -> Motion:
@@ -26,14 +26,14 @@ def find_motion(picture: Tensor, prediction: Tensor, step: float) -> Motion:
 
     Args:
         picture, prediction: luma (H, W) int32 in 1/16 grey level.
-        step: of quantisation, in grey levels: a bit is worth 0.13 of its square.
+        step: of quantisation, in grey levels: a bit is worth LAMBDA of its square.
     """
     wanted, given = (x.cpu().numpy().astype(np.float32) / 16 for x in (picture, prediction))
     dense = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
     flow = dense.calc(as_grey(picture), as_grey(prediction), None)  # type: ignore[call-overload]
     field = _medians(flow)
     matcher = _Matcher(wanted, given)
-    worth = 0.13 * step * step
+    worth = LAMBDA * step * step
     least = np.full(field.shape[:2], np.inf)
     best = field
     for _ in range(_ROUNDS):
@@ -55,7 +55,7 @@ def _candidates(field: np.ndarray, middle: np.ndarray) -> Iterator[np.ndarray]:
     rows, columns = field.shape[:2]
     for i, j in _AROUND:
         yield padded[1 + i : 1 + i + rows, 1 + j : 1 + j + columns]
-    for shift in _FINER:
+    for shift in _AROUND:
         yield field + np.array(shift)
 
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from codec.container import FormatError
 from codec.pictures.fit import fit_least_squares
-from codec.prediction.grade import COEFFICIENT_BITS, Grade
+from codec.prediction.grade import COEFFICIENT_BITS, WHITE, Grade
 from codec.prediction.interpolation import LIMIT
 from codec.prediction.tone import NODES, SLOPE_ONE, Tone, straight
 from codec.residual.colour import ycbcr_to_fine_rgb
@@ -21,7 +21,6 @@ _ROUNDS = 3  # of weights that leave out what does not match
 _OUTLIER = 6.0  # grey levels
 _BENT = 1e-3  # what a bend between nodes weighs against a picture's pixels
 _MOVED = 1e-5  # and what any change does
-_WHITE = 255 << 4
 
 
 def find_tone(picture: Tensor, prediction: Tensor) -> Tone:
@@ -56,7 +55,7 @@ def find_grade(picture: Tensor, prediction: Tensor) -> Grade | None:
     if len(picture) != 3 or len(prediction) != 3:
         return None
     after, before = (
-        (ycbcr_to_fine_rgb((x * 16).round().int().T[..., None, None])[..., 0, 0] / _WHITE)
+        (ycbcr_to_fine_rgb((x * 16).round().int().T[..., None, None])[..., 0, 0] / WHITE)
         .double()
         .clamp(0, 1)
         for x in _samples(picture, prediction)

@@ -9,7 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from codec.prediction.alpha import QUARTERS, Alpha, pad_to_regions
+from codec.planes import pad
+from codec.prediction.alpha import QUARTERS, Alpha
 from codec.residual.quantise import Weighting, step_map
 from codec.residual.transform import CELL, REGION, SIZES, forward
 
@@ -56,7 +57,7 @@ def trial_of(picture: Tensor, step_index: int, weighting: Weighting) -> Trial:
 
 def frequencies(planes: Tensor) -> Tensor:
     """(C, H, W) int32 -> (C, I, J, K) float32, all blocks of 16."""
-    return forward(pad_to_regions(planes), _BLOCK).float()
+    return forward(pad(planes[None])[0], _BLOCK).float()
 
 
 def _detail(x: Tensor) -> Tensor:

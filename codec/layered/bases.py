@@ -11,7 +11,6 @@ from codec.pictures.picture import PictureError
 from codec.pictures.picture_files import stored_pixels
 from codec.planes import to_planes
 
-NAMES = ("jpeg", "webp", "avif", "dfc")
 _FORMATS = ("JPEG", "WEBP", "AVIF")
 
 

@@ -31,7 +31,6 @@ from codec.pictures.jobs import (
     plan_jobs,
     run_jobs,
 )
-from codec.pictures.metadata import Metadata
 from codec.pictures.metadata_formats import lost_in
 from codec.pictures.picture import Picture
 from codec.pictures.picture_files import picture_of, read_picture, write_picture
@@ -203,9 +202,7 @@ def unlayer_files(
 def _with_metadata(pixels: Tensor, base: bytes) -> Picture:
     """Pixels, which lie as EXIF says they do, with what the base says beside its own."""
     if base.startswith(MAGIC):
-        _, said = stream_metadata.read_metadata(base)
-        metadata = Metadata(xmp=said.xmp, photoshop=said.photoshop)
-        return Picture(pixels, exif=said.exif, profile=said.icc, metadata=metadata)
+        return stream_metadata.with_pixels(pixels, base)
     found = picture_of(base, Path("base"), keep_profile=True)
     return Picture(pixels, exif=found.exif, profile=found.profile, metadata=found.metadata)
 

@@ -36,6 +36,14 @@ class Window(NamedTuple):
         rows, columns = self.top + self.height, self.left + self.width
         return planes[:, self.top : rows, self.left : columns]
 
+    def lies_in(self, size: Size) -> bool:
+        """Whether it is a part of a level, and not empty."""
+        return (
+            min(self) >= 0
+            and 0 < self.height <= size.height - self.top
+            and 0 < self.width <= size.width - self.left
+        )
+
     def quarters(self) -> list["Window"]:
         """The same cut in four; fewer where a side has one pixel."""
         top, left = self.height // 2, self.width // 2

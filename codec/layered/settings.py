@@ -3,10 +3,10 @@
 from dataclasses import dataclass, field
 from enum import Enum
 
-from codec.layered import bases
 from codec.layered.differences import Coder, OwnCoder
 from codec.layered.geometry import TWO_BY_TWO, WHOLE, Division, Ratio, Sampling
 from codec.prediction.upsample import Kernel
+from codec.settings import BASES
 
 MOST_LEVELS = 8
 
@@ -24,7 +24,7 @@ class LayerSettings:
     """How to code in layers.
 
     Attributes:
-        base: one of `bases.NAMES`.
+        base: one of `codec.settings.BASES`.
         levels: with the base, from 2.
         ratio: of neighbouring levels.
         division: of every level but the base into blocks.
@@ -61,8 +61,8 @@ class LayerSettings:
 
 def check_layer_settings(settings: LayerSettings) -> None:
     """Raise ValueError for a setting out of range."""
-    if settings.base not in bases.NAMES:
-        raise ValueError(f"expected a base out of {', '.join(bases.NAMES)}, got {settings.base!r}")
+    if settings.base not in BASES:
+        raise ValueError(f"expected a base out of {', '.join(BASES)}, got {settings.base!r}")
     if not 2 <= settings.levels <= MOST_LEVELS:
         raise ValueError(f"expected 2 to {MOST_LEVELS} levels, got {settings.levels}")
     if settings.ratio == Ratio(1, 1):

@@ -113,13 +113,8 @@ def unpack_tag(data: bytes) -> Tag:
 
 def _check(tag: Tag) -> None:
     """Raise FormatError for a block that cannot be."""
-    window, size = tag.window, tag.size
-    check_size(*size)
-    inside = (
-        min(window) >= 0
-        and 0 < window.height <= size.height - window.top
-        and 0 < window.width <= size.width - window.left
-    )
+    check_size(*tag.size)
+    inside = tag.window.lies_in(tag.size)
     ratio = min(tag.ratio) >= 1 and max(tag.ratio) <= MAX_RATIO
     known = tag.planes in (1, 3) and 0 <= tag.offset < 128
     if not (inside and ratio and known and 0 < tag.level < tag.levels):

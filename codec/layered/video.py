@@ -35,7 +35,6 @@ from codec.layered.video_tracks import (
 from codec.pictures.storage import atomic_path
 from codec.pictures.workers import stop_if_asked
 
-SUFFIXES = (".mp4", ".mov", ".mkv", ".m4v", ".webm", ".avi")
 _AT_ONCE = 8  # frames
 _BETWEEN = "mp4"  # of the base between two passes: Matroska keeps no decoding times
 _CRF_WHOLE = "12"  # of whole videos that are not to be lossless

@@ -4,13 +4,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from codec.layered.video import (
-    SUFFIXES,
     VideoDone,
     VideoError,
     layer_video,
     unlayer_video,
 )
 from codec.layered.video_tracks import VideoSettings
+from codec.pictures.folders import VIDEO_EXTENSIONS
 from codec.pictures.jobs import (
     BatchResult,
     FileResult,
@@ -29,7 +29,7 @@ def are_videos(inputs: Sequence[Path | str]) -> bool:
     Raises:
         VideoError: some are and some are not.
     """
-    found = {Path(path).suffix.lower() in SUFFIXES for path in inputs}
+    found = {Path(path).suffix.lower() in VIDEO_EXTENSIONS for path in inputs}
     if len(found) > 1:
         raise VideoError("expected pictures or videos, got both: one after the other")
     return found == {True}
@@ -39,7 +39,9 @@ def plan_video_layering(
     inputs: Sequence[Path | str], output: Path | str, skip: bool = False
 ) -> Plan:
     """Videos and where their layers go: OUT/<stem>.mkv, or one file."""
-    return plan_jobs(inputs, Output(output, ".mkv", skip_existing=skip, files=SUFFIXES), SUFFIXES)
+    return plan_jobs(
+        inputs, Output(output, ".mkv", skip_existing=skip, files=VIDEO_EXTENSIONS), VIDEO_EXTENSIONS
+    )
 
 
 def layer_videos(
@@ -60,8 +62,8 @@ def plan_video_unlayering(
 ) -> Plan:
     """Videos in layers and where they go: OUT/<stem>.mkv without loss, or one file of any kind."""
     suffix = Path(output).suffix.lower()
-    kept = suffix if suffix in SUFFIXES else ".mkv"
-    place = Output(output, kept, skip_existing=skip, files=SUFFIXES)
+    kept = suffix if suffix in VIDEO_EXTENSIONS else ".mkv"
+    place = Output(output, kept, skip_existing=skip, files=VIDEO_EXTENSIONS)
     return plan_jobs(inputs, place, (".mkv",))
 
 

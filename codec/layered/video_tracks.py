@@ -99,12 +99,7 @@ def track_of(label: str) -> Track:
     except ValueError as error:
         raise FormatError(f"track: {error}") from error
     track = Track(n[0], Ratio(*n[1:3]), Size(*n[3:5]), n[5], n[6], n[7], Window(*n[8:12]), n[12])
-    window, size = track.window, padded_size(track.size, track.ratio)
-    inside = (
-        min(window) >= 0
-        and 0 < window.height <= size.height - window.top
-        and 0 < window.width <= size.width - window.left
-    )
+    inside = track.window.lies_in(padded_size(track.size, track.ratio))
     known = (track.kind, track.offset > 0) in ((_OWN, False), (_OFFSET, True))
     known = known and 0 <= track.offset < 128
     if not known or min(n[1:8]) < 1 or max(n[1:3]) > 16 or not inside:
@@ -149,12 +144,16 @@ def frame_of(planes: Sequence[Tensor]) -> Any:
     return frame
 
 
+def _of_plane(window: Window, number: int) -> Window:
+    """A window of a picture in one of its planes: Y has the whole, U and V the half."""
+    return Window(*(n // (2 if number else 1) for n in window))
+
+
 def guesses_of(base: Planes, window: Window, ratio: Ratio) -> list[Guess]:
     """What the planes of a block stand on; chroma has half the window."""
     found = []
     for number, x in enumerate(base):
-        half = 2 if number else 1
-        part = Window(*(n // half for n in window))
+        part = _of_plane(window, number)
         there = Size(x.shape[1], x.shape[2])
         place, step = below(part, there, ratio, Kernel.BICUBIC)
         found.append(Guess(place.of(to_planes(x[None])[0]), step, (part.height, part.width)))
@@ -241,7 +240,7 @@ class OffsetWriter:
             guesses = guesses_of(base, self.track.window, self.track.ratio)
             shifted = []
             for number, (x, guess) in enumerate(zip(planes, guesses, strict=True)):
-                part = Window(*(n // (2 if number else 1) for n in self.track.window)).of(x)
+                part = _of_plane(self.track.window, number).of(x)
                 shifted.append(clamp_and_shift(part.int() - guess.pixels(), self.track.offset))
             out = frame_of(shifted)
             out.pts, out.time_base = frame.pts, frame.time_base
@@ -277,7 +276,7 @@ def put_together(
             whole = False
             continue
         for number, (plane, part) in enumerate(zip(planes, parts, strict=True)):
-            Window(*(n // (2 if number else 1) for n in track.window)).of(plane).copy_(part)
+            _of_plane(track.window, number).of(plane).copy_(part)
     return planes, whole
 
 

@@ -14,6 +14,7 @@ EXTENSIONS = (
     ".heic", ".heif", ".hif", ".bmp", ".dib", ".ppm", ".pgm", ".pbm", ".pnm", ".gif", ".tga",
     ".jp2", ".j2k", ".jpx", ".jxl", ".qoi", ".pcx", ".sgi",
 )  # fmt: skip
+VIDEO_EXTENSIONS = (".mp4", ".mov", ".mkv", ".m4v", ".webm", ".avi")
 _APPLE_DOUBLE = "._"  # macOS stores attributes of x.jpg under ._x.jpg on foreign file systems
 _MANY = 4  # names that a sentence may have
 

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from codec.container import FormatError
+from codec.planes import pad
 from codec.prediction.fields import pack_field, unpack_field
 from codec.residual.transform import REGION, forward_blocks, from_blocks, inverse_blocks, to_blocks
 
@@ -34,7 +34,7 @@ class Alpha:
         regions = tuple(-(-n // REGION) for n in size)
         if tuple(self.kept.shape) != regions:
             raise FormatError(f"expected {regions} regions, got {tuple(self.kept.shape)}")
-        padded = pad_to_regions(planes)
+        padded = pad(planes[None])[0]
         blocks = to_blocks(padded, REGION)  # (C S T, 32, 32)
         index = self.kept.to(planes.device).flatten().repeat(len(planes))
         changed = (index > 0).nonzero()[:, 0]
@@ -59,9 +59,3 @@ class Alpha:
         if len(field) != 1 or bool(((field < 0) | (field >= len(QUARTERS))).any()):
             raise FormatError("prediction: expected how much of each region is kept")
         return cls(field[0])
-
-
-def pad_to_regions(planes: Tensor) -> Tensor:
-    """(C, H, W) int32 with both sides a multiple of REGION, the last row and column repeated."""
-    bottom, right = (-n % REGION for n in planes.shape[1:])
-    return F.pad(planes[None].double(), (0, right, 0, bottom), mode="replicate")[0].int()

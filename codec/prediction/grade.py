@@ -18,7 +18,7 @@ COEFFICIENT_BITS = 14
 _DEGREE = 4
 _COUNT = 3 * (1 + 2 * _DEGREE)
 _LARGEST = 1 << 19  # 32, in units of black to white
-_WHITE = 255 << 4  # channels are in 1/16 grey level
+WHITE = 255 << 4  # channels are in 1/16 grey level
 _POWER_BITS = 24
 _TABLE_BITS = 4  # tables are finer than channels by that
 
@@ -48,7 +48,7 @@ class Grade:
         """
         if len(planes) != 3:
             raise FormatError("prediction: expected colour where colours are mapped")
-        rgb = ycbcr_to_fine_rgb(planes[None])[0].clamp_(0, _WHITE)
+        rgb = ycbcr_to_fine_rgb(planes[None])[0].clamp_(0, WHITE)
         own, others = _tables(self.coefficients, planes.device)
         graded = []
         for channel, table in enumerate(own):
@@ -56,7 +56,7 @@ class Grade:
             for other in range(3):
                 if other != channel:
                     total += others[channel][rgb[other].long()]
-            graded.append((total + (1 << _TABLE_BITS - 1) >> _TABLE_BITS).clamp_(0, _WHITE))
+            graded.append((total + (1 << _TABLE_BITS - 1) >> _TABLE_BITS).clamp_(0, WHITE))
         return fine_rgb_to_ycbcr(torch.stack(graded)[None])[0]
 
     def pack(self) -> bytes:
@@ -70,14 +70,14 @@ class Grade:
 @lru_cache(maxsize=8)
 def _tables(coefficients: tuple[int, ...], device: torch.device) -> tuple[Tensor, Tensor]:
     """(3, V) int32 each: what a channel's own value adds to it, and what another's does."""
-    value = torch.arange(_WHITE + 1)
+    value = torch.arange(WHITE + 1)
     powers = [torch.full_like(value, 1 << _POWER_BITS)]
     for _ in range(_DEGREE):
-        powers.append((powers[-1] * value + _WHITE // 2) // _WHITE)
+        powers.append((powers[-1] * value + WHITE // 2) // WHITE)
     k = torch.tensor(coefficients).reshape(3, -1)
     own = k[:, : _DEGREE + 1] @ torch.stack(powers)
     others = k[:, _DEGREE + 1 :] @ torch.stack(powers[1:])
-    unit = _WHITE << _TABLE_BITS
+    unit = WHITE << _TABLE_BITS
 
     def scaled(x: Tensor, bits: int) -> Tensor:
         return (x * unit + (1 << bits - 1) >> bits).int().to(device)
