@@ -7,7 +7,7 @@ costs the others; see `codec.pictures.jobs`.
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from codec.pictures.folders import EXTENSIONS
+from codec.pictures.folders import EXTENSIONS, VIDEO_EXTENSIONS
 from codec.pictures.jobs import (
     BatchResult,
     FileResult,
@@ -24,7 +24,7 @@ from defilter.look import Look
 from defilter.networks import LookNetwork, default_network
 from defilter.render import describe
 from defilter.verbs import Converted, PathLike, apply_look, extract, remove
-from defilter.video import VIDEO_EXTENSIONS, is_video, render_video
+from defilter.video import is_video, render_video
 
 
 def plan_rendering(

@@ -13,13 +13,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import torch
-import torch.nn.functional as F
-from torch import Tensor
 from tqdm import tqdm
 
 from codec.container import FormatError
-from codec.layered.geometry import Ratio, Size
+from codec.layered.geometry import Sampling, Size, shrink
 from codec.layered.video_tracks import (
     LABEL,
     Track,
@@ -108,27 +105,13 @@ def _write_base(source: Path, small: Path, settings: VideoSettings) -> tuple[Siz
             for frame in given.decode(video):
                 stop_if_asked()
                 planes = planes_of(frame, padded)
-                out = frame_of([_shrunk(x, settings.ratio) for x in planes])
+                out = frame_of([shrink(x, settings.ratio, Sampling.BICUBIC) for x in planes])
                 out.pts, out.time_base = frame.pts, frame.time_base
                 made.mux(stream.encode(out))
         except av.error.FFmpegError as error:
             problem = f"breaks off ({error.strerror})"
         made.mux(stream.encode())
     return size, problem
-
-
-def _shrunk(plane: Tensor, ratio: Ratio) -> Tensor:
-    return (
-        F.interpolate(
-            plane[None].float(),
-            tuple(ratio.below(Size(*plane.shape[1:]))),
-            mode="bicubic",
-            antialias=True,
-        )[0]
-        .round()
-        .clamp(0, 255)
-        .to(torch.uint8)
-    )
 
 
 def _video_of(given: Any, path: Path) -> Any:

@@ -10,33 +10,30 @@ import random
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 from tqdm import tqdm
 
 from codec.align.search import best_for_planes
+from codec.container import Filter
 from codec.learn.made_pairs import burst, graded, neighbours
 from codec.learn.networks import load_answers
 from codec.learn.symbols import TILE, Tiles, TileSets, tiles_of
 from codec.pictures.picture_files import read_picture
+from codec.pictures.resize import resize
 from codec.pictures.sample_photos import list_photos
 from codec.planes import to_planes
 from codec.prediction.chain import hash_of
 from codec.prediction.upsample import Upsample
-from codec.profile import profile_of
-from codec.residual.adaptive_quantisation import choose_adaptive
-from codec.residual.analyse import Given, analyse, hints_of
-from codec.residual.coder import ResidualCoder
-from codec.residual.colour import fixed_ycbcr_to_rgb, rgb_to_fixed_ycbcr, rgb_to_ycocg
-from codec.residual.context_sets import shipped_contexts
+from codec.profile import Profile, profile_of
+from codec.residual.colour import fixed_ycbcr_to_rgb, rgb_to_ycocg
+from codec.residual.context_sets import Contexts, shipped_contexts
 from codec.residual.passes import Networks
 from codec.residual.quantise import WEIGHTINGS
-from codec.residual.transform import CELL, forward
 from codec.search.encoders import encoder
-from codec.settings import Settings
+from codec.settings import MODES, Settings
 from codec.symbols import exact_planes, symbols_of
 
 _CPU = torch.device("cpu")
@@ -142,15 +139,17 @@ class PredictedTiles:
 def _symbols(
     pixels: Tensor, guess: Tensor, pair: Pair, networks: Networks, rng: random.Random
 ) -> Tiles:
-    step = torch.full((len(pixels),), pair.step)
-    weighting = WEIGHTINGS[pair.weighting]
-    planes = rgb_to_fixed_ycbcr(pixels)
-    adaptive = choose_adaptive(forward(planes[:, 0], CELL)) if weighting.slope else None
-    means = ResidualCoder(shipped_contexts("full", _CPU), weighting, 10)
-    zone = means.choose_mean_dead_zone(planes - guess, step)
-    hints = hints_of(guess[:, 0], step) if rng.random() < _HINTED else None
-    given = Given(None, hints, adaptive, zone)
-    found = analyse(planes - guess, step, weighting, networks, given)
+    hinted = rng.random() < _HINTED
+    profile = Profile(
+        3,
+        MODES[pair.weighting],
+        pair.step,
+        Filter.EDGE,
+        cast(Contexts, networks),
+        predicted=True,
+        hints=hinted,
+    )
+    found = symbols_of(pixels, [pair.step] * len(pixels), profile, guess)
     corner = (..., slice(TILE // 2), slice(TILE // 2))
     exact = rgb_to_ycocg(pixels[corner].int())
     exact = exact - rgb_to_ycocg(fixed_ycbcr_to_rgb(guess[corner]).int())
@@ -193,16 +192,11 @@ def _photo(paths: list[Path], rng: random.Random) -> Tensor:
     pixels = read_picture(rng.choice(paths)).pixels
     side = rng.choice(_SIDES)
     scale = max(rng.uniform(0.6, 1.0), (TILE + 32) / min(pixels.shape[1:]))
-    pixels = _resized(pixels, [round(n * scale) for n in pixels.shape[1:]])
+    pixels = resize(pixels, [round(n * scale) for n in pixels.shape[1:]])
     height, width = (min(n, side) for n in pixels.shape[1:])
     corner = (rng.randint(0, n - m) for n, m in zip(pixels.shape[1:], (height, width), strict=True))
     top, left = corner
     return pixels[:, top : top + height, left : left + width].contiguous()
-
-
-def _resized(pixels: Tensor, size: list[int]) -> Tensor:
-    x = F.interpolate(pixels[None].float(), size, mode="bicubic", antialias=True)
-    return x[0].round().clamp(0, 255).to(torch.uint8)
 
 
 def _burst(pixels: Tensor, rng: random.Random) -> Pair | None:
@@ -217,7 +211,7 @@ def _layer(pixels: Tensor, rng: random.Random) -> Pair:
     """A photo over itself at half the size, in the coding of a base."""
     weighting, step = rng.choice(list(WEIGHTINGS)), rng.randint(*_STEPS)
     size = pixels.shape[1], pixels.shape[2]
-    half = _resized(pixels, [-(-n // 2) for n in size])
+    half = resize(pixels, [-(-n // 2) for n in size])
     name, (low, high) = rng.choice(_BASES)
     base = encoder(name)
     base = base.full_chroma or base if rng.random() < 0.5 else base

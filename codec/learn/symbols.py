@@ -17,6 +17,7 @@ from tqdm import tqdm
 
 from codec.learn.networks import load_answers
 from codec.pictures.picture_files import read_picture
+from codec.pictures.resize import resize
 from codec.pictures.sample_photos import list_photos
 from codec.residual.analyse import (
     Given,
@@ -263,9 +264,7 @@ def _resized(picture: Tensor, scale: float) -> Tensor:
     if scale == 1:
         return picture
     size = [max(1, round(n * scale)) for n in picture.shape[1:]]
-    x = picture[None].float()
-    x = F.interpolate(x, size, mode="bicubic", antialias=True, align_corners=False)
-    return x[0].round().clamp(0, 255).to(torch.uint8)
+    return resize(picture, size)
 
 
 def _crop(picture: Tensor, side: int, rng: random.Random) -> Tensor:

@@ -1,9 +1,18 @@
-"""Pictures at other sizes. Axes: N picture, H W pixels."""
+"""Pictures at other sizes. Axes: N picture, C channel, H W pixels."""
 
+from collections.abc import Sequence
+
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 PRESET_SIZE = 256
+
+
+def resize(pixels: Tensor, size: Sequence[int]) -> Tensor:
+    """(C, h, w) uint8 -> (C, H, W) uint8, bicubic; where it shrinks, nothing aliases."""
+    x = F.interpolate(pixels[None].float(), list(size), mode="bicubic", antialias=True)
+    return x[0].round().clamp(0, 255).to(torch.uint8)
 
 
 def squash(x: Tensor, size: int) -> Tensor:
