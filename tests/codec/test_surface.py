@@ -6,7 +6,7 @@ import sys
 import codec
 import defilter
 from codec.search.scores import SCORES
-from codec.settings import FORMATS, SCORE_SCALES
+from codec.settings import FORMATS, KERNELS, SAMPLINGS, SCORE_SCALES, TAGS
 
 
 def test_public_names_of_codec() -> None:
@@ -55,3 +55,13 @@ def test_versions_are_the_distribution_s() -> None:
     from importlib.metadata import version
 
     assert codec.__version__ == defilter.__version__ == version("defilter")
+
+
+def test_names_of_layers_are_those_that_there_are() -> None:
+    from codec.layered.geometry import Sampling
+    from codec.layered.settings import Tags
+    from codec.prediction import Kernel
+
+    assert [one.name.lower() for one in Sampling] == list(SAMPLINGS)
+    assert [one.name.lower() for one in Kernel] == list(KERNELS)
+    assert [one.value for one in Tags] == list(TAGS)
