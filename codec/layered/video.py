@@ -10,29 +10,34 @@ Axes: H W pixels of a plane.
 import contextlib
 from collections import defaultdict
 from collections.abc import Iterator
+from fractions import Fraction
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from tqdm import tqdm
 
 from codec.container import FormatError
+from codec.layered.differences import OwnCoder
 from codec.layered.geometry import Sampling, Size, shrink
+from codec.layered.video_frames import FrameDecoder, InOrder, Layered, Whole, base_frame
+from codec.layered.video_motion import keep_vectors
 from codec.layered.video_tracks import (
     LABEL,
     Track,
     VideoSettings,
     cropped,
     frame_of,
+    joined,
     padded_size,
     planes_of,
-    put_together,
     track_of,
-    writers_for,
 )
+from codec.layered.video_writers import writers_for
 from codec.pictures.storage import atomic_path
 from codec.pictures.workers import stop_if_asked
 
-_AT_ONCE = 8  # frames
+# A vector says past or future, not which frame, so there has to be one of each.
+_SIMPLE = {"refs": "1", "b-pyramid": "none", "weightp": "0", "g": "120"}
 _BETWEEN = "mp4"  # of the base between two passes: Matroska keeps no decoding times
 _CRF_WHOLE = "12"  # of whole videos that are not to be lossless
 
@@ -97,7 +102,7 @@ def _write_base(source: Path, small: Path, settings: VideoSettings) -> tuple[Siz
     with av.open(str(source)) as given, av.open(str(small), "w", format=_BETWEEN) as made:
         video = _video_of(given, source)
         stream = made.add_stream("libx264", rate=video.average_rate or 25)
-        stream.options = {"crf": str(settings.crf)}
+        stream.options = {"crf": str(settings.crf), **_SIMPLE}
         stream.height, stream.width = settings.ratio.below(padded)
         stream.pix_fmt = "yuv420p"
         stream.time_base = stream.codec_context.time_base = video.time_base
@@ -123,12 +128,14 @@ def _video_of(given: Any, path: Path) -> Any:
 
 
 def _shown_frames(path: Path) -> Iterator[Any]:
-    """The frames of a file in the order of their showing, as far as it goes."""
+    """The frames of a file in the order of their showing, as far as it goes, with vectors."""
     import av
     import av.error
 
     with av.open(str(path)) as given, contextlib.suppress(av.error.FFmpegError):
-        yield from given.decode(_video_of(given, path))
+        video = _video_of(given, path)
+        keep_vectors(video)
+        yield from given.decode(video)
 
 
 def _write_layers(
@@ -148,7 +155,7 @@ def _write_layers(
         base.disposition = Disposition.default
         sound = {one.index: made.add_stream_from_template(one) for one in heard.streams.audio}
         padded = padded_size(size, settings.ratio)
-        rate = _video_of(given, small).average_rate
+        rate, total = _video_of(given, small).average_rate, _video_of(given, small).frames
         writers = writers_for(made, size, padded, rate, settings)
         for packet in given.demux():
             if packet.dts is not None:
@@ -156,13 +163,12 @@ def _write_layers(
                 made.mux(packet)
         _copy_sound(heard, made, sound)
         pairs = zip(_shown_frames(source), _shown_frames(small), strict=False)
-        for batch in _batches(tqdm(pairs, unit="frame", disable=None)):
+        for frame, small_frame in tqdm(pairs, total=total, unit="frame", disable=None):
             stop_if_asked()
-            wanted = [planes_of(frame, padded) for frame, _ in batch]
-            bases = [planes_of(base) for _, base in batch]
+            wanted = planes_of(frame, padded)
             for writer in writers:
-                writer.write(made, wanted, bases, [base for _, base in batch])
-            frames += len(batch)
+                writer.write(made, wanted, small_frame)
+            frames += 1
         for writer in writers:
             writer.finish(made)
     return VideoDone(frames, small.stat().st_size, target.stat().st_size)
@@ -176,17 +182,6 @@ def _copy_sound(given: Any, made: Any, tracks: dict[int, Any]) -> None:
             if packet.dts is not None:
                 packet.stream = tracks[packet.stream.index]
                 made.mux(packet)
-
-
-def _batches(pairs: Iterator[tuple[Any, Any]]) -> Iterator[list[tuple[Any, Any]]]:
-    batch: list[tuple[Any, Any]] = []
-    for pair in pairs:
-        batch.append(pair)
-        if len(batch) == _AT_ONCE:
-            yield batch
-            batch = []
-    if batch:
-        yield batch
 
 
 def unlayer_video(source: Path, target: Path) -> VideoDone:
@@ -218,6 +213,7 @@ def _format(target: Path) -> str:
 def _unlayer(given: Any, made: Any, source: Path, target: Path) -> tuple[int, int]:
     """Frames that were written, and how many of them lack differences."""
     base = _video_of(given, source)
+    keep_vectors(base)
     try:
         labels = {s.index: s.metadata[LABEL] for s in given.streams.video if LABEL in s.metadata}
         tracks = {index: track_of(label) for index, label in labels.items()}
@@ -262,6 +258,12 @@ class _Together:
         self.shown: list[Any] = []
         self.waiting: dict[int, dict[int, Any]] = defaultdict(dict)  # by time, by track
         self.frames = self.missing = 0
+        self.unit: Fraction | None = None
+        first = next(iter(tracks.values()))
+        padded = padded_size(first.size, first.ratio)
+        self.size = first.size
+        self.own = next((index for index, track in tracks.items() if track.is_own), None)
+        self.in_order = InOrder(FrameDecoder(first.ratio, padded, OwnCoder()))
 
     def take(self, index: int, packet: Any) -> None:
         """A packet of differences."""
@@ -275,15 +277,26 @@ class _Together:
     def show(self, last: bool = False) -> None:
         """Write the frames whose differences are all here, at the end the others, too."""
         while self.shown and (last or self._is_whole(self.shown[0])):
-            base = self.shown.pop(0)
-            planes, whole = put_together(base, self.tracks, self.waiting.pop(base.pts, {}))
-            frame = frame_of(cropped(planes, next(iter(self.tracks.values())).size))
-            frame.pts, frame.time_base = base.pts, base.time_base
-            self.made.mux(self.out.encode(frame))
-            self.missing += not whole
-            self.frames += 1
+            frame = self.shown.pop(0)
+            self.unit = frame.time_base
+            found = self.waiting.pop(frame.pts, {})
+            if self.own is not None:
+                one = Layered(base_frame(frame), data=found.get(self.own))
+                self._write(self.in_order.push(one))
+            else:
+                planes, whole = joined(planes_of(frame), self.tracks, found)
+                self._write([Whole(frame.pts, planes, whole)])
         if last:
+            self._write(self.in_order.finish())
             self.made.mux(self.out.encode())
+
+    def _write(self, every: list[Whole]) -> None:
+        for time, planes, is_whole in every:
+            frame = frame_of(cropped(planes, self.size))
+            frame.pts, frame.time_base = time, self.unit
+            self.made.mux(self.out.encode(frame))
+            self.missing += not is_whole
+            self.frames += 1
 
     def _is_whole(self, frame: Any) -> bool:
         return len(self.waiting.get(frame.pts, ())) == len(self.tracks)

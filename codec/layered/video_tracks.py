@@ -1,11 +1,10 @@
-"""Tracks of a layered video: what they say of themselves, how frames become them, and back.
+"""Tracks of a layered video: what they say of themselves, and frames as planes.
 
 Axes: H W pixels of a plane.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from fractions import Fraction
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,16 +13,15 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from codec.container import FormatError
-from codec.layered.differences import Guess, OwnCoder, clamp_and_shift
+from codec.layered.differences import Guess, OwnCoder
 from codec.layered.geometry import TWO_BY_TWO, WHOLE, Division, Ratio, Size, Window, below
-from codec.planes import to_planes
+from codec.planes import from_planes, to_planes
 from codec.prediction.numbers import pack_numbers, unpack_numbers
 from codec.prediction.upsample import Kernel
 from codec.settings import Settings
-from codec.varint import VarintError, pack_varint, unpack_varint
 
 LABEL = "DFC_LAYER"  # of tracks of differences
-_OWN, _OFFSET = 0, 1
+OWN, OFFSET = 0, 1
 
 
 @dataclass(frozen=True)
@@ -51,7 +49,7 @@ class Track(NamedTuple):
     """What a track of differences says of itself.
 
     Attributes:
-        kind: _OWN or _OFFSET.
+        kind: OWN or OFFSET.
         ratio: of base and video.
         size: of the video.
         columns, rows, number: which block of which division, from 1.
@@ -71,7 +69,7 @@ class Track(NamedTuple):
     @property
     def is_own(self) -> bool:
         """Whether it is in this codec."""
-        return self.kind == _OWN
+        return self.kind == OWN
 
     def label(self) -> str:
         return pack_numbers(
@@ -100,7 +98,7 @@ def track_of(label: str) -> Track:
         raise FormatError(f"track: {error}") from error
     track = Track(n[0], Ratio(*n[1:3]), Size(*n[3:5]), n[5], n[6], n[7], Window(*n[8:12]), n[12])
     inside = track.window.lies_in(padded_size(track.size, track.ratio))
-    known = (track.kind, track.offset > 0) in ((_OWN, False), (_OFFSET, True))
+    known = (track.kind, track.offset > 0) in ((OWN, False), (OFFSET, True))
     known = known and 0 <= track.offset < 128
     if not known or min(n[1:8]) < 1 or max(n[1:3]) > 16 or not inside:
         raise FormatError(f"track: expected differences of a video, got {track}")
@@ -144,7 +142,7 @@ def frame_of(planes: Sequence[Tensor]) -> Any:
     return frame
 
 
-def _of_plane(window: Window, number: int) -> Window:
+def part_of_plane(window: Window, number: int) -> Window:
     """A window of a picture in one of its planes: Y has the whole, U and V the half."""
     return Window(*(n // (2 if number else 1) for n in window))
 
@@ -153,11 +151,16 @@ def guesses_of(base: Planes, window: Window, ratio: Ratio) -> list[Guess]:
     """What the planes of a block stand on; chroma has half the window."""
     found = []
     for number, x in enumerate(base):
-        part = _of_plane(window, number)
+        part = part_of_plane(window, number)
         there = Size(x.shape[1], x.shape[2])
         place, step = below(part, there, ratio, Kernel.BICUBIC)
         found.append(Guess(place.of(to_planes(x[None])[0]), step, (part.height, part.width)))
     return found
+
+
+def enlarged_planes(base: Planes, ratio: Ratio, size: Size) -> list[Tensor]:
+    """The planes of a base at a padded size, (1, H, W) int32 in 1/16 grey level."""
+    return [guess.planes() for guess in guesses_of(base, Window(0, 0, *size), ratio)]
 
 
 def windows_of(size: Size, division: Division) -> list[Window]:
@@ -166,144 +169,32 @@ def windows_of(size: Size, division: Division) -> list[Window]:
     return [Window(*(2 * n for n in window)) for window in division.windows(half)]
 
 
-def writers_for(
-    made: Any, size: Size, padded: Size, rate: Fraction, settings: VideoSettings
-) -> "list[OwnWriter | OffsetWriter]":
-    if settings.own is not None:
-        whole = Window(0, 0, *padded)
-        track = Track(_OWN, settings.ratio, size, 1, 1, 1, whole, 0)
-        return [OwnWriter(made, track, settings.own, rate)]
-    windows = windows_of(padded, settings.division)
-    columns, rows = len({w.left for w in windows}), len({w.top for w in windows})
-    return [
-        OffsetWriter(
-            made,
-            Track(_OFFSET, settings.ratio, size, columns, rows, number, w, settings.offset),
-            settings,
-            rate,
-        )
-        for number, w in enumerate(windows, start=1)
-    ]
-
-
-class OwnWriter:
-    """A track of frames in this codec: three predicted pictures each, one for every plane."""
-
-    def __init__(self, made: Any, track: Track, coder: OwnCoder, rate: Fraction):
-        self.track, self.coder = track, coder
-        # Matroska takes no codec that FFmpeg has not heard of, and no player asks for this track.
-        self.stream = made.add_mux_stream(
-            "mjpeg", rate=rate, width=track.size.width, height=track.size.height
-        )
-        _describe(self.stream, track)
-
-    def write(
-        self, made: Any, wanted: list[Planes], bases: list[Planes], frames: list[Any]
-    ) -> None:
-        import av
-
-        guesses = [
-            guess
-            for base in bases
-            for guess in guesses_of(base, self.track.window, self.track.ratio)
-        ]
-        pixels = [plane for planes in wanted for plane in planes]
-        streams = self.coder.encode(pixels, guesses)
-        for number, frame in enumerate(frames):
-            parts = streams[3 * number : 3 * number + 3]
-            packet = av.Packet(b"".join(pack_varint(len(part)) + part for part in parts))
-            packet.stream = self.stream
-            packet.pts = packet.dts = frame.pts
-            packet.time_base = frame.time_base
-            packet.is_keyframe = True
-            made.mux(packet)
-
-    def finish(self, made: Any) -> None: ...
-
-
-class OffsetWriter:
-    """A track of one block's differences as H.264, clamped and shifted (paragraphs 112-117)."""
-
-    def __init__(self, made: Any, track: Track, settings: VideoSettings, rate: Fraction):
-        self.track = track
-        self.stream = made.add_stream("libx264", rate=rate)
-        self.stream.width, self.stream.height = track.window.width, track.window.height
-        self.stream.pix_fmt = "yuv420p"
-        self.stream.options = {"crf": str(settings.difference_crf)}
-        self.stream.time_base = self.stream.codec_context.time_base = Fraction(1, 1000)
-        _describe(self.stream, track)
-
-    def write(
-        self, made: Any, wanted: list[Planes], bases: list[Planes], frames: list[Any]
-    ) -> None:
-        for planes, base, frame in zip(wanted, bases, frames, strict=True):
-            guesses = guesses_of(base, self.track.window, self.track.ratio)
-            shifted = []
-            for number, (x, guess) in enumerate(zip(planes, guesses, strict=True)):
-                part = _of_plane(self.track.window, number).of(x)
-                shifted.append(clamp_and_shift(part.int() - guess.pixels(), self.track.offset))
-            out = frame_of(shifted)
-            out.pts, out.time_base = frame.pts, frame.time_base
-            made.mux(self.stream.encode(out))
-
-    def finish(self, made: Any) -> None:
-        made.mux(self.stream.encode())
-
-
-def _describe(stream: Any, track: Track) -> None:
-    from av.stream import Disposition
-
-    stream.metadata[LABEL] = track.label()
-    stream.metadata["title"] = f"difference {track.columns}x{track.rows} {track.number}"
-    stream.disposition = Disposition(0)
-
-
-def put_together(
-    frame: Any, tracks: dict[int, Track], found: dict[int, Any]
-) -> tuple[list[Tensor], bool]:
-    """The padded planes of a frame, and whether no difference is missing."""
-    base = planes_of(frame)
+def joined(
+    base: Planes, tracks: Mapping[int, Track], found: Mapping[int, Any]
+) -> tuple[Planes, bool]:
+    """The padded planes of a frame from those of its blocks, and whether none is missing."""
     first = next(iter(tracks.values()))
-    padded = padded_size(first.size, first.ratio)
-    planes = [
-        g.pixels().to(torch.uint8) for g in guesses_of(base, Window(0, 0, *padded), first.ratio)
-    ]
-    whole = True
+    enlarged = enlarged_planes(base, first.ratio, padded_size(first.size, first.ratio))
+    y, u, v = (from_planes(plane[None])[0] for plane in enlarged)
+    whole = len(tracks) == first.columns * first.rows
     for index, track in tracks.items():
         try:
             parts = _decoded(found[index], base, track)
         except (KeyError, FormatError):
             whole = False
             continue
-        for number, (plane, part) in enumerate(zip(planes, parts, strict=True)):
-            _of_plane(track.window, number).of(plane).copy_(part)
-    return planes, whole
+        for number, (plane, part) in enumerate(zip((y, u, v), parts, strict=True)):
+            part_of_plane(track.window, number).of(plane).copy_(part)
+    return (y, u, v), whole
 
 
 def _decoded(found: Any, base: Planes, track: Track) -> list[Tensor]:
-    """The planes of a block from its packet or its frame."""
-    guesses = guesses_of(base, track.window, track.ratio)
-    if track.is_own:
-        return OwnCoder().show(split_frame(found), guesses)
-    shifted = planes_of(found)
+    """The planes of a block from the frame of its difference."""
     parts = []
-    for x, guess in zip(shifted, guesses, strict=True):
+    for x, guess in zip(planes_of(found), guesses_of(base, track.window, track.ratio), strict=True):
         if x.shape[1:] != guess.size:
             raise FormatError(f"expected a block of {guess.size}, got {tuple(x.shape[1:])}")
         parts.append((x.int() - track.offset + guess.pixels()).clamp(0, 255).to(torch.uint8))
-    return parts
-
-
-def split_frame(data: bytes) -> list[bytes]:
-    """The streams of three planes."""
-    parts, at = [], 0
-    try:
-        for _ in range(3):
-            size, at = unpack_varint(data, at)
-            parts.append(data[at : at + size])
-            at += size
-    except VarintError as error:
-        raise FormatError(f"frame: {error}") from error
     return parts
 
 

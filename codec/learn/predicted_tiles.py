@@ -18,6 +18,9 @@ from tqdm import tqdm
 
 from codec.align.search import best_for_planes
 from codec.container import Filter
+from codec.layered.differences import OwnCoder
+from codec.layered.layers import base_quality
+from codec.layered.settings import LayerSettings
 from codec.learn.made_pairs import burst, graded, neighbours
 from codec.learn.networks import load_answers
 from codec.learn.symbols import TILE, Tiles, TileSets, tiles_of
@@ -33,18 +36,18 @@ from codec.residual.context_sets import Contexts, shipped_contexts
 from codec.residual.passes import Networks
 from codec.residual.quantise import WEIGHTINGS
 from codec.search.encoders import encoder
-from codec.settings import MODES, Settings
+from codec.settings import BASES, MODES, Settings, step_of
 from codec.symbols import exact_planes, symbols_of
 
 _CPU = torch.device("cpu")
-_STEPS = (112, 196)  # step indices, as people use them; chosen by hand, like all that follows
+_QUALITIES = (15, 95)  # as people use them; chosen by hand, like all that follows
 _FINER = (0, 0, 6, 12)  # by how many indices a reference may be finer than what stands on it
 _SIDES = (512, 768)  # of photos that bursts, copies and layers are made of
 _SHIFT = 8.0  # pixels that the corners of a burst move by, as a standard deviation
 _GAIN, _NOISE = (0.85, 1.18), (0.0, 2.5)
-_BASES = (("jpeg", (15, 80)), ("avif", (35, 75)), ("dfc", (20, 80)))
+_BASE_VARIES = 8  # standard deviation of a base's quality about the one that layers choose
 _HINTED = 0.75  # of the tiles: the others learn to do without
-_TILES_OF_PAIR = 6
+_TILES_OF_PAIR = 8
 
 
 class Pair(NamedTuple):
@@ -116,7 +119,7 @@ class PredictedTiles:
         ]
         if albums:
             album = lambda: _album(albums, rng)  # noqa: E731
-            makers = [album, makers[0], album, makers[1], album, makers[2], album, makers[1]]
+            makers = [album, makers[0], makers[1], album, makers[2], makers[1], album, makers[1]]
         while True:
             for make in makers:
                 pair = make()
@@ -168,9 +171,15 @@ def _coded(pixels: Tensor, step: int, weighting: str) -> Tensor:
     return found[0, :, : pixels.shape[1], : pixels.shape[2]]
 
 
+def _drawn(rng: random.Random) -> tuple[str, int, int]:
+    """A quantisation matrix, a quality and its step."""
+    weighting, quality = rng.choice(list(WEIGHTINGS)), rng.randint(*_QUALITIES)
+    return weighting, quality, step_of(quality, weighting)
+
+
 def _search(reference: Tensor, pixels: Tensor, rng: random.Random) -> Pair | None:
     """The best prediction of a picture from another one, which is coded first."""
-    weighting, step = rng.choice(list(WEIGHTINGS)), rng.randint(*_STEPS)
+    weighting, _, step = _drawn(rng)
     planes = _coded(reference, step - rng.choice(_FINER), weighting)
     wanted = to_planes(pixels[None])[0]
     found = best_for_planes(wanted, {hash_of(planes): planes}, step, WEIGHTINGS[weighting])
@@ -209,11 +218,13 @@ def _copy(pixels: Tensor, rng: random.Random) -> Pair | None:
 
 def _layer(pixels: Tensor, rng: random.Random) -> Pair:
     """A photo over itself at half the size, in the coding of a base."""
-    weighting, step = rng.choice(list(WEIGHTINGS)), rng.randint(*_STEPS)
+    weighting, quality, step = _drawn(rng)
     size = pixels.shape[1], pixels.shape[2]
     half = resize(pixels, [-(-n // 2) for n in size])
-    name, (low, high) = rng.choice(_BASES)
+    name = rng.choice(BASES)
+    usual = base_quality(LayerSettings(name, coder=OwnCoder(Settings(quality, weighting))))
     base = encoder(name)
-    base = base.full_chroma or base if rng.random() < 0.5 else base
-    decoded = base.probe(half, rng.randint(low, high)).decoded
+    base = base.full_chroma or base
+    chosen = round(rng.gauss(usual, _BASE_VARIES))
+    decoded = base.probe(half, min(95, max(10, chosen))).decoded
     return Pair(pixels, Upsample(2, 2)(to_planes(decoded[None])[0], size), step, weighting)

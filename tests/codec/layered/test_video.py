@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 import torch
 
-from codec.layered import video_tracks
+from codec.layered import video_frames
 from codec.layered.differences import OwnCoder
 from codec.layered.geometry import Division, Ratio
 from codec.layered.video import VideoError, layer_video, unlayer_video
-from codec.layered.video_tracks import VideoSettings, planes_of, split_frame, track_of
+from codec.layered.video_frames import split_frame
+from codec.layered.video_tracks import VideoSettings, planes_of, track_of
 from codec.settings import Settings
 
 av = pytest.importorskip("av")
@@ -135,21 +136,22 @@ def test_a_lossless_difference_gives_every_sample_back(tmp_path: Path) -> None:
     assert decibel(planes(whole), planes(source)) == float("inf")
 
 
+@pytest.mark.parametrize(("broken", "lost"), [(4, 1), (1, 4)])
 def test_broken_differences_show_the_base_and_are_reported(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    broken: int, lost: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     source, layers, whole = (tmp_path / name for name in ("a.mp4", "layers.mkv", "b.mkv"))
     write_clip(source, 4, (48, 64), sound=False)
     layer_video(source, layers, OWN)
     seen: list[bytes] = []
 
-    def split(data: bytes) -> list[bytes]:
+    def split(data: bytes) -> tuple[bytes, bytes]:
         seen.append(data)
-        return split_frame(data if len(seen) != 2 else data[:-9])
+        return split_frame(data if len(seen) != broken else data[:-9])
 
-    monkeypatch.setattr(video_tracks, "split_frame", split)
+    monkeypatch.setattr(video_frames, "split_frame", split)
     done = unlayer_video(layers, whole)
-    assert done.problems and "1 of 4 frames" in done.problems[0]
+    assert done.problems and f"{lost} of 4 frames" in done.problems[0]  # all stand on the first
     assert decibel(planes(whole), planes(source)) > 15
 
 
