@@ -13,6 +13,10 @@ from codec.commands.options import (
 )
 from codec.settings import BASES, DIFFERENCES, KERNELS, SAMPLINGS, TAGS
 
+# Options that layers of videos have not.
+_OF_PICTURES = ("package", "base", "base_quality", "levels", "down", "up", "open_loop")
+_OF_PICTURES += ("sub_blocks", "least_chroma", "soften", "smooth", "tags")
+
 
 def add_layered(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     layer = commands.add_parser(
@@ -90,7 +94,10 @@ def add_layered(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
         default="stream",
         help="where blocks say what they are (default %(default)s)",
     )
-    layer.set_defaults(command=command("layer", "layer_verbs"))
+    layer.set_defaults(
+        command=command("layer", "layer_verbs"),
+        of_pictures={name: layer.get_default(name) for name in _OF_PICTURES},
+    )
 
     unlayer = commands.add_parser(
         "unlayer",

@@ -15,6 +15,7 @@ from codec.layered.files import (
 )
 from codec.layered.geometry import Division, Ratio, Sampling
 from codec.layered.settings import LayerSettings, Tags
+from codec.layered.video import VideoError
 from codec.layered.video_files import (
     are_videos,
     layer_videos,
@@ -30,6 +31,8 @@ from codec.settings import Settings
 def layer(options: argparse.Namespace) -> int:
     settings, criteria = wanted(options)
     if are_videos(options.picture):
+        if criteria is not None:
+            raise VideoError("scores to reach are for pictures; give videos a --quality")
         return _layer_videos(options, settings)
     chosen = _layer_settings(options, settings)
     plan = plan_layering(
@@ -41,6 +44,13 @@ def layer(options: argparse.Namespace) -> int:
 
 
 def _layer_videos(options: argparse.Namespace, settings: Settings) -> int:
+    for name, usual in options.of_pictures.items():
+        if getattr(options, name) != usual:
+            raise VideoError(f"--{name.replace('_', '-')} is for pictures; videos do without")
+    if options.differences == "zip":
+        raise VideoError("--differences zip is for pictures; videos take own or offset")
+    if options.differences == "own" and options.blocks != ((1,), (1,)):
+        raise VideoError("--blocks of videos goes with --differences offset")
     plan = plan_video_layering(options.picture, options.output, options.skip_existing)
     if options.dry_run:
         return show_plan(plan)

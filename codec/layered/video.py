@@ -200,6 +200,8 @@ def unlayer_video(source: Path, target: Path) -> VideoDone:
             av.open(str(unfinished), "w", format=_format(target)) as made,
         ):
             frames, missing = _unlayer(given, made, source, target)
+            if not frames:
+                raise VideoError(f"{source}: expected pictures, found none that can be shown")
     except av.error.FFmpegError as error:
         raise VideoError(f"{source}: cannot be put together ({error.strerror})") from error
     problems = (f"{missing} of {frames} frames lack differences; the base shows there",)

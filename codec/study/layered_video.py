@@ -12,7 +12,7 @@ import os
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -100,7 +100,7 @@ def _one_layer(source: Path, crf: int, settled: Settled) -> Coded:
 def _cut(source: Path, crf: int, settled: Settled) -> Coded:
     """Four videos, each of a quarter: what is done where one encoder is too slow."""
     clip = read_clip(source)
-    shown = [tuple(torch.empty_like(plane) for plane in frame) for frame in clip]
+    shown = [_part(frame, Window(0, 0, *frame[0].shape[1:])) for frame in clip]
     size = 0
     for window in _quarters(clip):
         target = settled.folder / "part.mkv"
@@ -108,9 +108,9 @@ def _cut(source: Path, crf: int, settled: Settled) -> Coded:
         write_clip(target, parts, "libx264", {"crf": str(crf)})
         size += _bytes_of(target)
         for frame, part in zip(shown, read_clip(target), strict=True):
-            for here, there in zip(_part(frame, window), part, strict=True):
-                here.copy_(there)
-    return Coded(size, shown)  # type: ignore[arg-type]
+            for number, (plane, there) in enumerate(zip(frame, part, strict=True)):
+                part_of_plane(window, number).of(plane).copy_(there)
+    return Coded(size, shown)
 
 
 ONE, PATENT, OURS = "one layer, x264", "as the patent has it", "layered"
@@ -216,7 +216,7 @@ def write_clip(path: Path, clip: Clip, codec: str, options: dict[str, str]) -> N
     import av
 
     with av.open(str(path), "w") as made:
-        stream = made.add_stream(codec, rate=_RATE)
+        stream: Any = made.add_stream(codec, rate=_RATE)
         stream.height, stream.width = clip[0][0].shape[1:]
         stream.pix_fmt, stream.options = "yuv420p", options
         for number, planes in enumerate(clip):
@@ -238,7 +238,7 @@ def _clips(videos: list[str] | None, skip: int, frames: int) -> Iterator[tuple[s
         clip = read_clip(path, skip, frames)
         height, width = (n // 4 * 4 for n in clip[0][0].shape[1:])
         window = Window(0, 0, height, width)
-        yield path.stem, [tuple(x.contiguous() for x in _part(f, window)) for f in clip]  # type: ignore[misc]
+        yield path.stem, [_part(frame, window) for frame in clip]
     if not videos:
         yield "made", _made_clip(frames)
 
@@ -246,6 +246,7 @@ def _clips(videos: list[str] | None, skip: int, frames: int) -> Iterator[tuple[s
 def _made_clip(frames: int) -> Clip:
     """A camera that moves over a photo and nears it."""
     pixels = read_picture(list_photos(None, "train")[0]).pixels
+    pixels = resize(pixels, [2 * n for n in _MADE])
     clip = []
     for number in range(frames):
         scale = 1.15 - 0.005 * number
@@ -270,8 +271,10 @@ def _to_rgb(planes: Planes) -> Tensor:
     return torch.from_numpy(array).permute(2, 0, 1).contiguous()
 
 
-def _part(frame: Planes, window: Window) -> tuple[Tensor, ...]:
-    return tuple(part_of_plane(window, number).of(x) for number, x in enumerate(frame))
+def _part(frame: Planes, window: Window) -> Planes:
+    """A copy of a part of a frame."""
+    y, u, v = (part_of_plane(window, n).of(x).clone() for n, x in enumerate(frame))
+    return y, u, v
 
 
 def _quarters(clip: Clip) -> list[Window]:
@@ -312,7 +315,10 @@ def _border(shown: Clip, clip: Clip) -> float:
     return across / beside
 
 
-def _table(points: dict[str, dict[str, list[Point]]]) -> list[dict[str, str]]:
+Points = Mapping[str, Mapping[str, list[Point]]]  # by contender and clip
+
+
+def _table(points: Points) -> list[dict[str, str]]:
     rows = []
     for name, curves in points.items():
         row = {"contender": name}
@@ -334,7 +340,7 @@ def difference_at_equal_bytes(anchor: Sequence[Point], curve: Sequence[Point]) -
     return float((areas[1] - areas[0]) / (high - low))
 
 
-def _borders(points: dict[str, dict[str, list[Point]]]) -> list[dict[str, str]]:
+def _borders(points: Points) -> list[dict[str, str]]:
     return [
         {"contender": name}
         | {title: f"{curve[len(curve) // 2].border:.2f}" for title, curve in curves.items()}
@@ -368,7 +374,7 @@ def _speeds(
     return rows
 
 
-def _plot(points: dict[str, dict[str, list[Point]]], key: str) -> bytes:
+def _plot(points: Points, key: str) -> bytes:
     """A plot beside each other for every clip."""
     titles = list(next(iter(points.values())))
     figure = Figure(figsize=(5.2 * len(titles), 4.2), layout="constrained")

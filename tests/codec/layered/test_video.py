@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from codec.layered import video_frames
+from codec.layered import video, video_frames
 from codec.layered.differences import OwnCoder
 from codec.layered.geometry import Division, Ratio
 from codec.layered.video import VideoError, layer_video, unlayer_video
@@ -165,7 +165,7 @@ def test_a_source_that_breaks_off_keeps_what_was_there(tmp_path: Path) -> None:
     assert unlayer_video(layers, whole).frames == done.frames
 
 
-def test_what_is_no_video_is_said(tmp_path: Path) -> None:
+def test_what_is_no_video_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "a.mp4").write_bytes(b"nothing")
     with pytest.raises(VideoError, match=r"a\.mp4"):
         layer_video(tmp_path / "a.mp4", tmp_path / "b.mkv", OWN)
@@ -174,6 +174,11 @@ def test_what_is_no_video_is_said(tmp_path: Path) -> None:
         unlayer_video(tmp_path / "c.mkv", tmp_path / "d.mkv")
     with pytest.raises(VideoError, match="overwrite"):
         layer_video(tmp_path / "c.mkv", tmp_path / "c.mkv", OWN)
+    layer_video(tmp_path / "c.mkv", tmp_path / "layers.mkv", OWN)
+    with monkeypatch.context() as patch:
+        patch.setattr(video._Together, "show", lambda self, last=False: None)
+        with pytest.raises(VideoError, match="found none that can be shown"):
+            unlayer_video(tmp_path / "layers.mkv", tmp_path / "d.mkv")
     assert not (tmp_path / "b.mkv").exists() and not (tmp_path / "d.mkv").exists()
     for label in ("", "zz", "00", "000404648c010202020000689001ff7f"):
         with pytest.raises(ValueError, match="track"):
@@ -192,3 +197,35 @@ def test_commands_of_videos(tmp_path: Path) -> None:
     assert decibel(planes(tmp_path / "folder/out.mkv"), planes(tmp_path / "a.mp4")) > 33
     mixed = [str(tmp_path / "a.mp4"), str(tmp_path / "a.png")]
     assert main(["layer", *mixed, "-o", str(tmp_path)]) == 1
+
+
+@pytest.mark.parametrize(
+    "option",
+    ["--levels=3", "--base=avif", "--package", "--smooth", "--ssimulacra2=70", "--blocks=2x2",
+     "--differences=zip"],
+)  # fmt: skip
+def test_options_that_videos_have_not_are_refused(
+    option: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from codec.__main__ import main
+
+    (tmp_path / "a.mp4").touch()
+    assert main(["layer", str(tmp_path / "a.mp4"), "-o", str(tmp_path / "b.mkv"), option]) == 1
+    assert "videos" in capsys.readouterr().err
+
+
+def test_a_missing_track_is_reported(tmp_path: Path) -> None:
+    source, layers, fewer = (tmp_path / name for name in ("a.mp4", "layers.mkv", "fewer.mkv"))
+    write_clip(source, 3, (48, 64), sound=False)
+    layer_video(source, layers, VideoSettings(own=None, division=Division((2,), (1,))))
+    with av.open(str(layers)) as given, av.open(str(fewer), "w") as made:
+        tracks = {s.index: made.add_stream_from_template(s) for s in given.streams.video[:2]}
+        for stream in given.streams.video[:2]:
+            tracks[stream.index].metadata.update(stream.metadata)
+        for packet in given.demux(*given.streams.video[:2]):
+            if packet.size:
+                packet.stream = tracks[packet.stream.index]
+                made.mux(packet)
+    done = unlayer_video(fewer, tmp_path / "b.mkv")
+    assert "3 of 3 frames" in done.problems[0]
+    assert decibel(planes(tmp_path / "b.mkv"), planes(source)) > 15
