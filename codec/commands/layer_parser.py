@@ -14,8 +14,10 @@ from codec.commands.options import (
 from codec.settings import BASES, DIFFERENCES, KERNELS, SAMPLINGS, TAGS
 
 # Options that layers of videos have not.
-_OF_PICTURES = ("package", "base", "base_quality", "levels", "down", "up", "open_loop")
-_OF_PICTURES += ("sub_blocks", "least_chroma", "soften", "smooth", "tags")
+_OF_PICTURES = {
+    *("package", "base", "base_quality", "levels", "down", "up"),
+    *("open_loop", "sub_blocks", "least_chroma", "soften", "smooth", "tags"),
+}
 
 
 def add_layered(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:

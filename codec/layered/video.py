@@ -25,6 +25,7 @@ from codec.layered.video_tracks import (
     LABEL,
     Track,
     VideoSettings,
+    copy_labels,
     cropped,
     frame_of,
     joined,
@@ -70,13 +71,13 @@ def layer_video(source: Path, target: Path, settings: VideoSettings) -> VideoDon
         with atomic_path(target, like=source) as unfinished:
             small = unfinished.with_name(unfinished.name + ".base")
             try:
-                size, problem = _write_base(source, small, settings)
+                size, problems = _write_base(source, small, settings)
                 done = _write_layers(source, small, unfinished, size, settings)
             finally:
                 small.unlink(missing_ok=True)
     except av.error.FFmpegError as error:
         raise VideoError(f"{source}: cannot be coded ({error.strerror})") from error
-    return done._replace(problems=tuple(filter(None, (problem,))))
+    return done._replace(problems=tuple(problems))
 
 
 def _av(source: Path) -> Any:
@@ -88,17 +89,17 @@ def _av(source: Path) -> Any:
     return av
 
 
-def _write_base(source: Path, small: Path, settings: VideoSettings) -> tuple[Size, str]:
-    """A first pass: the base. Returns the size of pictures, and a sentence where they break off."""
+def _write_base(source: Path, small: Path, settings: VideoSettings) -> tuple[Size, list[str]]:
+    """A first pass: the base. Returns the size of pictures, and sentences on what is lost."""
     import av
     import av.error
 
     first = next(_shown_frames(source), None)
     if first is None:
         raise VideoError(f"{source}: expected pictures, found none")
-    size = Size(first.height, first.width)
+    size = Size(*planes_of(first)[0].shape[1:])
     padded = padded_size(size, settings.ratio)
-    problem = ""
+    problems = _what_is_lost(first)
     with av.open(str(source)) as given, av.open(str(small), "w", format=_BETWEEN) as made:
         video = _video_of(given, source)
         stream = made.add_stream("libx264", rate=video.average_rate or 25)
@@ -106,6 +107,7 @@ def _write_base(source: Path, small: Path, settings: VideoSettings) -> tuple[Siz
         stream.height, stream.width = settings.ratio.below(padded)
         stream.pix_fmt = "yuv420p"
         stream.time_base = stream.codec_context.time_base = video.time_base
+        copy_labels(stream, video, first)
         try:
             for frame in given.decode(video):
                 stop_if_asked()
@@ -114,9 +116,20 @@ def _write_base(source: Path, small: Path, settings: VideoSettings) -> tuple[Siz
                 out.pts, out.time_base = frame.pts, frame.time_base
                 made.mux(stream.encode(out))
         except av.error.FFmpegError as error:
-            problem = f"breaks off ({error.strerror})"
+            problems.append(f"breaks off ({error.strerror})")
         made.mux(stream.encode())
-    return size, problem
+    return size, problems
+
+
+def _what_is_lost(frame: Any) -> list[str]:
+    """A sentence on a frame that has more than layers of videos keep."""
+    parts = frame.format.components
+    bits = max(part.bits for part in parts)
+    whole = all((part.width, part.height) == (frame.width, frame.height) for part in parts)
+    lost = [f"{bits} bits of a sample become 8"] if bits > 8 else []
+    if whole and len(parts) > 1:
+        lost.append("chroma of full size is halved")
+    return lost
 
 
 def _video_of(given: Any, path: Path) -> Any:
@@ -185,7 +198,7 @@ def _copy_sound(given: Any, made: Any, tracks: dict[int, Any]) -> None:
 
 
 def unlayer_video(source: Path, target: Path) -> VideoDone:
-    """Write the video that a base and differences make: .mkv without loss (FFV1), others as H.264.
+    """Write the video that a base and differences make: .mkv without loss, others as H.264.
 
     Where a difference is missing or broken the base shows, which is reported.
 
@@ -223,7 +236,8 @@ def _unlayer(given: Any, made: Any, source: Path, target: Path) -> tuple[int, in
         raise VideoError(f"{source}: {error}") from error
     if not tracks:
         raise VideoError(f"{source}: expected tracks of differences, found none")
-    together = _Together(tracks, _picture_track(made, base, tracks, target), made)
+    size = next(iter(tracks.values())).size
+    together = _Together(tracks, _picture_track(made, base, size, target), made)
     sound = {s.index: made.add_stream_from_template(s) for s in given.streams.audio}
     for packet in given.demux():
         stop_if_asked()
@@ -240,15 +254,20 @@ def _unlayer(given: Any, made: Any, source: Path, target: Path) -> tuple[int, in
     return together.frames, together.missing
 
 
-def _picture_track(made: Any, base: Any, tracks: dict[int, Track], target: Path) -> Any:
-    """The track of the whole pictures."""
-    size = next(iter(tracks.values())).size
-    lossless = target.suffix.lower() == ".mkv"
-    out = made.add_stream("ffv1" if lossless else "libx264", rate=base.average_rate or 25)
-    out.height, out.width = size
+def _picture_track(made: Any, base: Any, size: Size, target: Path) -> Any:
+    """The track of the whole pictures; an odd side gets one more in H.264, which has none."""
+    lossless, aspect = target.suffix.lower() == ".mkv", base.sample_aspect_ratio
+    ffv1 = lossless and not aspect  # PyAV would lose it
+    out = made.add_stream("ffv1" if ffv1 else "libx264", rate=base.average_rate or 25)
+    out.height, out.width = size if ffv1 else (n + n % 2 for n in size)
     out.pix_fmt = "yuv420p"
-    out.options = {} if lossless else {"crf": _CRF_WHOLE}
+    if not ffv1:
+        out.options = {"qp": "0"} if lossless else {"crf": _CRF_WHOLE}
     out.time_base = out.codec_context.time_base = base.time_base
+    for name in ("colorspace", "color_primaries", "color_trc", "color_range"):
+        setattr(out.codec_context, name, int(getattr(base.codec_context, name)))
+    if aspect:
+        out.codec_context.sample_aspect_ratio = aspect
     return out
 
 
@@ -263,7 +282,7 @@ class _Together:
         self.unit: Fraction | None = None
         first = next(iter(tracks.values()))
         padded = padded_size(first.size, first.ratio)
-        self.size = first.size
+        self.size = Size(out.height, out.width)
         self.own = next((index for index, track in tracks.items() if track.is_own), None)
         self.in_order = InOrder(FrameDecoder(first.ratio, padded, OwnCoder()))
 

@@ -22,6 +22,9 @@ from codec.settings import Settings
 
 LABEL = "DFC_LAYER"  # of tracks of differences
 OWN, OFFSET = 0, 1
+_FORMAT = "yuv420p"
+_UNSPECIFIED, _BT709, _LIMITED = 2, 1, 1  # of ISO 23091-2, and FFmpeg's name of a range
+_HD_ROWS = 720
 
 
 @dataclass(frozen=True)
@@ -115,13 +118,14 @@ Planes = tuple[Tensor, Tensor, Tensor]  # Y, U, V, each (1, H, W) uint8
 
 
 def planes_of(frame: Any, size: Size | None = None) -> Planes:
-    """The planes of a frame, their last row and column repeated up to a size."""
-    if frame.format.name != "yuv420p":
-        frame = frame.reformat(format="yuv420p")
+    """The planes of a frame, upright, their last row and column repeated up to a size."""
+    turn = turn_of(frame)
+    if frame.format.name != _FORMAT:
+        frame = frame.reformat(format=_FORMAT)
     found = []
     for number, plane in enumerate(frame.planes):
         rows = np.frombuffer(plane, np.uint8).reshape(plane.height, plane.line_size)
-        x = torch.from_numpy(rows[:, : plane.width].copy())[None]
+        x = torch.from_numpy(rows[:, : plane.width].copy())[None].rot90(turn, (1, 2))
         if size is not None:
             height, width = (n // (2 if number else 1) for n in size)
             pad = (0, width - x.shape[2], 0, height - x.shape[1])
@@ -130,11 +134,36 @@ def planes_of(frame: Any, size: Size | None = None) -> Planes:
     return found[0], found[1], found[2]
 
 
+def turn_of(frame: Any) -> int:
+    """How many times a frame has to be turned by 90 degrees against the clock to be upright."""
+    return round(frame.rotation / 90) % 4
+
+
+def copy_labels(made: Any, given: Any, frame: Any) -> None:
+    """Give a track the labels of another one: meaning of colours, range, shape of pixels.
+
+    Args:
+        made: the track, of frames that are upright.
+        given: the other track.
+        frame: its first frame.
+    """
+    context, before = made.codec_context, given.codec_context
+    guessed = _BT709 if frame.height >= _HD_ROWS else _UNSPECIFIED  # as players guess
+    for name in ("colorspace", "color_primaries", "color_trc"):
+        value = int(getattr(before, name))
+        setattr(context, name, guessed if value == _UNSPECIFIED else value)
+    kept = frame.format.name == _FORMAT
+    context.color_range = int(before.color_range) if kept else _LIMITED
+    aspect = given.sample_aspect_ratio
+    if aspect:
+        context.sample_aspect_ratio = 1 / aspect if turn_of(frame) % 2 else aspect
+
+
 def frame_of(planes: Sequence[Tensor]) -> Any:
     import av
 
     height, width = planes[0].shape[1:]
-    frame = av.VideoFrame(width, height, "yuv420p")
+    frame = av.VideoFrame(width, height, _FORMAT)
     for plane, x in zip(frame.planes, planes, strict=True):
         rows = np.zeros((plane.height, plane.line_size), np.uint8)
         rows[:, : plane.width] = x[0].numpy()

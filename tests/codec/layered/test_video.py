@@ -111,9 +111,11 @@ def test_sizes_need_not_divide(size: tuple[int, int], tmp_path: Path) -> None:
 def test_full_chroma_becomes_what_h264_has(tmp_path: Path) -> None:
     source, layers, whole = (tmp_path / name for name in ("a.mp4", "layers.mkv", "b.mkv"))
     write_clip(source, 2, (41, 55), sound=False, form="yuv444p")
-    layer_video(source, layers, OWN)
+    assert layer_video(source, layers, OWN).problems == ("chroma of full size is halved",)
     assert unlayer_video(layers, whole).frames == 2
     assert planes(whole)[0][0].shape[1:] == (41, 55)
+    unlayer_video(layers, tmp_path / "b.mp4")
+    assert planes(tmp_path / "b.mp4")[0][0].shape[1:] == (42, 56)  # H.264 has no odd sides
 
 
 def test_times_are_kept(tmp_path: Path) -> None:
@@ -229,3 +231,36 @@ def test_a_missing_track_is_reported(tmp_path: Path) -> None:
     done = unlayer_video(fewer, tmp_path / "b.mkv")
     assert "3 of 3 frames" in done.problems[0]
     assert decibel(planes(tmp_path / "b.mkv"), planes(source)) > 15
+
+
+def test_labels_are_kept_and_frames_turned(tmp_path: Path) -> None:
+    source, layers, whole = (tmp_path / name for name in ("a.mp4", "layers.mkv", "b.mkv"))
+    array = np.full((48, 64, 3), 40, dtype=np.uint8)
+    array[:12, :12] = 220
+    with av.open(str(source), "w") as made:
+        stream = made.add_stream("libx264", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p10le"
+        stream.set_display_rotation(90)
+        context = stream.codec_context
+        context.colorspace = context.color_primaries = 9
+        context.color_trc, context.sample_aspect_ratio = 16, Fraction(4, 3)
+        made.mux(stream.encode(av.VideoFrame.from_ndarray(array, format="rgb24")))
+        made.mux(stream.encode())
+    assert layer_video(source, layers, OWN).problems == ("10 bits of a sample become 8",)
+    unlayer_video(layers, whole)
+    for path in (layers, whole):
+        with av.open(str(path)) as given:
+            video = given.streams.video[0]
+            context = video.codec_context
+            assert (int(context.colorspace), int(context.color_primaries)) == (9, 9)
+            assert int(context.color_trc) == 16
+            assert video.sample_aspect_ratio == Fraction(3, 4)  # as it lies on its side
+    with av.open(str(source)) as given:
+        (upright,) = (
+            np.rot90(f.to_ndarray(format="gray"), f.rotation // 90) for f in given.decode()
+        )
+    (found,) = (luma[0].numpy() for luma, _, _ in planes(whole))
+    assert found.shape == upright.shape == (64, 48)
+    assert np.abs(found.astype(int) - upright).mean() < 12
+    bright = np.argwhere(found > 150).mean(0)
+    assert np.abs(bright - np.argwhere(upright > 150).mean(0)).max() < 2

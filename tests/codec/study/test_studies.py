@@ -1,6 +1,7 @@
 """The codec's studies and exports, small."""
 
 import json
+import math
 from itertools import pairwise
 from pathlib import Path
 
@@ -18,7 +19,14 @@ from codec.residual.postfilter import PostFilter
 from codec.search import SCORES, at_least, encoder
 from codec.search.criteria import meets
 from codec.search.find import scores_of
-from codec.study import file_search, layered, prediction, quality_search, rate_distortion
+from codec.study import (
+    file_search,
+    layered,
+    layered_video,
+    prediction,
+    quality_search,
+    rate_distortion,
+)
 from defilter.weights import save_weights
 from tests.codec.test_picture import photo
 from tests.defilter.study.test_look_studies import Tags
@@ -192,3 +200,32 @@ def test_layered_study(folder: Path, tmp_path: Path) -> None:
     assert pages(tmp_path / "out").counts["img"] >= 2 + 2 * 4
     with pytest.raises(ValueError, match="expected contenders out of"):
         layered.run(str(folder), str(tmp_path), ["PNG base"], {"default": [50]})
+
+
+def test_layered_video_study(tmp_path: Path) -> None:
+    pytest.importorskip("av")
+    done = layered_video.run(None, str(tmp_path), 4, 0, 30, [40, 85], [20, 34], [96, 128], 2)
+    record = json.loads((tmp_path / "layered_video.json").read_text())
+    assert set(record["points"]) == set(layered_video.CONTENDERS)
+    first, rows = (record["sections"][title] for title in list(record["sections"])[:2])
+    patent = next(row for row in first if row["contender"] == layered_video.PATENT)
+    assert patent[f"made over {layered_video.PATENT}"] == "+0.00"
+    assert float(rows[-1]["made"]) > float(rows[-2]["made"])  # cut videos show where they are cut
+    assert "frames/s" in done.summary and pages(tmp_path).counts["img"] >= 2 + 10
+    with pytest.raises(ValueError, match="expected frames"):
+        layered_video.read_clip(layered_video_clip(tmp_path), skip=9)
+
+
+def layered_video_clip(folder: Path) -> Path:
+    grey = [torch.full((1, n, n), 128, dtype=torch.uint8) for n in (32, 16, 16)]
+    layered_video.write_clip(folder / "clip.mkv", [(grey[0], grey[1], grey[2])], "ffv1", {})
+    return folder / "clip.mkv"
+
+
+def test_difference_at_equal_bytes() -> None:
+    def curve(up: float, sizes: tuple[int, ...]) -> list[layered_video.Point]:
+        return [layered_video.Point(0, n, 30 + up + math.log2(n), 0, 1) for n in sizes]
+
+    lower, upper = curve(0, (100, 200, 400, 800)), curve(1.5, (150, 300, 600))
+    assert layered_video.difference_at_equal_bytes(lower, upper) == pytest.approx(1.5)
+    assert layered_video.difference_at_equal_bytes(lower, curve(0, (1000, 2000))) is None
