@@ -3,6 +3,8 @@
 Axes: H W pixels, M match.
 """
 
+from functools import cached_property
+
 import cv2
 import numpy as np
 import torch
@@ -19,15 +21,36 @@ _TRIES = 5000
 LEAST_MATCHES = 16  # that agree: unrelated photos had up to 11
 
 
-def find_warp(picture: Tensor, reference: Tensor) -> Warp | None:
-    """The warp that takes a reference to a picture, or None where they show no common plane.
+Found = tuple[np.ndarray, np.ndarray]  # places (M, 2) in pixels, descriptors (M, 128)
+
+
+class Features:
+    """The features of a picture, found once and when they are asked for.
 
     Args:
-        picture, reference: luma (H, W) and (h, w) int32 in 1/16 grey level about 0.
+        luma: (H, W) int32 in 1/16 grey level about 0.
     """
-    if _matches(picture, reference, *_GLANCE) is None:
+
+    def __init__(self, luma: Tensor):
+        self._luma = luma
+        self.size = (luma.shape[0], luma.shape[1])
+
+    @cached_property
+    def glance(self) -> Found | None:
+        """Enough to see whether two pictures have anything in common; None if there are none."""
+        return _features(self._luma, *_GLANCE)
+
+    @cached_property
+    def look(self) -> Found | None:
+        """Enough to measure how they lie to each other."""
+        return _features(self._luma, *_LOOK)
+
+
+def find_warp(picture: Features, reference: Features) -> Warp | None:
+    """The warp that takes a reference to a picture, or None where they show no common plane."""
+    if _matches(picture.glance, reference.glance) is None:
         return None
-    found = _matches(picture, reference, *_LOOK)
+    found = _matches(picture.look, reference.look)
     if found is None:
         return None
     matrix, agree = cv2.findHomography(
@@ -35,14 +58,11 @@ def find_warp(picture: Tensor, reference: Tensor) -> Warp | None:
     )
     if matrix is None or int(np.sum(agree)) < LEAST_MATCHES:  # type: ignore[arg-type]
         return None
-    return warp_of(np.asarray(matrix), (picture.shape[0], picture.shape[1]))
+    return warp_of(np.asarray(matrix), picture.size)
 
 
-def _matches(
-    picture: Tensor, reference: Tensor, longest: int, most: int
-) -> tuple[np.ndarray, np.ndarray] | None:
+def _matches(here: Found | None, there: Found | None) -> tuple[np.ndarray, np.ndarray] | None:
     """Places (M, 2) in a picture and in a reference that look alike; None if they are too few."""
-    here, there = (_features(luma, longest, most) for luma in (picture, reference))
     if here is None or there is None:
         return None
     matches = cv2.BFMatcher(cv2.NORM_L2).knnMatch(here[1], there[1], k=2)
@@ -73,8 +93,7 @@ def warp_of(matrix: np.ndarray, size: tuple[int, int]) -> Warp | None:
     return warp
 
 
-def _features(luma: Tensor, longest: int, most: int) -> tuple[np.ndarray, np.ndarray] | None:
-    """Places (M, 2) in pixels and descriptors (M, 128) of a picture's features, if it has any."""
+def _features(luma: Tensor, longest: int, most: int) -> Found | None:
     grey = as_grey(luma)
     scale = min(1.0, longest / max(grey.shape))
     if scale < 1:

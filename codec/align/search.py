@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from torch import Tensor
 
-from codec.align.features import find_warp
+from codec.align.features import Features, find_warp
 from codec.align.flow import find_motion
 from codec.align.light import find_grade, find_tone
 from codec.align.trial import Trial, trial_of
@@ -93,11 +93,12 @@ class Search:
         self.trial: Trial = trial_of(wanted, step_index, weighting)
         self.step = steps()[step_index] / 2**FRACTION
         self.alone = self.trial.alone()
+        self._features = Features(wanted[0])
 
     def ways(self, planes: Tensor) -> Iterator[Way]:
         """Ways from other planes (c, h, w)."""
         starts: list[tuple[Step, ...]] = [()] if planes.shape[1:] == self.wanted.shape[1:] else []
-        warp = find_warp(self.wanted[0], planes[0])
+        warp = find_warp(self._features, Features(planes[0]))
         if warp is not None:
             starts.append((warp,))
         for start in starts:

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 import codec
-from codec.align.features import find_warp, warp_of
+from codec.align.features import Features, find_warp, warp_of
 from codec.align.flow import find_motion
 from codec.align.light import find_grade, find_tone
 from codec.align.search import best_prediction
@@ -36,7 +36,7 @@ def test_warps_are_found_to_a_tenth_of_a_pixel() -> None:
     truth = Warp((40, -64, 120, 24, -56, 88, 8, -16))
     reference = planes_of(large())
     picture = truth(reference, (240, 320))
-    found = find_warp(picture[0], reference[0])
+    found = find_warp(Features(picture[0]), Features(reference[0]))
     assert found is not None
     wrong = [abs(a - b) / CORNER_ONE for a, b in zip(found.corners, truth.corners, strict=True)]
     assert max(wrong) < 0.5 and sum(wrong) / 8 < 0.2  # corners are beyond where features are
@@ -45,8 +45,8 @@ def test_warps_are_found_to_a_tenth_of_a_pixel() -> None:
 
 def test_strangers_and_flat_pictures_have_no_warp() -> None:
     one, other, flat = planes_of(large(0)), planes_of(large(1)), torch.zeros(1, 64, 64).int()
-    assert find_warp(one[0], other[0]) is None
-    assert find_warp(flat[0], flat[0]) is None
+    assert find_warp(Features(one[0]), Features(other[0])) is None
+    assert find_warp(Features(flat[0]), Features(flat[0])) is None
 
 
 def test_homographies_that_no_camera_sees_are_none() -> None:
@@ -120,7 +120,7 @@ def test_trials_order_predictions_as_bytes_do() -> None:
     references = references_of(codec.encode([first], 70, mode="mse"))
     ((name, planes),) = references.items()
     wanted = planes_of(second)
-    warp = find_warp(wanted[0], planes[0])
+    warp = find_warp(Features(wanted[0]), Features(planes[0]))
     assert warp is not None
     chains = [(), (warp,), (warp, find_tone(wanted, warp(planes, (240, 320))))]
     every = [predict(Prediction(name, chain), references, (3, 240, 320)) for chain in chains]
