@@ -1,5 +1,7 @@
 """Frames of layered videos: vectors of the base, ways to predict, and the order of work."""
 
+import contextlib
+import random
 from fractions import Fraction
 from pathlib import Path
 
@@ -35,6 +37,8 @@ from codec.layered.video_motion import (
 )
 from codec.layered.video_tracks import frame_of
 from codec.settings import Settings
+from codec.varint import pack_varint
+from tests.codec.test_container import mended, mutate
 
 av = pytest.importorskip("av")
 
@@ -194,3 +198,37 @@ def test_stacking() -> None:
     assert split_frame(b"\x02abcd") == (b"ab", b"cd")
     with pytest.raises(FormatError, match="frame"):
         split_frame(b"")
+
+
+def fuzz_frames(count: int, seed: int) -> None:
+    """Frames that stand on a broken one, and broken ones, show the base and nothing else."""
+    chance = random.Random(seed)
+    size, ratio = Size(32, 48), Ratio(2, 2)
+    coder = OwnCoder(Settings(50, "mse", effort="fast"))
+    encode, decode = FrameEncoder(ratio, size, coder), FrameDecoder(ratio, size, coder)
+    y, u, v = planes_at(0, (32, 48))
+    small = [torch.nn.functional.avg_pool2d(x.float(), 2).byte() for x in (y, u, v)]
+    base = BaseFrame(0, (small[0], small[1], small[2]), "P", {PAST: vectors(16, Size(16, 24))})
+    before = fixed(planes_at(8, (32, 48)))
+    around = {PAST: Standing([x // 2 for x in before], before)}
+    (_, data), _ = encode(Layered(base, (y, u, v)), around)
+    lost = 0
+    for number in range(count):
+        broken = mutate(data, chance)
+        if number % 2:
+            with contextlib.suppress(FormatError):
+                field, stream = split_frame(broken)
+                broken = pack_varint(len(field)) + field + mended(stream)
+        whole, _ = decode(Layered(base, data=broken), around)
+        assert [tuple(x.shape) for x in whole.planes] == [(1, 32, 48), (1, 16, 24), (1, 16, 24)]
+        lost += not whole.is_whole
+    assert lost > count / 2
+
+
+def test_mutations_of_frames_show_the_base() -> None:
+    fuzz_frames(60, 0)
+
+
+@pytest.mark.slow
+def test_many_mutations_of_frames(mutations: int) -> None:
+    fuzz_frames(mutations, 1)
