@@ -58,14 +58,31 @@ _PIXELS_AT_ONCE = 24_000_000
 _FILES = (*EXTENSIONS, SUFFIX)
 
 
-def plan_encoding(inputs: Sequence[Path | str], output: Path | str, skip: bool = False) -> Plan:
-    """Pictures and where their streams go: OUT/<stem>.dfc, or one file."""
-    return plan_jobs(inputs, Output(output, SUFFIX, skip_existing=skip, files=_FILES))
+def plan_encoding(
+    inputs: Sequence[Path | str],
+    output: Path | str,
+    skip: bool = False,
+    references: FileReferences | None = None,
+) -> Plan:
+    """Pictures and where their streams go: OUT/<stem>.dfc, or one file; over no reference."""
+    return plan_jobs(inputs, _output(output, SUFFIX, skip, references))
 
 
-def plan_decoding(inputs: Sequence[Path | str], output: Path | str, skip: bool = False) -> Plan:
-    """Codestreams and where their pictures go: OUT/<stem>.png, or one file."""
-    return plan_jobs(inputs, Output(output, ".png", skip_existing=skip, files=_FILES), (SUFFIX,))
+def plan_decoding(
+    inputs: Sequence[Path | str],
+    output: Path | str,
+    skip: bool = False,
+    references: FileReferences | None = None,
+) -> Plan:
+    """Codestreams and where their pictures go: OUT/<stem>.png, or one file; over no reference."""
+    return plan_jobs(inputs, _output(output, ".png", skip, references), (SUFFIX,))
+
+
+def _output(
+    output: Path | str, suffix: str, skip: bool, references: FileReferences | None
+) -> Output:
+    protected = () if references is None else references.paths
+    return Output(output, suffix, skip_existing=skip, files=_FILES, protected=protected)
 
 
 def encode_files(
@@ -102,7 +119,11 @@ def encode_files(
         guess = None
         if references is not None:
             guess = best_prediction(
-                pixels, references, settings.quality, mode=settings.mode, lossless=settings.lossless
+                pixels,
+                references.without(job.source),
+                settings.quality,
+                mode=settings.mode,
+                lossless=settings.lossless,
             )
         if references is not None and guess is not None:
             # A search tries many qualities: there hints are not tried on top.
@@ -133,7 +154,10 @@ def encode_files(
         return results
 
     if criteria is not None or references is not None:
-        return run_jobs(plan, one, on_result, _at_once(_areas(plan), device))
+        done = run_jobs(plan, one, on_result, _at_once(_areas(plan), device))
+        unusable = "" if references is None else references.about_unusable()
+        about = "; ".join(filter(None, (done.about_skipped, unusable)))
+        return replace(done, about_skipped=about)
     return _run_together(plan, _areas(plan), together, on_result, device)
 
 
@@ -228,7 +252,9 @@ def decode_files(
         try:
             every = coding.decode(streams, references=known, device=device)
         except MissingReference as error:
-            raise FormatError(f"{error}; say with --from where it is") from error
+            about = "" if references is None else references.about_unusable()
+            parts = (f"{error}; say with --from where it is", about)
+            raise FormatError("; ".join(filter(None, parts))) from error
         return [_shown(*one) for one in zip(jobs, streams, every, strict=True)]
 
     areas = [_stream_area(job.source) for job in plan.jobs]

@@ -33,6 +33,7 @@ from codec.reading import (
     NO_REFERENCES,
     Opened,
     References,
+    check_references,
     guess_of,
     lanes_of,
     open_one,
@@ -153,6 +154,7 @@ def _decoded(
 ) -> list[Tensor]:
     if isinstance(streams, bytes | bytearray | memoryview):
         raise ValueError("expected a list of codestreams, got one: codec.decode([stream])")
+    check_references(references)
     opened = [open_one(data, number, len(streams)) for number, data in enumerate(streams)]
     for one in opened:
         if one.header.height * one.header.width > max_pixels:
@@ -322,11 +324,16 @@ def _every_prediction(
 ) -> list[Predicted | None]:
     """One a picture, checked."""
     every: list[Predicted | None] = [None] * len(pictures)
+    if isinstance(predictions, Predicted):
+        raise ValueError("expected a list of predictions, got one: predictions=[predicted]")
     if predictions is not None:
         every = list(predictions)
     if len(every) != len(pictures):
         raise ValueError(f"expected {len(pictures)} predictions or None, got {len(every)}")
     for picture, one in zip(pictures, every, strict=True):
+        if one is not None and not isinstance(one, Predicted):
+            kind = type(one).__name__
+            raise ValueError(f"expected what codec.best_prediction returns, got a {kind}")
         if one is not None and one.prediction.keeps_chroma and len(picture) == 1:
             raise ValueError("expected a colour picture where chroma stays as predicted, got grey")
         if one is not None and one.planes.shape != picture.shape:

@@ -25,6 +25,13 @@ References = Mapping[bytes, Tensor]  # exact planes (C, H, W) by their hash
 NO_REFERENCES: References = MappingProxyType({})
 
 
+def check_references(references: References) -> None:
+    """Raise ValueError for what holds no references by their hash."""
+    if not isinstance(references, Mapping):
+        kind = type(references).__name__
+        raise ValueError(f"expected exact planes by their hash (codec.references_of), got a {kind}")
+
+
 class Opened(NamedTuple):
     """A codestream whose container, header and prediction were checked."""
 

@@ -15,7 +15,15 @@ from codec.align.flow import find_motion
 from codec.align.light import find_grade, find_tone
 from codec.align.trial import Trial, trial_of
 from codec.planes import check_picture, to_planes
-from codec.prediction.chain import HASH_BYTES, Predicted, Prediction, Step, fit_planes
+from codec.prediction.chain import (
+    HASH_BYTES,
+    Predicted,
+    Prediction,
+    Step,
+    fit_planes,
+    is_exact,
+)
+from codec.reading import check_references
 from codec.residual.quantise import STEPS_PER_OCTAVE, WEIGHTINGS, Weighting, steps
 from codec.residual.transform import FRACTION
 from codec.settings import Settings, check_settings, step_of
@@ -44,10 +52,11 @@ def best_prediction(
         quality, mode, lossless: that the picture will be encoded with.
 
     Raises:
-        ValueError: what is no picture, or a setting out of range.
+        ValueError: what is no picture, a setting out of range, or candidates that are none.
     """
     check_picture(picture)
     check_settings(Settings(quality, mode))
+    check_references(candidates)
     wanted = to_planes(picture[None])[0]
     if lossless:
         return best_for_planes(wanted, candidates, _LOSSLESS_STEP, WEIGHTINGS["mse"])
@@ -96,7 +105,13 @@ class Search:
         self._features = Features(wanted[0])
 
     def ways(self, planes: Tensor) -> Iterator[Way]:
-        """Ways from other planes (c, h, w)."""
+        """Ways from other planes (c, h, w).
+
+        Raises:
+            ValueError: what are no exact planes.
+        """
+        if not is_exact(planes):
+            raise ValueError("expected candidates as exact planes: codec.references_of(streams)")
         starts: list[tuple[Step, ...]] = [()] if planes.shape[1:] == self.wanted.shape[1:] else []
         warp = find_warp(self._features, Features(planes[0]))
         if warp is not None:
@@ -117,7 +132,8 @@ class Search:
         hopeless = (_HOPELESS_WARP if start else _HOPELESS) * self.alone
         if min(plain.cost, lit.cost) > hopeless and not self.thorough:
             return
-        grade = find_grade(self.wanted, plain.planes)
+        # A grey reference has no colours to grade.
+        grade = find_grade(self.wanted, plain.planes) if len(planes) == 3 else None
         if grade is not None:
             graded = self._way((*start, grade), planes)
             yield graded

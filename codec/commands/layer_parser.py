@@ -20,6 +20,9 @@ _OF_PICTURES = {
 }
 
 
+_OF_OWN = ("quality", "lossless", "mode", "filter", "effort")  # of this codec's differences
+
+
 def add_layered(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     layer = commands.add_parser(
         "layer",
@@ -36,7 +39,7 @@ def add_layered(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
         "--base-quality",
         type=shell.quality,
         metavar="QUALITY",
-        help="of the base, 1 to 100 (default: what makes the fewest bytes in all)",
+        help="of the base, 1 to 100 (default: grows with the quality of the differences)",
     )
     layer.add_argument(
         "--levels", type=_count(2, 8), default=2, help="sizes, the base included (default 2)"
@@ -53,7 +56,8 @@ def add_layered(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
         type=_division,
         default=((1,), (1,)),
         metavar="MxN",
-        help="columns and rows of blocks, or their sizes, as 300+468x256+256 (default 1x1)",
+        help="columns and rows of blocks on each level (default 1x1), or, with two levels, their "
+        "widths and heights in pixels, as 300+468x256+256",
     )
     layer.add_argument(
         "--crf", type=_count(0, 51), default=23, help="of a video's H.264, 0 to 51 (default 23)"
@@ -83,7 +87,7 @@ def add_layered(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
     )
     seed.add_argument(
         "--least-chroma",
-        type=number,
+        type=_share,
         default=0.0,
         metavar="LEVELS",
         help="leave out chroma of blocks whose mean size in grey levels is below that (default 0)",
@@ -99,6 +103,7 @@ def add_layered(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
     layer.set_defaults(
         command=command("layer", "layer_verbs"),
         of_pictures={name: layer.get_default(name) for name in _OF_PICTURES},
+        of_own={name: layer.get_default(name) for name in _OF_OWN},
     )
 
     unlayer = commands.add_parser(
@@ -120,7 +125,15 @@ def add_layered(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
     unlayer.add_argument(
         "--offset", type=_count(0, 127), default=0, help="of such blocks, if they were clamped"
     )
-    unlayer.set_defaults(command=command("unlayer", "layer_verbs"))
+    of_pictures = {name: unlayer.get_default(name) for name in ("level", "agreed", "offset")}
+    unlayer.set_defaults(command=command("unlayer", "layer_verbs"), of_pictures=of_pictures)
+
+
+def _share(text: str) -> float:
+    value = number(text)
+    if value < 0:
+        raise argparse.ArgumentTypeError(f"expected 0 or more, got {text}")
+    return value
 
 
 def _is_number(text: str) -> bool:

@@ -7,6 +7,7 @@ from codec.commands.shell import report, show_plan, teller
 from codec.commands.verbs import PROGRAM, wanted
 from codec.layered.differences import Coder, OffsetCoder, OwnCoder, ZipCoder
 from codec.layered.files import (
+    LAYERS,
     Agreed,
     layer_files,
     plan_layering,
@@ -30,6 +31,11 @@ from codec.settings import Settings
 
 def layer(options: argparse.Namespace) -> int:
     settings, criteria = wanted(options)
+    if options.differences != "own":
+        # JPEG has a quality, too; zip and the H.264 of videos have not.
+        has_quality = options.differences == "offset" and not are_videos(options.picture)
+        of_own = {k: v for k, v in options.of_own.items() if k != "quality" or not has_quality}
+        _refuse(options, of_own, "goes with --differences own")
     if are_videos(options.picture):
         if criteria is not None:
             raise VideoError("scores to reach are for pictures; give videos a --quality")
@@ -44,9 +50,9 @@ def layer(options: argparse.Namespace) -> int:
 
 
 def _layer_videos(options: argparse.Namespace, settings: Settings) -> int:
-    for name, usual in options.of_pictures.items():
-        if getattr(options, name) != usual:
-            raise VideoError(f"--{name.replace('_', '-')} is for pictures; videos do without")
+    _refuse(options, options.of_pictures, "is for pictures; videos do without")
+    if options.ratio == (1, 1):
+        raise VideoError("expected levels of different sizes, got a ratio of 1x1")
     if options.differences == "zip":
         raise VideoError("--differences zip is for pictures; videos take own or offset")
     if options.differences == "own" and options.blocks != ((1,), (1,)):
@@ -64,6 +70,13 @@ def _layer_videos(options: argparse.Namespace, settings: Settings) -> int:
         Division(*options.blocks),
     )
     return report(layer_videos(plan, chosen, teller(PROGRAM)))
+
+
+def _refuse(options: argparse.Namespace, usual: dict[str, object], why: str) -> None:
+    """Raise ValueError for an option that was given and would change nothing."""
+    for name, default in usual.items():
+        if getattr(options, name) != default:
+            raise ValueError(f"--{name.replace('_', '-')} {why}")
 
 
 def _layer_settings(options: argparse.Namespace, settings: Settings) -> LayerSettings:
@@ -91,7 +104,8 @@ def _layer_settings(options: argparse.Namespace, settings: Settings) -> LayerSet
 
 
 def unlayer(options: argparse.Namespace) -> int:
-    if are_videos(options.layers):
+    if are_videos(options.layers, LAYERS):
+        _refuse(options, options.of_pictures, "is for pictures; videos do without")
         plan = plan_video_unlayering(options.layers, options.output, options.skip_existing)
         if options.dry_run:
             return show_plan(plan)

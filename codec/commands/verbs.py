@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+from collections.abc import Sequence
 
 from codec.commands.shell import report, show_plan, teller
 from codec.files import (
@@ -25,23 +26,25 @@ PROGRAM = "dfc"
 
 def encode(options: argparse.Namespace) -> int:
     settings, criteria = wanted(options)
-    plan = plan_encoding(options.picture, options.output, options.skip_existing)
+    known = _references(options.references, options.device)
+    plan = plan_encoding(options.picture, options.output, options.skip_existing, known)
     if options.dry_run:
         return show_plan(plan)
-    known = _references(options)
     return report(encode_files(plan, settings, criteria, options.device, teller(PROGRAM), known))
 
 
 def decode(options: argparse.Namespace) -> int:
-    plan = plan_decoding(options.stream, options.output, options.skip_existing)
+    # Streams that are decoded together may stand on each other.
+    given = [*options.stream, *options.references]
+    known = _references(given, options.device)
+    plan = plan_decoding(options.stream, options.output, options.skip_existing, known)
     if options.dry_run:
         return show_plan(plan)
-    return report(decode_files(plan, options.device, teller(PROGRAM), _references(options)))
+    return report(decode_files(plan, options.device, teller(PROGRAM), known))
 
 
-def _references(options: argparse.Namespace) -> FileReferences | None:
-    """The pictures of `--from`."""
-    return FileReferences(options.references, options.device) if options.references else None
+def _references(paths: Sequence[str], device: str) -> FileReferences | None:
+    return FileReferences(paths, device) if paths else None
 
 
 def info(options: argparse.Namespace) -> int:

@@ -26,8 +26,9 @@ from codec.prediction.chain import Predicted, Prediction, hash_of
 from codec.prediction.upsample import Upsample
 from codec.settings import Settings
 
+LOSSLESS = 101  # stands above every quality
 _ZIP = b"PK\x03\x04"
-_JPEG = b"\xff\xd8"
+JPEG = b"\xff\xd8"
 _INSIDE = "difference"  # the name in a zip file
 _BROKEN_ZIP = (
     zipfile.BadZipFile,
@@ -40,6 +41,7 @@ _BROKEN_ZIP = (
     ValueError,
 )
 _TAGGED = b"layer "
+_NO_BLOCK = "difference: expected a .dfc, .jpg or .zip file"
 
 
 class Guess(NamedTuple):
@@ -80,8 +82,12 @@ class Coder(Protocol):
         """That differences are clamped to and shifted by; 0 if they are not."""
 
     @property
+    def names_reference(self) -> bool:
+        """Whether streams say what they stand on."""
+
+    @property
     def quality(self) -> int:
-        """Of the differences, 1 to 100; 100 where nothing is lost."""
+        """Of the differences, 1 to 100; LOSSLESS where nothing is lost."""
 
     def encode(self, pixels: Sequence[Tensor], guesses: Sequence[Guess]) -> list[bytes]:
         """The streams of blocks."""
@@ -113,10 +119,11 @@ class OwnCoder:
     device: str = "cpu"
     suffix: ClassVar[str] = ".dfc"
     offset: ClassVar[int] = 0
+    names_reference: ClassVar[bool] = True
 
     @property
     def quality(self) -> int:
-        return 100 if self.settings.lossless else self.settings.quality
+        return LOSSLESS if self.settings.lossless else self.settings.quality
 
     def encode(self, pixels: Sequence[Tensor], guesses: Sequence[Guess]) -> list[bytes]:
         every = [
@@ -153,6 +160,7 @@ class OffsetCoder:
     offset: int = 32
     quality: int = 80
     suffix: ClassVar[str] = ".jpg"
+    names_reference: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         if not 0 < self.offset < 128:
@@ -189,7 +197,8 @@ class ZipCoder:
 
     suffix: ClassVar[str] = ".zip"
     offset: ClassVar[int] = 0
-    quality: ClassVar[int] = 100
+    names_reference: ClassVar[bool] = False
+    quality: ClassVar[int] = LOSSLESS
 
     def encode(self, pixels: Sequence[Tensor], guesses: Sequence[Guess]) -> list[bytes]:
         found = []
@@ -224,12 +233,12 @@ def coder_of(data: bytes, offset: int) -> Coder:
         return OwnCoder()
     if data.startswith(_ZIP):
         return ZipCoder()
-    if data.startswith(_JPEG):
+    if data.startswith(JPEG):
         try:
             return OffsetCoder(offset)
         except ValueError as error:
             raise FormatError(f"difference: {error}") from error
-    raise FormatError("difference: expected a .dfc, .jpg or .zip file")
+    raise FormatError(_NO_BLOCK)
 
 
 def tag_of(data: bytes) -> Tag | None:
@@ -247,10 +256,11 @@ def tag_of(data: bytes) -> Tag | None:
                 comment = archive.comment
         except _BROKEN_ZIP as error:
             raise FormatError(f"difference: {error}") from error
-    elif data[2:4] == b"\xff\xfe":
-        comment = data[6 : 4 + int.from_bytes(data[4:6], "big")]
+    elif data.startswith(JPEG):
+        is_comment = data[2:4] == b"\xff\xfe"
+        comment = data[6 : 4 + int.from_bytes(data[4:6], "big")] if is_comment else b""
     else:
-        return None
+        raise FormatError(_NO_BLOCK)
     return unpack_tag(comment[len(_TAGGED) :]) if comment.startswith(_TAGGED) else None
 
 

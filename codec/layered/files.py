@@ -1,6 +1,6 @@
 """Files of pictures to files of their layers, and back."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -10,7 +10,7 @@ from codec import stream_metadata
 from codec.container import MAGIC, FormatError
 from codec.files import eight_bits
 from codec.layered.bases import decode_base
-from codec.layered.differences import tag_of
+from codec.layered.differences import JPEG, tag_of
 from codec.layered.encoder import LayeredEncoder
 from codec.layered.geometry import Size
 from codec.layered.layers import Layers, decode_layers, encode_layers
@@ -20,7 +20,7 @@ from codec.layered.tags import LOWRES, unpack_name
 from codec.layered.untagged import Untagged, agreed, with_tags
 from codec.package import SUFFIX as PACKAGE
 from codec.package import Item, Package, write_package
-from codec.pictures.folders import EXTENSIONS
+from codec.pictures.folders import EXTENSIONS, first_names
 from codec.pictures.jobs import (
     BatchResult,
     FileResult,
@@ -28,6 +28,7 @@ from codec.pictures.jobs import (
     OnResult,
     Output,
     Plan,
+    check_output,
     plan_jobs,
     run_jobs,
 )
@@ -35,6 +36,7 @@ from codec.pictures.metadata_formats import lost_in
 from codec.pictures.picture import Picture
 from codec.pictures.picture_files import picture_of, read_picture, write_picture
 from codec.pictures.storage import read_limited, write_atomically
+from codec.reading import open_stream
 from codec.references import MAX_FILE_BYTES
 from codec.search import Criterion, find
 from codec.search.encoders import encoder
@@ -42,6 +44,7 @@ from codec.search.encoders import encoder
 _CODINGS = {".dfc": 0, ".jpg": 1, ".webp": 2, ".avif": 3, ".zip": 4}  # of items of packages
 _BASES = tuple(f"{LOWRES}{suffix}" for suffix in (".jpg", ".webp", ".avif", ".dfc"))
 _BLOCKS = (".dfc", ".jpg", ".zip")
+LAYERS = (*_BASES, PACKAGE)  # how the names of layers of pictures end
 
 
 def plan_layering(
@@ -60,6 +63,7 @@ def plan_layering(
         packed: write OUT/<stem>.dfp, with everything in it.
         skip: leave pictures whose result is there.
     """
+    check_output(output, (PACKAGE,))
     suffix = encoder(settings.base).suffix
     is_package = packed or Path(output).suffix.lower() == PACKAGE
 
@@ -85,6 +89,8 @@ def layer_files(
         on_result: called with each result as soon as it is known.
     """
 
+    sources = {job.source.resolve() for job in plan.jobs}
+
     def one(job: Job) -> FileResult:
         picture = read_picture(job.source, keep_profile=True)
         writer = encoder(settings.base)
@@ -100,10 +106,11 @@ def layer_files(
         if job.target.suffix.lower() == PACKAGE:
             write_package(job.target, _items(layers, chosen))
         else:
-            _write(job, layers, chosen)
+            _write(job, layers, chosen, sources)
         notes = (note, *picture.notes, *lost_in(picture, writer.file_format))
-        size = job.source.stat().st_size
-        return FileResult(job.source, job.target, size, layers.size, tuple(filter(None, notes)))
+        size, is_one = job.source.stat().st_size, job.target.suffix.lower() == PACKAGE
+        after = job.target.stat().st_size if is_one else layers.size
+        return FileResult(job.source, job.target, size, after, tuple(filter(None, notes)))
 
     return run_jobs(plan, one, on_result)
 
@@ -115,18 +122,35 @@ def _names(layers: Layers, settings: LayerSettings) -> Iterator[str]:
         yield named + settings.coder.suffix
 
 
-def _write(job: Job, layers: Layers, settings: LayerSettings) -> None:
-    """The blocks first: a base is there when everything is. What is left of older ones goes."""
+def _write(job: Job, layers: Layers, settings: LayerSettings, sources: Collection[Path]) -> None:
+    """The blocks first: a base is there when everything is. What is left of older ones goes.
+
+    Raises:
+        ValueError: a block would replace a file that is none.
+    """
     stem = job.target.name.removesuffix(job.target.suffix).removesuffix(LOWRES)
-    written = []
-    for name, block in zip(_names(layers, settings), layers.blocks, strict=True):
-        place = job.target.with_name(stem + name)
+    places = [job.target.with_name(stem + name) for name in _names(layers, settings)]
+    for place in places:
+        if place.resolve() in sources or (place.exists() and not _may_be_block(place)):
+            raise ValueError(
+                f"{job.source}: a block would overwrite {place}; choose another folder"
+            )
+    for place, block in zip(places, layers.blocks, strict=True):
         write_atomically(place, block.data, like=job.source)
-        written.append(place)
     write_atomically(job.target, layers.base, like=job.source)
     for path in _beside(job.target):
-        if path not in written and _is_block(path):
+        if path not in places and _is_block(path):
             path.unlink()
+
+
+def _may_be_block(path: Path) -> bool:
+    """Whether a file is a block, with or without a tag: of those, streams alone can be told."""
+    if _is_block(path):
+        return True
+    try:
+        return open_stream(read_limited(path, MAX_FILE_BYTES, FormatError)).prediction is not None
+    except FormatError:
+        return False
 
 
 def _is_block(path: Path) -> bool:
@@ -164,8 +188,9 @@ def plan_unlayering(inputs: Sequence[Path | str], output: Path | str, skip: bool
     def rename(path: Path) -> Path:
         return path.with_name(path.stem.removesuffix(LOWRES) + ".png")
 
+    check_output(output, EXTENSIONS)
     place = Output(output, None, rename, skip_existing=skip, files=EXTENSIONS)
-    plan = plan_jobs(inputs, place, (*_BASES, PACKAGE))
+    plan = plan_jobs(inputs, place, LAYERS)
     return plan._replace(about_skipped="")  # blocks, mostly
 
 
@@ -185,13 +210,14 @@ def unlayer_files(
     """
 
     def one(job: Job) -> FileResult:
-        layers = read_layers(job.source, known)
+        layers, unread = read_layers(job.source, known)
         shown = decode_layers(layers, level)
         notes = write_picture(
             _with_metadata(shown.pixels, layers.base), job.target, like=job.source
         )
         after = job.target.stat().st_size
         problems = tuple(f"{one}; the level below shows there" for one in shown.problems)
+        problems += () if level == 0 else tuple(unread)
         return FileResult(
             job.source, job.target, layers.size, after, (*problems, *notes), poorer=bool(problems)
         )
@@ -207,7 +233,14 @@ def _with_metadata(pixels: Tensor, base: bytes) -> Picture:
     return Picture(pixels, exif=found.exif, profile=found.profile, metadata=found.metadata)
 
 
-def read_layers(path: Path, known: Agreed | None = None) -> Layers:
+class ReadLayers(NamedTuple):
+    """Layers that were read, and a sentence for each block that could not be, and if none could."""
+
+    layers: Layers
+    problems: list[str]
+
+
+def read_layers(path: Path, known: Agreed | None = None) -> ReadLayers:
     """The layers of a base with its blocks beside it, or of a package.
 
     A block that cannot be read is left out, as if it were not there.
@@ -215,26 +248,33 @@ def read_layers(path: Path, known: Agreed | None = None) -> Layers:
     Raises:
         FormatError: a base that cannot be read, or blocks without tags that do not fit.
     """
+    problems: list[str] = []
     if path.suffix.lower() == PACKAGE:
-        base, named = _of_package(path)
+        base, named = _of_package(path, problems)
     else:
-        base = read_limited(path, MAX_FILE_BYTES, FormatError)
-        stem = _stem(path)
-        named = {
-            one.name.removeprefix(stem): read_limited(one, MAX_FILE_BYTES, FormatError)
-            for one in _beside(path, known is not None)
-        }
-    return Layers(base, _blocks_of(named, base, known))
+        base, named = read_limited(path, MAX_FILE_BYTES, FormatError), {}
+        for one in _beside(path):
+            try:
+                data = read_limited(one, MAX_FILE_BYTES, FormatError)
+            except FormatError as error:
+                problems.append(str(error))
+            else:
+                named[one.name.removeprefix(_stem(path))] = data
+    blocks = _blocks_of(named, base, known, problems)
+    if not blocks and not problems:
+        problems.append("there are no blocks that would make it larger")
+    return ReadLayers(Layers(base, blocks), problems)
 
 
-def _of_package(path: Path) -> tuple[bytes, dict[str, bytes]]:
+def _of_package(path: Path, problems: list[str]) -> tuple[bytes, dict[str, bytes]]:
     with Package(path) as package:
         named = {}
         base = None
         for name in package.entries:
             try:
                 data = package.read(name)
-            except FormatError:
+            except FormatError as error:
+                problems.append(f"block {name}: {error}")
                 continue
             if name.startswith(LOWRES.removeprefix("_")):
                 base = data
@@ -249,34 +289,49 @@ def _stem(base: Path) -> str:
     return base.name.removesuffix(base.suffix).removesuffix(LOWRES)
 
 
-def _beside(base: Path, numbered: bool = True) -> list[Path]:
-    """The blocks beside a base: its stem, and the name of a block or, if wanted, a number."""
+def _beside(base: Path) -> list[Path]:
+    """What may be blocks beside a base: its stem, and the name of a block or a number."""
     stem = _stem(base)
     found = []
     for path in sorted(base.parent.iterdir()):
         rest = path.stem.removeprefix(stem)
-        is_number = numbered and rest[:1] == "_" and rest[1:].isdigit()
-        is_block = is_number or unpack_name(rest) is not None
+        is_block = _is_number(rest) or unpack_name(rest) is not None
         if path.stem.startswith(stem) and path.suffix.lower() in _BLOCKS and is_block:
             found.append(path)
     return found
 
 
-def _blocks_of(named: dict[str, bytes], base: bytes, known: Agreed | None) -> list[Block]:
+def _is_number(name: str) -> bool:
+    return name[:1] == "_" and name[1:].isdigit()
+
+
+def _blocks_of(
+    named: dict[str, bytes], base: bytes, known: Agreed | None, problems: list[str]
+) -> list[Block]:
     tagged, others = [], {}
     for name, data in named.items():
         try:
             tag = tag_of(data)
-        except FormatError:
+        except FormatError as error:
+            if not _is_number(Path(name).stem):  # numbered files may be anything
+                problems.append(f"block {name.removeprefix('_')}: {error}")
             continue
         if tag is None:
             others[name] = data
         else:
             tagged.append(Block(tag, data))
+    if known is None:
+        numbered = [name for name in others if _is_number(Path(name).stem)]
+        if numbered and not tagged:
+            names = first_names(list(map(Path, numbered)))
+            problems.append(f"{names} do not say what they are; try --agreed MxN")
+        others = {name: data for name, data in others.items() if name not in numbered}
     if tagged or not others:
         return tagged
     planes, height, width = decode_base(base)[0].shape
     known = Agreed() if known is None else known
+    if not known.offset and any(data.startswith(JPEG) for data in others.values()):
+        raise FormatError("blocks in JPEG do not say what they were shifted by: --offset N")
     return with_tags(_placed(others, known), Size(height, width), planes, known.offset)
 
 

@@ -15,7 +15,7 @@ from codec.container import FormatError
 from codec.layered.differences import Coder, Guess, coder_of
 from codec.layered.geometry import MOST_BLOCKS, Size, Window, below, smooth_splices
 from codec.layered.settings import LayerSettings, Tags
-from codec.layered.tags import Tag
+from codec.layered.tags import Tag, checksum
 from codec.planes import from_planes, to_planes
 from codec.prediction.chain import MissingReference
 
@@ -108,6 +108,11 @@ def _encode_blocks(
     if settings.soften:
         pixels = [_softened(*one) for one in zip(pixels, guesses, strict=True)]
     streams = settings.coder.encode(pixels, guesses)
+    if not settings.coder.names_reference:
+        tags = [
+            tag._replace(known=checksum(guess.reference))
+            for tag, guess in zip(tags, guesses, strict=True)
+        ]
     if settings.tags == Tags.STREAM:
         streams = [settings.coder.with_tag(*one) for one in zip(streams, tags, strict=True)]
     return [Block(*one) for one in zip(tags, streams, strict=True)]
@@ -236,6 +241,8 @@ def _decoded(
     """The samples of each block, or why there are none: all together, or else one by one."""
     guesses = [_guess(block.tag, Below(known)) for block in blocks]
     with contextlib.suppress(FormatError):
+        for block, guess in zip(blocks, guesses, strict=True):
+            _check_known(block.tag, guess)
         coders = {coder_of(block.data, block.tag.offset) for block in blocks}
         if len(coders) == 1:
             every = method(coders.pop())([block.data for block in blocks], guesses)
@@ -243,11 +250,18 @@ def _decoded(
     found: list[Tensor | FormatError] = []
     for block, guess in zip(blocks, guesses, strict=True):
         try:
+            _check_known(block.tag, guess)
             (one,) = method(coder_of(block.data, block.tag.offset))([block.data], [guess])
             found.append(_fitting(one, guess))
         except FormatError as error:
             found.append(error)
     return found
+
+
+def _check_known(tag: Tag, guess: Guess) -> None:
+    """Raise MissingReference where a block was made from another level below."""
+    if tag.known and tag.known != checksum(guess.reference):
+        raise MissingReference("stands on another level below")
 
 
 def _fitting(samples: Tensor, guess: Guess) -> Tensor:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from enum import Enum
 
-from codec.layered.differences import Coder, OwnCoder
+from codec.layered.differences import LOSSLESS, Coder, OwnCoder, ZipCoder
 from codec.layered.geometry import TWO_BY_TWO, WHOLE, Division, Ratio, Sampling
 from codec.prediction.upsample import Kernel
 from codec.settings import BASES
@@ -67,3 +67,11 @@ def check_layer_settings(settings: LayerSettings) -> None:
         raise ValueError(f"expected 2 to {MOST_LEVELS} levels, got {settings.levels}")
     if settings.ratio == Ratio(1, 1):
         raise ValueError("expected levels of different sizes, got a ratio of 1x1")
+    if isinstance(settings.coder, ZipCoder) and settings.tags != Tags.STREAM:
+        raise ValueError("expected zipped differences to say what they are: tags in the stream")
+    lossy = not settings.closed or settings.soften or settings.smooth or settings.least_chroma > 0
+    if settings.coder.quality == LOSSLESS and lossy:
+        raise ValueError(
+            "expected nothing that loses parts of differences (open loop, softening, smoothing, "
+            "left-out chroma) where every pixel is to come back"
+        )

@@ -7,14 +7,17 @@ division, and how the level below was made.
 import re
 from typing import NamedTuple
 
+from torch import Tensor
+
 from codec.container import FormatError, check_size
 from codec.layered.geometry import Ratio, Sampling, Size, Window
+from codec.prediction.chain import hash_of
 from codec.prediction.numbers import pack_numbers, unpack_numbers
 from codec.prediction.upsample import MAX_RATIO, Kernel
 
 LOWRES = "_lowres"
 _NAME = re.compile(r"_(\d+)_(\d+)x(\d+)_(\d+)(?:\.\d)?")
-_NUMBERS = 20
+_NUMBERS = 21
 
 
 class Tag(NamedTuple):
@@ -35,6 +38,7 @@ class Tag(NamedTuple):
         planes: of the picture: 1 grey, 3 colour.
         luma_only: whether chroma is left out.
         smooth: whether the splices of its level are smoothed.
+        known: `checksum` of what the block stands on; 0 where its stream has a hash of that.
     """
 
     level: int
@@ -52,6 +56,7 @@ class Tag(NamedTuple):
     planes: int = 3
     luma_only: bool = False
     smooth: bool = False
+    known: int = 0
 
     def pack(self) -> bytes:
         return pack_numbers(
@@ -71,6 +76,7 @@ class Tag(NamedTuple):
                 self.planes,
                 self.luma_only,
                 self.smooth,
+                self.known,
             )
         )
 
@@ -104,6 +110,7 @@ def unpack_tag(data: bytes) -> Tag:
             planes=n[17],
             luma_only=bool(n[18]),
             smooth=bool(n[19]),
+            known=n[20],
         )
     except ValueError as error:
         raise FormatError(f"layer: {error}") from error
@@ -119,6 +126,11 @@ def _check(tag: Tag) -> None:
     known = tag.planes in (1, 3) and 0 <= tag.offset < 128
     if not (inside and ratio and known and 0 < tag.level < tag.levels):
         raise FormatError(f"layer: expected a block and its place, got {tag}")
+
+
+def checksum(planes: Tensor) -> int:
+    """31 bits of what names exact planes (C, H, W)."""
+    return int.from_bytes(hash_of(planes)[:4], "big") >> 1
 
 
 class Named(NamedTuple):

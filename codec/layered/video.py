@@ -10,7 +10,6 @@ Axes: H W pixels of a plane.
 import contextlib
 from collections import defaultdict
 from collections.abc import Iterator
-from fractions import Fraction
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -31,6 +30,8 @@ from codec.layered.video_tracks import (
     joined,
     padded_size,
     planes_of,
+    set_times,
+    take_time,
     track_of,
 )
 from codec.layered.video_writers import writers_for
@@ -48,12 +49,20 @@ class VideoError(ValueError):
 
 
 class VideoDone(NamedTuple):
-    """What became of a video: frames, bytes of the base and of everything, and what went wrong."""
+    """What became of a video.
+
+    Attributes:
+        frames: how many.
+        base, size: bytes of the base and of everything.
+        problems: what went wrong, a sentence each.
+        notes: what is lost by the way, a clause each.
+    """
 
     frames: int
     base: int
     size: int
     problems: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 def layer_video(source: Path, target: Path, settings: VideoSettings) -> VideoDone:
@@ -68,16 +77,17 @@ def layer_video(source: Path, target: Path, settings: VideoSettings) -> VideoDon
     if source.resolve() == target.resolve():
         raise VideoError(f"{target}: the output would overwrite it; choose another folder")
     try:
+        _refuse_layers(source)
         with atomic_path(target, like=source) as unfinished:
             small = unfinished.with_name(unfinished.name + ".base")
             try:
-                size, problems = _write_base(source, small, settings)
+                size, notes, problem = _write_base(source, small, settings)
                 done = _write_layers(source, small, unfinished, size, settings)
             finally:
                 small.unlink(missing_ok=True)
     except av.error.FFmpegError as error:
         raise VideoError(f"{source}: cannot be coded ({error.strerror})") from error
-    return done._replace(problems=tuple(problems))
+    return done._replace(problems=tuple(filter(None, (problem,))), notes=notes)
 
 
 def _av(source: Path) -> Any:
@@ -89,8 +99,10 @@ def _av(source: Path) -> Any:
     return av
 
 
-def _write_base(source: Path, small: Path, settings: VideoSettings) -> tuple[Size, list[str]]:
-    """A first pass: the base. Returns the size of pictures, and sentences on what is lost."""
+def _write_base(
+    source: Path, small: Path, settings: VideoSettings
+) -> tuple[Size, tuple[str, ...], str]:
+    """A first pass: the base. Returns the size of pictures, what is lost, where it breaks off."""
     import av
     import av.error
 
@@ -99,37 +111,43 @@ def _write_base(source: Path, small: Path, settings: VideoSettings) -> tuple[Siz
         raise VideoError(f"{source}: expected pictures, found none")
     size = Size(*planes_of(first)[0].shape[1:])
     padded = padded_size(size, settings.ratio)
-    problems = _what_is_lost(first)
+    problem = ""
     with av.open(str(source)) as given, av.open(str(small), "w", format=_BETWEEN) as made:
         video = _video_of(given, source)
         stream = made.add_stream("libx264", rate=video.average_rate or 25)
         stream.options = {"crf": str(settings.crf), **_SIMPLE}
         stream.height, stream.width = settings.ratio.below(padded)
         stream.pix_fmt = "yuv420p"
-        stream.time_base = stream.codec_context.time_base = video.time_base
+        set_times(stream, video.time_base, video.average_rate)
         copy_labels(stream, video, first)
         try:
             for frame in given.decode(video):
                 stop_if_asked()
                 planes = planes_of(frame, padded)
                 out = frame_of([shrink(x, settings.ratio, Sampling.BICUBIC) for x in planes])
-                out.pts, out.time_base = frame.pts, frame.time_base
+                take_time(out, frame)
                 made.mux(stream.encode(out))
         except av.error.FFmpegError as error:
-            problems.append(f"breaks off ({error.strerror})")
+            problem = f"breaks off ({error.strerror})"
         made.mux(stream.encode())
-    return size, problems
+    return size, _what_is_lost(first), problem
 
 
-def _what_is_lost(frame: Any) -> list[str]:
-    """A sentence on a frame that has more than layers of videos keep."""
+def _what_is_lost(frame: Any) -> tuple[str, ...]:
+    """A clause on what a frame has that layers of videos do not keep."""
     parts = frame.format.components
     bits = max(part.bits for part in parts)
     whole = all((part.width, part.height) == (frame.width, frame.height) for part in parts)
-    lost = [f"{bits} bits of a sample become 8"] if bits > 8 else []
-    if whole and len(parts) > 1:
-        lost.append("chroma of full size is halved")
-    return lost
+    lost = (f"{bits} bits of a sample become 8",) if bits > 8 else ()
+    return (*lost, "chroma of full size is halved") if whole and len(parts) > 1 else lost
+
+
+def _refuse_layers(path: Path) -> None:
+    import av
+
+    with av.open(str(path)) as given:
+        if any(LABEL in stream.metadata for stream in given.streams.video):
+            raise VideoError(f"{path}: is in layers already; unlayer it first")
 
 
 def _video_of(given: Any, path: Path) -> Any:
@@ -212,21 +230,21 @@ def unlayer_video(source: Path, target: Path) -> VideoDone:
             av.open(str(source)) as given,
             av.open(str(unfinished), "w", format=_format(target)) as made,
         ):
-            frames, missing = _unlayer(given, made, source, target)
+            frames, missing, notes = _unlayer(given, made, source, target)
             if not frames:
                 raise VideoError(f"{source}: expected pictures, found none that can be shown")
     except av.error.FFmpegError as error:
         raise VideoError(f"{source}: cannot be put together ({error.strerror})") from error
     problems = (f"{missing} of {frames} frames lack differences; the base shows there",)
-    return VideoDone(frames, 0, target.stat().st_size, problems if missing else ())
+    return VideoDone(frames, 0, target.stat().st_size, problems if missing else (), notes)
 
 
 def _format(target: Path) -> str:
     return "matroska" if target.suffix.lower() == ".mkv" else "mp4"
 
 
-def _unlayer(given: Any, made: Any, source: Path, target: Path) -> tuple[int, int]:
-    """Frames that were written, and how many of them lack differences."""
+def _unlayer(given: Any, made: Any, source: Path, target: Path) -> tuple[int, int, tuple[str, ...]]:
+    """Frames that were written, how many of them lack differences, and a clause on their size."""
     base = _video_of(given, source)
     keep_vectors(base)
     try:
@@ -251,7 +269,8 @@ def _unlayer(given: Any, made: Any, source: Path, target: Path) -> tuple[int, in
             together.take(index, packet)
         together.show()
     together.show(last=True)
-    return together.frames, together.missing
+    wider = f"{together.size.width}x{together.size.height}, as H.264 has no odd sides"
+    return together.frames, together.missing, () if together.size == size else (wider,)
 
 
 def _picture_track(made: Any, base: Any, size: Size, target: Path) -> Any:
@@ -263,7 +282,7 @@ def _picture_track(made: Any, base: Any, size: Size, target: Path) -> Any:
     out.pix_fmt = "yuv420p"
     if not ffv1:
         out.options = {"qp": "0"} if lossless else {"crf": _CRF_WHOLE}
-    out.time_base = out.codec_context.time_base = base.time_base
+    set_times(out, base.time_base, base.average_rate)
     for name in ("colorspace", "color_primaries", "color_trc", "color_range"):
         setattr(out.codec_context, name, int(getattr(base.codec_context, name)))
     if aspect:
@@ -279,7 +298,7 @@ class _Together:
         self.shown: list[Any] = []
         self.waiting: dict[int, dict[int, Any]] = defaultdict(dict)  # by time, by track
         self.frames = self.missing = 0
-        self.unit: Fraction | None = None
+        self.times: dict[int, Any] = {}  # the frames of the base, which say how long each shows
         first = next(iter(tracks.values()))
         padded = padded_size(first.size, first.ratio)
         self.size = Size(out.height, out.width)
@@ -299,7 +318,7 @@ class _Together:
         """Write the frames whose differences are all here, at the end the others, too."""
         while self.shown and (last or self._is_whole(self.shown[0])):
             frame = self.shown.pop(0)
-            self.unit = frame.time_base
+            self.times[frame.pts] = frame
             found = self.waiting.pop(frame.pts, {})
             if self.own is not None:
                 one = Layered(base_frame(frame), data=found.get(self.own))
@@ -314,7 +333,7 @@ class _Together:
     def _write(self, every: list[Whole]) -> None:
         for time, planes, is_whole in every:
             frame = frame_of(cropped(planes, self.size))
-            frame.pts, frame.time_base = time, self.unit
+            take_time(frame, self.times.pop(time))
             self.made.mux(self.out.encode(frame))
             self.missing += not is_whole
             self.frames += 1

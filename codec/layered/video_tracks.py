@@ -5,6 +5,7 @@ Axes: H W pixels of a plane.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from fractions import Fraction
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -157,6 +158,21 @@ def copy_labels(made: Any, given: Any, frame: Any) -> None:
     aspect = given.sample_aspect_ratio
     if aspect:
         context.sample_aspect_ratio = 1 / aspect if turn_of(frame) % 2 else aspect
+
+
+def set_times(stream: Any, unit: Fraction, rate: Fraction | None) -> None:
+    """Let a track count in a unit of time; H.264 says its usual rate, instead of that unit's."""
+    stream.time_base = stream.codec_context.time_base = unit
+    if rate and stream.codec_context.name == "libx264":
+        fps = f"{rate.numerator}/{rate.denominator}"
+        stream.options = stream.options | {"x264-params": f"force-cfr=1:fps={fps}"}
+
+
+def take_time(made: Any, frame: Any) -> None:
+    """Show a frame or packet when another frame shows, and as long."""
+    made.pts, made.time_base = frame.pts, frame.time_base
+    if frame.duration:
+        made.duration = frame.duration
 
 
 def frame_of(planes: Sequence[Tensor]) -> Any:

@@ -20,6 +20,7 @@ from codec.layered.video_tracks import (
     guesses_of,
     part_of_plane,
     planes_of,
+    take_time,
     windows_of,
 )
 
@@ -97,7 +98,7 @@ class OffsetWriter:
             part = part_of_plane(self.track.window, number).of(x)
             shifted.append(clamp_and_shift(part.int() - guess.pixels(), self.track.offset))
         out = frame_of(shifted)
-        out.pts, out.time_base = frame.pts, frame.time_base
+        take_time(out, frame)
         made.mux(self.stream.encode(out))
 
     def finish(self, made: Any) -> None:

@@ -5,14 +5,14 @@ out whole: what cannot be worked on but can be kept is copied as it is.
 """
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
 from tqdm import tqdm
 
-from codec.pictures.folders import EXTENSIONS, first_names, search
+from codec.pictures.folders import EXTENSIONS, VIDEO_EXTENSIONS, first_names, search
 from codec.pictures.picture import UnsupportedPicture
 from codec.pictures.storage import write_atomically
 from codec.pictures.workers import spread, stop_if_asked, worker_count
@@ -20,6 +20,8 @@ from codec.pictures.workers import spread, stop_if_asked, worker_count
 _GROUP_PIXELS = 1 << 22
 _GROUP_FILES = 64
 _COARSEST_TIME = 2.0  # seconds, of FAT
+_SUFFIXES = (*EXTENSIONS, *VIDEO_EXTENSIONS, ".dfc", ".dfp")  # that name files, not folders
+_MANY = 4
 _SAME_SUFFIX = {".jpeg": ".jpg", ".jpe": ".jpg", ".jfif": ".jpg", ".tiff": ".tif"}
 
 
@@ -96,6 +98,7 @@ class Output:
         skip_existing: leave inputs whose result is there, with the time of the input.
         reserved: names in the folder that no result may take.
         files: suffixes that a folder does not have.
+        protected: files beside the inputs that no result may replace.
     """
 
     place: Path | str
@@ -104,6 +107,7 @@ class Output:
     skip_existing: bool = False
     reserved: Collection[str] = ()
     files: Collection[str] = EXTENSIONS
+    protected: Collection[Path] = ()
 
     def __post_init__(self) -> None:
         if not str(self.place):
@@ -120,6 +124,20 @@ class Output:
     def name_of(self, relative: Path) -> Path:
         """The name of the result of a file, below the folder."""
         return self.rename(relative) if self.suffix is None else relative.with_suffix(self.suffix)
+
+
+def check_output(output: Path | str, allowed: Sequence[str]) -> None:
+    """Raise ValueError where a place is named as a file is that results do not become.
+
+    Args:
+        output: a folder, or a file.
+        allowed: suffixes of files that they may become.
+    """
+    suffix = Path(output).suffix.lower()
+    is_file = suffix in _SUFFIXES and not Path(output).is_dir()
+    if is_file and suffix not in allowed:
+        names = f"{', '.join(allowed[:_MANY])}{', ...' * (len(allowed) > _MANY)}"
+        raise ValueError(f"{output}: expected a folder or a name that ends in {names}")
 
 
 class Plan(NamedTuple):
@@ -162,7 +180,8 @@ def plan_jobs(
     named = {Path(path).resolve() for path in inputs}
     aside = {path.resolve() for path in others} - named
     found = {p: r for p, r in dict(listing.found).items() if p.resolve() not in aside}
-    protected = {path.resolve() for path in (*found, *others)}
+    protected = {path.resolve(): "reference" for path in output.protected}
+    protected |= {path.resolve(): "input" for path in (*found, *others)}
     placed: dict[Path, Path] = {}
     failures = [FileResult(output.path, None, error=one) for one in listing.unreadable]
     taken: dict[Path, Path] = {}
@@ -231,7 +250,7 @@ def _obstacle(
     source: Path,
     target: Path,
     output: Output,
-    protected: Collection[Path],
+    protected: Mapping[Path, str],
     taken: dict[Path, Path],
 ) -> str:
     """Why a result cannot go to its target, or empty."""
@@ -239,7 +258,7 @@ def _obstacle(
     if place == source.resolve():
         return "its result would overwrite it; choose another folder"
     if place in protected:
-        return f"its result would overwrite the input {target}; choose another folder"
+        return f"its result would overwrite the {protected[place]} {target}; choose another folder"
     if place in taken:
         return f"its result would overwrite {target} of {taken[place]}; rename one of them"
     inside = () if output.is_file() else target.relative_to(output.path).parts
@@ -262,7 +281,10 @@ def _targets(relatives: list[Path], output: Output) -> list[Path]:
         raise ValueError(f"{output.path}: expected a folder, got a file")
 
     def kept_apart(old: Path, new: Path) -> Path:
-        return old.with_name(old.name + new.suffix) if times[new] > 1 and old != new else new
+        if times[new] == 1 or old == new:
+            return new
+        added = new.name.removeprefix(old.stem) if new.name.startswith(old.stem) else new.suffix
+        return old.with_name(old.name + added)
 
     names = [output.name_of(relative) for relative in relatives]
     times = Counter(names)

@@ -127,6 +127,11 @@ def hash_of(planes: Tensor) -> bytes:
     return hashlib.sha256(shape.encode() + samples.numpy().tobytes()).digest()[:HASH_BYTES]
 
 
+def is_exact(planes: object) -> bool:
+    """Whether something may be exact planes (C, H, W)."""
+    return isinstance(planes, Tensor) and planes.dim() == 3 and planes.dtype == torch.int32
+
+
 class Predicted(NamedTuple):
     """A prediction and what it says of a picture: (C, H, W) int32 planes in 1/16 grey level."""
 
@@ -164,7 +169,7 @@ def predict(
     name = prediction.reference.hex()
     if planes is None:
         raise MissingReference(f"needs the picture {name}, which it is predicted from")
-    if planes.dim() != 3 or planes.is_floating_point() or hash_of(planes) != prediction.reference:
+    if not is_exact(planes) or hash_of(planes) != prediction.reference:
         raise FormatError(f"needs the picture {name}, which it is predicted from, got another one")
     found = prediction(planes.to(device), shape[1:])
     return Predicted(prediction, fit_planes(found, 3 if prediction.keeps_chroma else shape[0]))

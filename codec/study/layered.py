@@ -32,7 +32,7 @@ from codec.search.encoders import encoder
 from codec.settings import Settings
 from codec.study.rate_report import data_url, png_of
 
-SINGLE = "one layer"
+SINGLE, JPEG = "one layer", "one JPEG 4:2:0"
 _MODE = "mse"
 _RATES = (0.3, 0.5, 1.0, 2.0)  # bits a pixel
 _CROP = 224
@@ -104,7 +104,7 @@ CONTENDERS: dict[str, Contender] = {
     "own base": _own("dfc"),
     "JPEG base, 3 levels": _own("jpeg", 3),
     "as the patent has it": _literal(64),
-    "one JPEG 4:2:0": _other("jpeg"),
+    JPEG: _other("jpeg"),
     "one AVIF s6 4:2:0": _other("avif"),
 }
 
@@ -144,7 +144,11 @@ def run(
         simulcast[title] = share
         for name, curve in found.items():
             points[name][title] = curve
-    tables = {"Bytes against one layer at equal PSNR-RGB": _table(points, pictures)}
+    tables = {
+        f"Bytes against {anchor} at equal PSNR-RGB": _table(points, pictures, anchor)
+        for anchor in (SINGLE, JPEG)
+        if anchor in points
+    }
     tables["Three levels against separate files of the three sizes"] = [
         {"pictures": str(len(simulcast)), "bytes": f"{_percent(list(simulcast.values())):.1f} %"}
     ]
@@ -198,18 +202,18 @@ def _curve(points: Sequence[Point]) -> Callable[[float], float]:
 
 
 def _table(
-    points: dict[str, dict[str, list[Point]]], pictures: dict[str, Tensor]
+    points: dict[str, dict[str, list[Point]]], pictures: dict[str, Tensor], anchor: str
 ) -> list[dict[str, str]]:
-    """A row for each contender: at each rate, bytes over those of one layer, and over one JPEG."""
+    """A row for each contender: at each rate, bytes over those of another, in () of how many."""
     rows = []
     for name, curves in points.items():
-        if name == SINGLE:
+        if name == anchor:
             continue
         row = {"contender": name}
         for rate in _RATES:
             sizes = {title: rate * picture[0].numel() / 8 for title, picture in pictures.items()}
             found_at = [
-                _share(own, points[SINGLE][title], sizes[title]) for title, own in curves.items()
+                _share(own, points[anchor][title], sizes[title]) for title, own in curves.items()
             ]
             shares = [share for share in found_at if share is not None]
             found = f"{_percent(shares) - 100:+.1f} % ({len(shares)})" if shares else ""
@@ -218,15 +222,15 @@ def _table(
     return rows
 
 
-def _share(own: Sequence[Point], single: Sequence[Point], size: float) -> float | None:
-    """Bytes of a contender, at a size, over one layer of the same PSNR; None off its curve."""
+def _share(own: Sequence[Point], anchor: Sequence[Point], size: float) -> float | None:
+    """Bytes of a contender, at a size, over another's of the same PSNR; None off the curves."""
     if not min(p.size for p in own) <= size <= max(p.size for p in own):
         return None
     rising = sorted({math.log(p.size): p.psnr for p in own}.items())
     reached = float(PchipInterpolator(*zip(*rising, strict=True))(math.log(size)))
-    if not min(p.psnr for p in single) <= reached <= max(p.psnr for p in single):
+    if not min(p.psnr for p in anchor) <= reached <= max(p.psnr for p in anchor):
         return None
-    return size / math.exp(_curve(single)(reached))
+    return size / math.exp(_curve(anchor)(reached))
 
 
 def _percent(shares: Sequence[float]) -> float:

@@ -111,7 +111,7 @@ def test_sizes_need_not_divide(size: tuple[int, int], tmp_path: Path) -> None:
 def test_full_chroma_becomes_what_h264_has(tmp_path: Path) -> None:
     source, layers, whole = (tmp_path / name for name in ("a.mp4", "layers.mkv", "b.mkv"))
     write_clip(source, 2, (41, 55), sound=False, form="yuv444p")
-    assert layer_video(source, layers, OWN).problems == ("chroma of full size is halved",)
+    assert layer_video(source, layers, OWN).notes == ("chroma of full size is halved",)
     assert unlayer_video(layers, whole).frames == 2
     assert planes(whole)[0][0].shape[1:] == (41, 55)
     unlayer_video(layers, tmp_path / "b.mp4")
@@ -246,7 +246,7 @@ def test_labels_are_kept_and_frames_turned(tmp_path: Path) -> None:
         context.color_trc, context.sample_aspect_ratio = 16, Fraction(4, 3)
         made.mux(stream.encode(av.VideoFrame.from_ndarray(array, format="rgb24")))
         made.mux(stream.encode())
-    assert layer_video(source, layers, OWN).problems == ("10 bits of a sample become 8",)
+    assert layer_video(source, layers, OWN).notes == ("10 bits of a sample become 8",)
     unlayer_video(layers, whole)
     for path in (layers, whole):
         with av.open(str(path)) as given:
