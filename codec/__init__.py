@@ -24,8 +24,10 @@ if TYPE_CHECKING:
     from codec.picture import thumbnail as thumbnail
     from codec.pictures.picture_files import read_picture as read_picture
     from codec.pictures.picture_files import write_picture as write_picture
+    from codec.references import FileReferences as FileReferences
 
 _HOMES = {
+    "FileReferences": "codec.references",
     "FormatError": "codec.container",
     "best_prediction": "codec.align.search",
     "decode": "codec.picture",

@@ -140,7 +140,11 @@ def references_of(
     references: References = NO_REFERENCES,
     device: torch.device | str = "cpu",
 ) -> dict[bytes, Tensor]:
-    """The exact planes of streams by their hash, as `decode` and `best_prediction` take them."""
+    """The exact planes of streams by their hash, as `decode` and `best_prediction` take them.
+
+    Streams that stand on each other go one after the other; `codec.FileReferences` does that for
+    files, and takes pictures, too.
+    """
     every = exact(streams, references=references, device=device)
     return {hash_of(planes): planes for planes in every}
 
