@@ -26,6 +26,7 @@ def write_clip(
     times: list[int] | None = None, form: str = "yuv420p",
 ) -> None:  # fmt: skip
     """A pattern that moves, in H.264."""
+    path.parent.mkdir(exist_ok=True)
     height, width = size
     small = torch.rand(
         1, 3, height // 4 + 8, width // 4 + 8, generator=torch.Generator().manual_seed(0)
@@ -264,3 +265,37 @@ def test_labels_are_kept_and_frames_turned(tmp_path: Path) -> None:
     assert np.abs(found.astype(int) - upright).mean() < 12
     bright = np.argwhere(found > 150).mean(0)
     assert np.abs(bright - np.argwhere(upright > 150).mean(0)).max() < 2
+
+
+def test_folders_of_videos_and_names_that_do_not_fit(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from codec.__main__ import main
+
+    write_clip(tmp_path / "in/a.mp4", 2, (32, 48), sound=False)
+    layers, whole = tmp_path / "layers", tmp_path / "whole"
+    fast = ["--effort", "fast"]
+    assert main(["layer", str(tmp_path / "in"), "-o", str(layers), *fast]) == 0
+    assert main(["unlayer", str(layers), "-o", str(whole)]) == 0
+    assert planes(whole / "a.mkv")[0][0].shape[1:] == (32, 48)
+    capsys.readouterr()
+    for given, out in (("a.mkv", "b.mkv"), ("a.mkv", "b.png"), ("a.mkv", "b.avi")):
+        assert main(["layer", str(layers / given), "-o", str(tmp_path / out), *fast]) == 1
+        assert not (tmp_path / out).exists()
+    assert "in layers already" in capsys.readouterr().err
+    for options in (["-o", "b.avi"], ["-o", "b.png"], ["-o", "b.mkv", "--level", "0"]):
+        options[1] = str(tmp_path / options[1])
+        assert main(["unlayer", str(layers / "a.mkv"), *options]) == 1
+    assert main(["layer", str(tmp_path / "in"), "-o", str(layers), "--ratio", "1x1"]) == 1
+
+
+def test_rates_and_lengths_are_kept(tmp_path: Path) -> None:
+    source, layers = tmp_path / "a.mp4", tmp_path / "layers.mkv"
+    write_clip(source, 4, (32, 48), sound=False)
+    layer_video(source, layers, OWN)
+    unlayer_video(layers, tmp_path / "b.mkv")
+    unlayer_video(layers, tmp_path / "b.mp4")
+    for path in (layers, tmp_path / "b.mkv", tmp_path / "b.mp4"):
+        with av.open(str(path)) as given:
+            assert given.streams.video[0].average_rate == 25
+            assert given.duration == 160_000  # microseconds: the last frame shows as long as others
