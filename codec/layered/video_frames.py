@@ -40,9 +40,9 @@ from codec.residual.transform import FRACTION
 from codec.settings import QUALITIES, Settings, step_of
 from codec.varint import VarintError, pack_varint, unpack_varint
 
-# How much finer an I is than a P, and how much coarser a B, in quality. With B alike bytes grow by
-# 10 % for 0.25 dB; with 8 more between them neighbours would differ by a decibel.
-_FINER, _COARSER = 6, 16
+# By how many step indices an I is finer and a B coarser than a P (24 double a step). With B as fine
+# as P bytes grow by 10 % for 0.25 dB; with 20 between them neighbours would differ by a decibel.
+_FINER, _COARSER = 8, 12
 
 
 class BaseFrame(NamedTuple):
@@ -158,8 +158,11 @@ class FrameEncoder:
 
 
 def _settings_for(kind: str, settings: Settings) -> Settings:
-    quality = settings.quality + {"I": _FINER, "B": -_COARSER}.get(kind, 0)
-    return settings._replace(quality=min(max(quality, QUALITIES[0]), QUALITIES[-1]))
+    """The settings of an I, P or B: its quality is the one with the step that comes nearest."""
+    mode = settings.mode
+    wanted = step_of(settings.quality, mode) + {"I": -_FINER, "B": _COARSER}.get(kind, 0)
+    quality = min(QUALITIES, key=lambda known: abs(step_of(known, mode) - wanted))
+    return settings if kind == "P" else settings._replace(quality=quality)
 
 
 class FrameDecoder:

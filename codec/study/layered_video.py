@@ -38,7 +38,6 @@ from codec.study.rate_report import data_url, png_of
 
 _MODE = "mse"
 _OFFSET = 64
-_TWO_BY_TWO = Division((2,), (2,))
 _RATE = 25
 _MADE = Size(288, 352)  # of the clip that is made
 _SCORED = 3  # frames for SSIMULACRA2
@@ -121,7 +120,7 @@ CONTENDERS: dict[str, Contender] = {
     ),
     "as the patent has it, 2 x 2": _layered(
         lambda crf, other: VideoSettings(
-            crf=crf, own=None, offset=_OFFSET, difference_crf=other, division=_TWO_BY_TWO
+            crf=crf, own=None, offset=_OFFSET, difference_crf=other, division=Division((2,), (2,))
         )
     ),
     ONE: _one_layer,
@@ -304,7 +303,7 @@ def _point(parameter: int, coded: Coded, clip: Clip) -> Point:
 
 def _border(shown: Clip, clip: Clip) -> float:
     """How much errors of luma change across the middle, over how much they do beside it."""
-    across, beside = 0.0, 0.0
+    across = beside = 0.0
     for a, b in zip(shown, clip, strict=True):
         error = (a[0] - 0.0 - b[0].float())[0]
         for x, middle in ((error, _quarters(clip)[3].top), (error.mT, _quarters(clip)[3].left)):
@@ -349,8 +348,7 @@ def _borders(points: Points) -> list[dict[str, str]]:
 
 
 def _enlarged(frame: Planes, size: Size) -> Planes:
-    pixels = resize(_to_rgb(frame), list(size))
-    return _from_rgb(pixels)
+    return _from_rgb(resize(_to_rgb(frame), list(size)))
 
 
 def _speeds(
@@ -386,6 +384,8 @@ def _plot(points: Points, key: str) -> bytes:
             style = "-" if name == OURS else "--"
             axes.plot(sizes, values, style, marker="o", markersize=3, label=name)
         axes.set_xscale("log")
+        axes.xaxis.set(major_formatter="{x:g}", minor_formatter="{x:g}")
+        axes.tick_params(axis="x", which="both", labelsize=7)
         axes.set_xlabel("kilobytes")
         axes.set_ylabel(_LABELS[key])
         axes.set_title(title)
