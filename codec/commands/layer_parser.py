@@ -18,8 +18,6 @@ _OF_PICTURES = {
     *("package", "base", "base_quality", "levels", "down", "up"),
     *("open_loop", "sub_blocks", "least_chroma", "soften", "smooth", "tags"),
 }
-
-
 _OF_OWN = ("quality", "lossless", "mode", "filter", "effort")  # of this codec's differences
 
 

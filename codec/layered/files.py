@@ -103,14 +103,15 @@ def layer_files(
             name, probes = criteria[0].score.name, found.cost
             note = f"quality {found.quality}, {name} {found.score:.4f}, {probes} probes"
         layers = encode_layers(pixels, chosen, picture)
-        if job.target.suffix.lower() == PACKAGE:
+        is_package = job.target.suffix.lower() == PACKAGE
+        if is_package:
             write_package(job.target, _items(layers, chosen))
         else:
             _write(job, layers, chosen, sources)
         notes = (note, *picture.notes, *lost_in(picture, writer.file_format))
-        size, is_one = job.source.stat().st_size, job.target.suffix.lower() == PACKAGE
-        after = job.target.stat().st_size if is_one else layers.size
-        return FileResult(job.source, job.target, size, after, tuple(filter(None, notes)))
+        before = job.source.stat().st_size
+        after = job.target.stat().st_size if is_package else layers.size
+        return FileResult(job.source, job.target, before, after, tuple(filter(None, notes)))
 
     return run_jobs(plan, one, on_result)
 

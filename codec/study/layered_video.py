@@ -199,7 +199,7 @@ _LABELS = {"psnr": "PSNR, dB", "ssimulacra2": "SSIMULACRA2"}
 
 
 def read_clip(path: Path, skip: int = 0, frames: int | None = None) -> Clip:
-    """Frames of a video as planes, cut to sides that a base can halve."""
+    """Frames of a video as planes."""
     import av
 
     with av.open(str(path)) as given:
@@ -250,10 +250,7 @@ def _made_clip(frames: int) -> Clip:
     for number in range(frames):
         scale = 1.15 - 0.005 * number
         size = [round(n * scale) for n in _MADE]
-        there = resize(
-            pixels, [max(n, 2 * m) for n, m in zip(pixels.shape[1:], _MADE, strict=True)]
-        )
-        part = there[:, number : number + size[0], 2 * number : 2 * number + size[1]]
+        part = pixels[:, number : number + size[0], 2 * number : 2 * number + size[1]]
         clip.append(_from_rgb(resize(part.contiguous(), list(_MADE))))
     return clip
 
@@ -305,7 +302,7 @@ def _border(shown: Clip, clip: Clip) -> float:
     """How much errors of luma change across the middle, over how much they do beside it."""
     across = beside = 0.0
     for a, b in zip(shown, clip, strict=True):
-        error = (a[0] - 0.0 - b[0].float())[0]
+        error = (a[0].float() - b[0].float())[0]
         for x, middle in ((error, _quarters(clip)[3].top), (error.mT, _quarters(clip)[3].left)):
             change = (x[1:] - x[:-1]).abs().mean(1)
             across += float(change[middle - 1])
