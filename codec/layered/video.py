@@ -18,7 +18,7 @@ from tqdm import tqdm
 from codec.container import FormatError
 from codec.layered.differences import OwnCoder
 from codec.layered.geometry import Sampling, Size, shrink
-from codec.layered.video_frames import FrameDecoder, InOrder, Layered, Whole, base_frame
+from codec.layered.video_frames import FrameCoder, InOrder, Layered, Whole, base_frame
 from codec.layered.video_motion import keep_vectors
 from codec.layered.video_tracks import (
     LABEL,
@@ -303,7 +303,7 @@ class _Together:
         padded = padded_size(first.size, first.ratio)
         self.size = Size(out.height, out.width)
         self.own = next((index for index, track in tracks.items() if track.is_own), None)
-        self.in_order = InOrder(FrameDecoder(first.ratio, padded, OwnCoder()))
+        self.in_order = InOrder(FrameCoder(first.ratio, padded, OwnCoder()).decode)
 
     def take(self, index: int, packet: Any) -> None:
         """A packet of differences."""

@@ -124,8 +124,8 @@ class InOrder(Generic[Made]):
         return between + self._held + [self._work(one, last)[0] for one in self._coming]
 
 
-class FrameEncoder:
-    """Codes the differences of frames.
+class FrameCoder:
+    """Codes the differences of frames, and puts frames together from them.
 
     Args:
         ratio: of base and video.
@@ -136,7 +136,7 @@ class FrameEncoder:
     def __init__(self, ratio: Ratio, size: Size, coder: OwnCoder):
         self._ratio, self._size, self._coder = ratio, size, coder
 
-    def __call__(self, frame: Layered, around: Around) -> tuple[tuple[int, bytes], Standing]:
+    def encode(self, frame: Layered, around: Around) -> tuple[tuple[int, bytes], Standing]:
         """The time and the bytes of a frame."""
         assert frame.planes is not None
         settings = _settings_for(frame.base.kind, self._coder.settings)
@@ -156,22 +156,7 @@ class FrameEncoder:
         packed = pack_varint(len(field)) + field + data
         return (frame.base.time, packed), Standing(enlarged, unstacked(found))
 
-
-def _settings_for(kind: str, settings: Settings) -> Settings:
-    """The settings of an I, P or B: its quality is the one with the step that comes nearest."""
-    mode = settings.mode
-    wanted = step_of(settings.quality, mode) + {"I": -_FINER, "B": _COARSER}.get(kind, 0)
-    quality = min(QUALITIES, key=lambda known: abs(step_of(known, mode) - wanted))
-    return settings if kind == "P" else settings._replace(quality=quality)
-
-
-class FrameDecoder:
-    """Inverse of `FrameEncoder`, with the same arguments."""
-
-    def __init__(self, ratio: Ratio, size: Size, coder: OwnCoder):
-        self._ratio, self._size, self._coder = ratio, size, coder
-
-    def __call__(self, frame: Layered, around: Around) -> tuple["Whole", Standing]:
+    def decode(self, frame: Layered, around: Around) -> tuple["Whole", Standing]:
         """The base shows alone where a difference is missing, or what it stands on."""
         enlarged = enlarged_planes(frame.base.planes, self._ratio, self._size)
         standing, found = Standing(enlarged, enlarged), False
@@ -195,6 +180,14 @@ class FrameDecoder:
         return unstacked(found)
 
 
+def _settings_for(kind: str, settings: Settings) -> Settings:
+    """The settings of an I, P or B: its quality is the one with the step that comes nearest."""
+    mode = settings.mode
+    wanted = step_of(settings.quality, mode) + {"I": -_FINER, "B": _COARSER}.get(kind, 0)
+    quality = min(QUALITIES, key=lambda known: abs(step_of(known, mode) - wanted))
+    return settings if kind == "P" else settings._replace(quality=quality)
+
+
 class Whole(NamedTuple):
     """A frame that was put together.
 
@@ -213,7 +206,7 @@ def split_frame(packed: bytes) -> tuple[bytes, bytes]:
     """The choices of blocks and the stream of a frame.
 
     Raises:
-        FormatError: not what `FrameEncoder` made.
+        FormatError: not what `FrameCoder` made.
     """
     try:
         size, at = unpack_varint(packed, 0)

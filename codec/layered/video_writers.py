@@ -8,7 +8,7 @@ from typing import Any
 
 from codec.layered.differences import OwnCoder, clamp_and_shift
 from codec.layered.geometry import Size, Window
-from codec.layered.video_frames import FrameEncoder, InOrder, Layered, base_frame
+from codec.layered.video_frames import FrameCoder, InOrder, Layered, base_frame
 from codec.layered.video_tracks import (
     LABEL,
     OFFSET,
@@ -50,7 +50,7 @@ class OwnWriter:
 
     def __init__(self, made: Any, track: Track, coder: OwnCoder, rate: Fraction):
         padded = Size(track.window.height, track.window.width)
-        self._frames = InOrder(FrameEncoder(track.ratio, padded, coder))
+        self._frames = InOrder(FrameCoder(track.ratio, padded, coder).encode)
         # Matroska takes no codec that FFmpeg has not heard of, and no player asks for this track.
         self._stream = made.add_mux_stream(
             "mjpeg", rate=rate, width=track.size.width, height=track.size.height

@@ -15,8 +15,7 @@ from codec.layered.geometry import Ratio, Size
 from codec.layered.video_frames import (
     Around,
     BaseFrame,
-    FrameDecoder,
-    FrameEncoder,
+    FrameCoder,
     InOrder,
     Layered,
     base_frame,
@@ -170,7 +169,8 @@ def test_frames_are_worked_on_in_the_order_of_what_they_stand_on() -> None:
 def test_frames_come_back_and_moved_ones_cost_less() -> None:
     size, ratio = Size(64, 96), Ratio(2, 2)
     coder = OwnCoder(Settings(80, "mse", effort="fast"))
-    encode, decode = FrameEncoder(ratio, size, coder), FrameDecoder(ratio, size, coder)
+    frames = FrameCoder(ratio, size, coder)
+    encode, decode = frames.encode, frames.decode
     standing = decoded = NOTHING
     sizes = []
     for number in range(3):
@@ -205,7 +205,8 @@ def fuzz_frames(count: int, seed: int) -> None:
     chance = random.Random(seed)
     size, ratio = Size(32, 48), Ratio(2, 2)
     coder = OwnCoder(Settings(50, "mse", effort="fast"))
-    encode, decode = FrameEncoder(ratio, size, coder), FrameDecoder(ratio, size, coder)
+    frames = FrameCoder(ratio, size, coder)
+    encode, decode = frames.encode, frames.decode
     y, u, v = planes_at(0, (32, 48))
     small = [torch.nn.functional.avg_pool2d(x.float(), 2).byte() for x in (y, u, v)]
     base = BaseFrame(0, (small[0], small[1], small[2]), "P", {PAST: vectors(16, Size(16, 24))})
