@@ -9,7 +9,6 @@ from torch import Tensor
 
 from codec import picture as coding
 from codec import stream_metadata
-from codec.align.search import best_prediction
 from codec.container import FormatError, Header, Mode, Section, read_sections, unpack_header
 from codec.pictures.devices import check_device
 from codec.pictures.folders import EXTENSIONS
@@ -43,15 +42,14 @@ from codec.references import MAX_FILE_BYTES, SUFFIX, FileReferences
 from codec.search import (
     Criterion,
     Encoder,
-    Found,
     Request,
     TargetUnreachable,
-    find,
     jpeg_source,
     optimise,
 )
-from codec.search.encoders import EncodingError, OwnEncoder
+from codec.search.encoders import EncodingError
 from codec.settings import Settings, check_settings
+from codec.smallest import describe, smallest
 
 # Pixels worked on at once: coding takes 0.2 KB for each, 2.4 GB for 12 megapixels.
 _PIXELS_AT_ONCE = 24_000_000
@@ -108,35 +106,17 @@ def encode_files(
     """
     check_settings(settings)
     check_device(device)
-    own = OwnEncoder(
-        mode=settings.mode, filter=settings.filter, effort=settings.effort, device=device
-    )
 
     def one(job: Job) -> FileResult:
         picture = read_picture(job.source, keep_profile=True)
         pixels = eight_bits(picture, job.source)
-        data, note = _coded(pixels, own, settings, criteria, job.source)
-        guess = None
-        if references is not None:
-            guess = best_prediction(
-                pixels,
-                references.without(job.source),
-                settings.quality,
-                mode=settings.mode,
-                lossless=settings.lossless,
-            )
-        if references is not None and guess is not None:
-            # A search tries many qualities: there hints are not tried on top.
-            forms = [guess] if criteria is not None else [guess, guess.hinted()]
-            coded = (
-                _coded(pixels, replace(own, predicted=form), settings, criteria, job.source)
-                for form in forms
-            )
-            less, note_of_less = min(coded, key=lambda one: len(one[0]))
-            if len(less) < len(data):
-                name = references.names[guess.prediction.reference].name
-                share = f"predicted from {name}: {100 * len(less) / len(data):.1f} % of it alone"
-                data, note = less, "; ".join(filter(None, (note_of_less, share)))
+        known = None if references is None else references.without(job.source)
+        source = None if criteria is None else jpeg_source(job.source.read_bytes())
+        data, note, name, alone = smallest(pixels, settings, criteria, known, source, device)
+        if references is not None and name is not None:
+            share = f"{100 * len(data) / alone:.1f} % of it alone"
+            said = f"predicted from {references.names[name].name}: {share}"
+            note = "; ".join(filter(None, (note, said)))
         if job.kept is not None and not settings.lossless and len(data) > _size(job):
             return keep(job, f"the input is smaller than {note or f'{len(data):,} bytes'}")
         return _written(job, picture, data, note)
@@ -159,22 +139,6 @@ def encode_files(
         about = "; ".join(filter(None, (done.about_skipped, unusable)))
         return replace(done, about_skipped=about)
     return _run_together(plan, _areas(plan), together, on_result, device)
-
-
-def _coded(
-    pixels: Tensor,
-    own: OwnEncoder,
-    settings: Settings,
-    criteria: Sequence[Criterion] | None,
-    source: Path,
-) -> tuple[bytes, str]:
-    """A stream at a quality or a score, and what is to be said of it."""
-    if criteria is not None:
-        found = find(pixels, own, criteria, source=jpeg_source(source.read_bytes()))
-        return found.data, _describe(found, criteria)
-    if settings.lossless:
-        return own.encode_lossless(pixels), ""
-    return own.encode(pixels, settings.quality), ""
 
 
 def _run_together(
@@ -307,9 +271,9 @@ def optimise_files(
         except (TargetUnreachable, PictureError, EncodingError) as error:
             return keep(job, str(error).removeprefix(f"{job.source}: "))
         if len(found.data) >= before and job.kept is not None:
-            return keep(job, f"the input is smaller than {_describe(found, criteria)}")
+            return keep(job, f"the input is smaller than {describe(found, criteria)}")
         write_atomically(job.target, found.data, like=job.source)
-        notes = (_describe(found, criteria), *lost_in(picture, encoder.file_format))
+        notes = (describe(found, criteria), *lost_in(picture, encoder.file_format))
         return FileResult(job.source, job.target, before, len(found.data), notes)
 
     return run_jobs(plan, one, on_result, _at_once(_areas(plan), encoder.device))
@@ -370,12 +334,3 @@ def eight_bits(picture: Picture, path: Path, upright: bool = False) -> Tensor:
     grey = torch.equal(pixels[0], pixels[1]) and torch.equal(pixels[0], pixels[2])
     coloured = picture.profile is not None and picture.profile[16:20] != b"GRAY"
     return pixels[:1].contiguous() if grey and not coloured else pixels
-
-
-def _describe(found: Found, criteria: Sequence[Criterion]) -> str:
-    probes = f"{found.cost} probe{'s' * (found.cost != 1)}"
-    if found.lossless:
-        return f"lossless, {probes}"
-    chroma = " with full chroma" * found.encoder.name.endswith("_444")
-    score = f"{criteria[0].score.name} {found.score:.4f}"
-    return f"quality {found.quality}{chroma}, {score}, {probes}"

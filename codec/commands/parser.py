@@ -3,6 +3,7 @@
 import argparse
 
 from codec.commands import shell
+from codec.commands.album_parser import add_album
 from codec.commands.layer_parser import add_layered
 from codec.commands.options import (
     add_device,
@@ -42,6 +43,7 @@ def parser() -> argparse.ArgumentParser:
     info.set_defaults(command=command("info"))
 
     add_layered(commands)
+    add_album(commands)
     optimise = commands.add_parser(
         "optimise",
         aliases=["optimize"],

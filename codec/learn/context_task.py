@@ -49,7 +49,7 @@ def _sum(parts: Iterable[Tensor]) -> Tensor:
     return torch.stack(list(parts)).sum(0)
 
 
-class _Known:
+class Known:
     """A source that knows the answers and sums their cost."""
 
     def __init__(self, classes: Tensor, values: Tensor | None = None):
@@ -133,16 +133,16 @@ class ContextTask(nn.Module):
         planes = [_KnownPlane(mean) for mean in means]
         for number, plane in enumerate(planes):
             code_plane(networks["means"], plane, shape_of(means[0]), means[:number][::-1], single)
-        splits = [_Known(flags) for flags in split_flags(symbols.sizes)]
+        splits = [Known(flags) for flags in split_flags(symbols.sizes)]
         code_sizes(networks, splits[0], splits[1], means[0], single)
         perceptual = matrix == WEIGHTINGS["perceptual"].number
-        adaptive = _Known(batch.adaptive[perceptual].int() + AQ_LARGEST)
+        adaptive = Known(batch.adaptive[perceptual].int() + AQ_LARGEST)
         if perceptual.any():
             code_adaptive(networks, adaptive, means[0][perceptual], symbols.step_index[perceptual])
-        luma = _Known(symbols.classes[0], symbols.values[0])
+        luma = Known(symbols.classes[0], symbols.values[0])
         code_cells(LUMA, networks, luma, cells, means[:1])
         before = DecodedLuma(symbols.classes[0], symbols.values[0][..., 0, :], means[0])
-        chroma = _Known(symbols.classes[1], symbols.values[1])
+        chroma = Known(symbols.classes[1], symbols.values[1])
         code_cells(CHROMA, networks, chroma, cells, means[1:], before)
         exact = batch.exact[:: max(1, len(batch.exact) // 2)]
         lossless = [_KnownPlane(plane) for plane in exact.int().unbind(1)]

@@ -12,6 +12,8 @@ from torch import Tensor
 
 from codec.pictures.folders import list_pictures
 from codec.pictures.mapping import ColourMapping, identity_coefficients
+from codec.pictures.picture_files import read_picture
+from codec.pictures.resize import resize
 from codec.planes import from_planes, to_planes
 from codec.prediction.warp import CORNER_ONE, Warp
 
@@ -36,29 +38,53 @@ def neighbours(
     return [pair for paths in sets.values() for pair in zip(paths, paths[apart:], strict=False)]
 
 
+def both_ways(folder: str | Path, held_out: Sequence[str]) -> list[tuple[Path, Path]]:
+    """Neighbours and next but ones, each the first and each the later one."""
+    pairs = neighbours(folder, 1, held_out) + neighbours(folder, 2, held_out)
+    return pairs + [(second, first) for first, second in pairs]
+
+
+def random_crop(path: Path, side: int, least: int, rng: random.Random) -> Tensor:
+    """A crop of a photo at a random size, (3, H, W) uint8 of at most `side` and, where that takes
+    enlarging, at least `least` pixels a side."""
+    pixels = read_picture(path).pixels
+    scale = max(rng.uniform(0.6, 1.0), least / min(pixels.shape[1:]))
+    pixels = resize(pixels, [round(n * scale) for n in pixels.shape[1:]])
+    height, width = (min(n, side) for n in pixels.shape[1:])
+    top, left = (
+        rng.randint(0, n - m) for n, m in zip(pixels.shape[1:], (height, width), strict=True)
+    )
+    return pixels[:, top : top + height, left : left + width].contiguous()
+
+
 def set_of(path: Path) -> str:
     """The set that a picture of an album belongs to."""
     return path.stem.rpartition("-")[0]
 
 
 def burst(
-    pixels: Tensor, shift: float, gain: float, noise: float, rng: random.Random
-) -> tuple[Tensor, Tensor]:
-    """A photo as two shots of a burst: the camera moved, the light a little different, new noise.
+    pixels: Tensor, shift: float, gain: float, noise: float, rng: random.Random, count: int = 2
+) -> list[Tensor]:
+    """A photo as shots of a burst: the camera moved, the light a little different, new noise.
 
     Args:
         pixels: (3, H, W) uint8.
         shift: standard deviation of how far corners move, in pixels.
-        gain: of the second shot.
+        gain: of every shot but the first.
         noise: standard deviation in grey levels at mid grey, half of its variance from the light.
         rng: of the corners and the noise.
+        count: of shots.
 
     Returns:
-        The first and the second shot, (3, H, W) uint8.
+        The shots, (3, H, W) uint8; the first one is not moved.
     """
-    corners = tuple(round(rng.gauss(0, shift) * CORNER_ONE) for _ in range(8))
     size = pixels.shape[1], pixels.shape[2]
-    moved = from_planes(Warp(corners)(to_planes(pixels[None])[0], size)[None])[0]
+
+    def moved() -> Tensor:
+        corners = tuple(round(rng.gauss(0, shift) * CORNER_ONE) for _ in range(8))
+        return from_planes(Warp(corners)(to_planes(pixels[None])[0], size)[None])[0]
+
+    others = [moved() for _ in range(count - 1)]
     generator = torch.Generator().manual_seed(rng.getrandbits(32))
 
     def shot(x: Tensor, gain: float) -> Tensor:
@@ -67,7 +93,7 @@ def burst(
         grain = torch.randn(x.shape, generator=generator) * deviation
         return (light + grain).round().clamp(0, 255).to(torch.uint8)
 
-    return shot(pixels, 1.0), shot(moved, gain)
+    return [shot(pixels, 1.0), *(shot(one, gain) for one in others)]
 
 
 def graded(pixels: Tensor, rng: random.Random) -> Tensor:

@@ -21,7 +21,7 @@ from codec.container import Filter
 from codec.layered.differences import OwnCoder
 from codec.layered.layers import base_quality
 from codec.layered.settings import LayerSettings
-from codec.learn.made_pairs import burst, graded, neighbours
+from codec.learn.made_pairs import both_ways, burst, graded, random_crop
 from codec.learn.networks import load_answers
 from codec.learn.symbols import TILE, Tiles, TileSets, tiles_of
 from codec.pictures.picture_files import read_picture
@@ -111,7 +111,7 @@ class PredictedTiles:
 
     def _pairs(self, split: str, rng: random.Random) -> Iterator[Pair]:
         photos = list_photos(self.photos, split)
-        albums = [] if self.albums is None else _both_ways(self.albums, self.held_out)
+        albums = [] if self.albums is None else both_ways(self.albums, self.held_out)
         makers: list[Callable[[], Pair | None]] = [
             lambda: _burst(_photo(photos, rng), rng),
             lambda: _layer(_photo(photos, rng), rng),
@@ -186,30 +186,18 @@ def _search(reference: Tensor, pixels: Tensor, rng: random.Random) -> Pair | Non
     return None if found is None else Pair(pixels, found.planes, step, weighting)
 
 
-def _both_ways(folder: str, held_out: tuple[str, ...]) -> list[tuple[Path, Path]]:
-    pairs = neighbours(folder, 1, held_out) + neighbours(folder, 2, held_out)
-    return pairs + [(second, first) for first, second in pairs]
-
-
 def _album(pairs: list[tuple[Path, Path]], rng: random.Random) -> Pair | None:
     reference, child = rng.choice(pairs)
     return _search(read_picture(reference).pixels, read_picture(child).pixels, rng)
 
 
 def _photo(paths: list[Path], rng: random.Random) -> Tensor:
-    """A crop of a photo at a random size; small photos are enlarged by repeating their edge."""
-    pixels = read_picture(rng.choice(paths)).pixels
-    side = rng.choice(_SIDES)
-    scale = max(rng.uniform(0.6, 1.0), (TILE + 32) / min(pixels.shape[1:]))
-    pixels = resize(pixels, [round(n * scale) for n in pixels.shape[1:]])
-    height, width = (min(n, side) for n in pixels.shape[1:])
-    corner = (rng.randint(0, n - m) for n, m in zip(pixels.shape[1:], (height, width), strict=True))
-    top, left = corner
-    return pixels[:, top : top + height, left : left + width].contiguous()
+    return random_crop(rng.choice(paths), rng.choice(_SIDES), TILE + 32, rng)
 
 
 def _burst(pixels: Tensor, rng: random.Random) -> Pair | None:
-    return _search(*burst(pixels, _SHIFT, rng.uniform(*_GAIN), rng.uniform(*_NOISE), rng), rng)
+    first, second = burst(pixels, _SHIFT, rng.uniform(*_GAIN), rng.uniform(*_NOISE), rng)
+    return _search(first, second, rng)
 
 
 def _copy(pixels: Tensor, rng: random.Random) -> Pair | None:

@@ -1,0 +1,90 @@
+"""What `dfc album` takes."""
+
+import argparse
+
+from codec.commands.options import command, number
+
+FORMS, PAIR_COSTS = ("star", "tree"), ("coded", "pixel")
+SCHEMES = ("hide", "again", "hand-over")
+
+
+def add_album(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    album = commands.add_parser(
+        "album",
+        help="keep pictures in one file, those that resemble others as what is new in them",
+        description="An album holds files of any kind and gives each back byte for byte. Pictures "
+        "that were taken together are predicted from each other. See US 9,282,331.",
+    )
+    verbs = album.add_subparsers(required=True, metavar="VERB")
+
+    add = _verb(verbs, "add", "store files, and predict pictures from each other where smaller")
+    add.add_argument("picture", nargs="*", help="files, folders or patterns; none goes on with it")
+    _add_rules(add)
+
+    listing = _verb(verbs, "list", "what is there, group by group")
+    listing.add_argument("--hidden", action="store_true", help="deleted ones that others need, too")
+
+    show = _verb(verbs, "show", "what is known of pictures")
+    show.add_argument("name", nargs="+", help="as `list` says it")
+
+    export = _verb(verbs, "export", "write files as they were")
+    export.add_argument("name", nargs="*", help="as `list` says it; none is all")
+    export.add_argument("-o", "--output", required=True, metavar="OUT", help="folder to write to")
+
+    delete = _verb(verbs, "delete", "delete files; one that others stand on is hidden until then")
+    delete.add_argument("name", nargs="+", help="as `list` says it")
+    delete.add_argument(
+        "--scheme",
+        choices=SCHEMES,
+        default="hide",
+        help="of those that stand on it: `hide` leaves them as they are, `again` gives them "
+        "another reference, `hand-over` makes one of them the reference of the deleted one",
+    )
+
+    for name, help in (
+        ("undelete", "show hidden files again"),
+        ("purge", "really remove files, hidden or not, and code anew what stands on them"),
+    ):
+        verb = _verb(verbs, name, help)
+        verb.add_argument("name", nargs="+", help="as `list --hidden` says it")
+
+    _verb(verbs, "verify", "decode and compare everything")
+    _verb(verbs, "stats", "how much is there, and how little it takes")
+    _verb(verbs, "compact", "give back the room of what was removed")
+    page = _verb(verbs, "page", "a page with all groups to look at, for any browser")
+    page.add_argument("-o", "--output", metavar="OUT", help="file to write (default ALBUM.html)")
+
+
+def _verb(
+    verbs: "argparse._SubParsersAction[argparse.ArgumentParser]", name: str, help: str
+) -> argparse.ArgumentParser:
+    made = verbs.add_parser(name, help=help)
+    made.add_argument("album", help="file of the album, .dfa")
+    made.set_defaults(command=command(f"album_{name}", "album_verbs"))
+    return made
+
+
+def _add_rules(add: argparse.ArgumentParser) -> None:
+    add.add_argument(
+        "--group",
+        action="append",
+        metavar="RULE",
+        help="what makes a group: `both` (time and place, default), `time`, `place`, `day`; "
+        "several rules take turns",
+    )
+    add.add_argument(
+        "--gap", type=number, default=30.0, metavar="SECONDS", help="of a group (default 30)"
+    )
+    add.add_argument(
+        "--near", type=number, default=50.0, metavar="METRES", help="of a group (default 50)"
+    )
+    add.add_argument("--least", type=int, choices=(2, 3), default=2, help="pictures of a group")
+    add.add_argument(
+        "--form", choices=FORMS, default="star", help="how pictures stand on each other"
+    )
+    add.add_argument(
+        "--pair-cost",
+        choices=PAIR_COSTS,
+        default="coded",
+        help="what chooses a reference: bytes of a trial, or differences of pixels",
+    )

@@ -1,0 +1,194 @@
+"""What `dfc album` does, once its options are read."""
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from tqdm import tqdm
+
+from codec.album.album import Album, AlbumSettings, Coded, Scheme, open_album
+from codec.album.groups import ByDay, ByPlace, ByTime, ByTimeAndPlace, Rule, clock
+from codec.album.page import write_page
+from codec.album.references import Form, PairCost
+from codec.commands.shell import DONE, FAILED, report, sizes_text, teller
+from codec.commands.verbs import PROGRAM
+from codec.store.records import Item
+
+
+def album_add(options: argparse.Namespace) -> int:
+    settings = AlbumSettings(
+        [_rule(name, options) for name in options.group or ("both",)],
+        options.least,
+        Form(options.form),
+        PairCost(options.pair_cost),
+    )
+    with open_album(options.album, create=bool(options.picture)) as album:
+        album.settings = settings
+        done, coded = album.add(options.picture, teller(PROGRAM))
+        _say_coded(coded)
+        status = report(done) if options.picture else DONE
+        _say_stats(album)
+    return status
+
+
+def _rule(name: str, options: argparse.Namespace) -> Rule:
+    rules: dict[str, Callable[[], Rule]] = {
+        "both": lambda: ByTimeAndPlace(options.gap, options.near),
+        "time": lambda: ByTime(options.gap),
+        "place": lambda: ByPlace(options.near),
+        "day": ByDay,
+    }
+    if name not in rules:
+        raise ValueError(f"--group: expected one of {', '.join(rules)}, got {name}")
+    return rules[name]()
+
+
+def album_list(options: argparse.Namespace) -> int:
+    with open_album(options.album, write=False) as album:
+        labels = {group.number: group.label for group in album.store.groups()}
+        groups: dict[int, list[Item]] = {}
+        alone: list[Item] = []
+        for item in album.store.items(options.hidden):
+            if item.group in labels:
+                groups.setdefault(item.group or 0, []).append(item)
+            else:
+                alone.append(item)
+        for number, items in sorted(groups.items()):
+            print(f"group {number}: {labels[number]}")
+            for item in items:
+                print(f"  {_line(album, item)}")
+        for item in alone:
+            print(_line(album, item))
+        _say_stats(album)
+    return DONE
+
+
+def _line(album: Album, item: Item) -> str:
+    content = album.content(item)
+    parts = [item.name, sizes_text(content.size, content.stored)]
+    reference = album.reference(item)
+    if reference is not None:
+        parts.append(f"from {reference.name}")
+    if item.hidden:
+        parts.append("deleted, kept for those that stand on it")
+    return "  ".join(parts)
+
+
+def album_show(options: argparse.Namespace) -> int:
+    def show(album: Album, name: str) -> None:
+        item = album.collection.item(name, hidden=True)
+        print(_line(album, item))
+        content = album.content(item)
+        rows = {
+            "taken": None if item.taken is None else clock(item),
+            "place": None if item.latitude is None else f"{item.latitude}, {item.longitude}",
+            "stored as": content.coding,
+            "depth": content.depth or None,
+            "children": ", ".join(one.name for one in album.children(item)),
+            "sha-256": content.name.hex(),
+        }
+        for key, value in rows.items():
+            if value:
+                print(f"  {key}: {value}")
+
+    return _each(options, show, write=False)
+
+
+def album_export(options: argparse.Namespace) -> int:
+    with open_album(options.album, write=False) as album:
+        return report(album.export(options.output, options.name, teller(PROGRAM)))
+
+
+def album_delete(options: argparse.Namespace) -> int:
+    def delete(album: Album, name: str) -> None:
+        hidden, coded = album.delete(name, Scheme(options.scheme))
+        _say_coded(coded)
+        undo = f"dfc album undelete {options.album} {name}"
+        print(f"{name}: hidden, as others stand on it; {undo}" if hidden else f"{name}: deleted")
+
+    return _each(options, delete)
+
+
+def album_undelete(options: argparse.Namespace) -> int:
+    def undelete(album: Album, name: str) -> None:
+        album.collection.undelete(name)
+        print(f"{name}: there again")
+
+    return _each(options, undelete)
+
+
+def album_purge(options: argparse.Namespace) -> int:
+    def purge(album: Album, name: str) -> None:
+        _say_coded(album.purge(name))
+        print(f"{name}: removed for good")
+
+    return _each(options, purge)
+
+
+def album_verify(options: argparse.Namespace) -> int:
+    with open_album(options.album, write=False) as album:
+        problems = album.store.problems()
+        total = len(album.store.contents())
+        every = tqdm(album.collection.verify(), total=total, unit="file", disable=None)
+        for content, problem in every:
+            if problem:
+                names = ", ".join(one.name for one in album.store.items_of(content.name))
+                problems.append(f"{names or 'no file'}: {problem}")
+        for one in problems:
+            print(f"{PROGRAM}: {one}", file=sys.stderr)
+        print(f"{total} contents decoded and compared, {len(problems)} problems")
+    return FAILED if problems else DONE
+
+
+def album_stats(options: argparse.Namespace) -> int:
+    with open_album(options.album, write=False) as album:
+        _say_stats(album)
+    return DONE
+
+
+def album_compact(options: argparse.Namespace) -> int:
+    with open_album(options.album) as album:
+        before = album.store.path.stat().st_size
+        album.store.compact()
+        print(f"{album.store.path}: {sizes_text(before, album.store.path.stat().st_size)}")
+    return DONE
+
+
+def album_page(options: argparse.Namespace) -> int:
+    with open_album(options.album, write=False) as album:
+        target = Path(options.output or Path(options.album).with_suffix(".html").name)
+        write_page(album, target)
+        print(target)
+    return DONE
+
+
+def _each(
+    options: argparse.Namespace, act: Callable[[Album, str], None], write: bool = True
+) -> int:
+    """Do something for every name; what is wrong with one is said, and costs the others nothing."""
+    failed = False
+    with open_album(options.album, write) as album:
+        for name in options.name:
+            try:
+                act(album, name)
+            except ValueError as error:
+                failed = True
+                print(f"{PROGRAM}: {error}", file=sys.stderr)
+    return FAILED if failed else DONE
+
+
+def _say_coded(coded: Sequence[Coded]) -> None:
+    for one in coded:
+        whole = "stored whole" if one.reference is None else f"predicted from {one.reference}"
+        print(f"{one.name}: {whole}  {sizes_text(one.before, one.after)}")
+
+
+def _say_stats(album: Album) -> None:
+    found = album.collection.stats()
+    parts = [f"{found.items} files", sizes_text(found.size, found.stored)]
+    if found.predicted:
+        parts.append(f"{found.predicted} predicted from others")
+    if found.hidden:
+        parts.append(f"{found.hidden} deleted and hidden")
+    print(f"{album.store.path}: {', '.join(parts)}")

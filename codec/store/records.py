@@ -1,0 +1,73 @@
+"""What a store holds: contents, which are what files consist of, and items, which are files."""
+
+from typing import NamedTuple
+
+HASH_BYTES = 32
+MOST_DEPTH = 3  # references that have to be decoded before a content
+
+
+class StoreError(ValueError):
+    """A store that cannot be read or written, or something that is not in it."""
+
+
+class Content(NamedTuple):
+    """The bytes of a file, as they are stored.
+
+    Attributes:
+        name: SHA-256 of the bytes.
+        size: of the bytes.
+        coding: see `codings`.
+        reference: name of the content that it is predicted from, or None.
+        depth: how many contents have to be decoded before it.
+        stored: bytes that it takes.
+    """
+
+    name: bytes
+    size: int
+    coding: str
+    reference: bytes | None
+    depth: int
+    stored: int
+
+
+class Item(NamedTuple):
+    """A file of the collection.
+
+    Attributes:
+        name: its path below the folder that it came from, with slashes.
+        content: see `Content.name`.
+        modified: time of the last change, in nanoseconds since 1970.
+        permissions: as `stat` has them.
+        taken: when the picture was taken by the clock there, in seconds since 1970, or None.
+        zone: seconds by which that clock is ahead of UTC, or None where it is not known.
+        latitude, longitude: where, in degrees, or None.
+        group: the number of its group, or None.
+        hidden: whether it was deleted, and is there for those that stand on it.
+        pinned: whether it stays even where nothing needs it.
+    """
+
+    name: str
+    content: bytes
+    modified: int
+    permissions: int
+    taken: float | None = None
+    zone: int | None = None
+    latitude: float | None = None
+    longitude: float | None = None
+    group: int | None = None
+    hidden: bool = False
+    pinned: bool = False
+
+
+class Group(NamedTuple):
+    """Items that belong together.
+
+    Attributes:
+        number: of the group.
+        label: why, for people.
+        settled: whether which of them stands on which has been decided.
+    """
+
+    number: int
+    label: str
+    settled: bool
