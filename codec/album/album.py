@@ -17,7 +17,8 @@ from tqdm import tqdm
 
 from codec.album.capture import facts_of
 from codec.album.groups import LEAST, ByTimeAndPlace, Rule, group, utc
-from codec.album.references import SIDE, Costs, Form, PairCost, choose, pair_costs
+from codec.album.references import Costs, Form, PairCost, choose, pair_costs
+from codec.align.search import SMALL
 from codec.pictures.folders import Listing, search
 from codec.pictures.jobs import BatchResult, OnResult
 from codec.pictures.thumbnails import thumbnail_of
@@ -167,7 +168,7 @@ class Album:
         for item in {item.content: item for item in items}.values():
             stop_if_asked()
             data = self.collection.content(item.content)
-            small = thumbnail_of(data, SIDE) if can_be_predicted(data) else None
+            small = thumbnail_of(data, SMALL) if can_be_predicted(data) else None
             if small is not None:
                 found.append(_Member(item, small))
         return found

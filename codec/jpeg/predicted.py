@@ -7,7 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from codec.align.search import best_for_planes
+from codec.align.search import quick_for_planes
 from codec.jpeg.blocks import Guess, guess_of, planes_of
 from codec.jpeg.coefficients import JpegFile, read_jpeg
 from codec.prediction.chain import Prediction, hash_of
@@ -55,7 +55,7 @@ def best_guess(file: JpegFile, references: Sequence[Opened]) -> BestGuess | None
     """The prediction that a trial finds cheapest, or None where it finds none that helps."""
     candidates = {one.name: one.planes for one in references}
     numbers = {one.name: number for number, one in enumerate(references)}
-    found = best_for_planes(planes_of(file), candidates, step_of(file), WEIGHTINGS["mse"])
+    found = quick_for_planes(planes_of(file), candidates, step_of(file), WEIGHTINGS["mse"])
     if found is None:
         return None
     name = found.prediction.reference
