@@ -5,32 +5,31 @@ with codec.album.open_album("summer.dfa") as album:
     album.export("out/")
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
-from typing import NamedTuple
 
 from torch import Tensor
 from tqdm import tqdm
 
+from codec.album.arranging import AT_ONCE, Arranger, Coded, levels
 from codec.album.capture import facts_of
 from codec.album.groups import LEAST, ByTimeAndPlace, Rule, group, utc
-from codec.album.references import Costs, Form, PairCost, choose, pair_costs
-from codec.align.search import SMALL
+from codec.album.references import Form, PairCost
 from codec.pictures.folders import Listing, search
 from codec.pictures.jobs import BatchResult, OnResult
+from codec.pictures.resize import resize
 from codec.pictures.thumbnails import thumbnail_of
-from codec.pictures.workers import stop_if_asked
-from codec.store.codings import can_be_predicted
+from codec.planes import from_planes
+from codec.store.codings import PICTURE
 from codec.store.collection import Collection
+from codec.store.exporting import export_items
+from codec.store.pictures import PictureCoding, allowed, drifted
 from codec.store.records import Content, Item, StoreError
 from codec.store.sqlite import SqliteStore
-
-_AT_ONCE = 16  # pictures that are tried against each other
-_NEIGHBOURS = 6  # of a picture by time, with which it is tried
-_NEAREST = 2  # references that a new picture is coded from
+from codec.stream_metadata import with_pixels
 
 
 class Scheme(Enum):
@@ -50,34 +49,14 @@ class AlbumSettings:
         least: pictures of a group.
         form: how they stand on each other.
         pair_cost: what is added up to choose a reference.
+        coding: how pictures are stored instead of their files; None keeps every byte of them.
     """
 
     rules: Sequence[Rule] = field(default_factory=lambda: (ByTimeAndPlace(),))
     least: int = LEAST
     form: Form = Form.STAR
     pair_cost: PairCost = PairCost.CODED
-
-
-class Coded(NamedTuple):
-    """A file that was coded anew.
-
-    Attributes:
-        name: of the item.
-        before, after: bytes that it takes in the store.
-        reference: name of an item that it stands on now, or None.
-    """
-
-    name: str
-    before: int
-    after: int
-    reference: str | None
-
-
-class _Member(NamedTuple):
-    """An item that is tried, and a small version of its picture."""
-
-    item: Item
-    small: Tensor
+    coding: PictureCoding | None = None
 
 
 @contextmanager
@@ -117,9 +96,10 @@ class Album:
             What became of the files, and of those that are predicted now.
         """
         listing = search(paths, ("",))
-        done, _ = self.collection.add(self._wanted(listing), on_result)
+        files = self._wanted(listing)
+        done, sources = self.collection.add(files, on_result, self.settings.coding)
         self.group()
-        return done, self.arrange()
+        return done, self.arrange(sources)
 
     def _wanted(self, listing: Listing) -> list[tuple[Path, str]]:
         own = self.store.path.resolve()
@@ -151,70 +131,35 @@ class Album:
             self.store.change_item(item.name, group=number)
         self.store.change_group(number, settled=False)
 
-    def arrange(self) -> list[Coded]:
-        """Decide in every group that has new pictures which of them stand on others."""
+    def arrange(self, sources: Mapping[str, Path] | None = None) -> list[Coded]:
+        """Decide in every group that has new pictures which of them stand on others.
+
+        Args:
+            sources: files of pictures that are stored instead of them, by their names; without its
+                file such a picture is left as it is.
+        """
+        arranger = self._arranger(sources or {})
         waiting = [one for one in self.store.groups() if not one.settled]
         coded: list[Coded] = []
         for one in tqdm(waiting, unit="group", desc="arranging", disable=None):
             items = self.store.members(one.number)
-            for first in range(0, len(items), _AT_ONCE):
-                coded += self._arrange(self._members(items[first : first + _AT_ONCE]))
+            for first in range(0, len(items), AT_ONCE):
+                coded += arranger.arrange(items[first : first + AT_ONCE])
             self.store.change_group(one.number, settled=True)
         return coded
 
-    def _members(self, items: Sequence[Item]) -> list[_Member]:
-        """One item of every content that may be predicted from another, or another from it."""
-        found = []
-        for item in {item.content: item for item in items}.values():
-            stop_if_asked()
-            data = self.collection.content(item.content)
-            small = thumbnail_of(data, SMALL) if can_be_predicted(data) else None
-            if small is not None:
-                found.append(_Member(item, small))
-        return found
+    def _arranger(self, sources: Mapping[str, Path]) -> Arranger:
+        chosen = self.settings
+        coding = chosen.coding or PictureCoding()
+        return Arranger(self.collection, chosen.form, chosen.pair_cost, coding, sources)
 
-    def _arrange(self, members: Sequence[_Member]) -> list[Coded]:
-        """Arrange pictures, some of which may stand on others already."""
-        new: list[_Member] = []
-        roots: list[_Member] = []
-        for one in members:
-            if self.content(one.item).reference is None:
-                (roots if self.store.children(one.item.content) else new).append(one)
-        coded = []
-        for one in new if roots else ():
-            costs = self._costs([one, *roots], [(0, n + 1) for n in range(len(roots))])
-            tried = sorted((cost, n) for (child, n), cost in costs.pairs.items() if child == 0)
-            coded += self._predict({one.item: [roots[n - 1].item for _, n in tried[:_NEAREST]]})
-        return coded + self._choose([n for n in new if self.content(n.item).reference is None])
+    def content(self, item: Item) -> Content:
+        """How an item is stored.
 
-    def _choose(self, members: Sequence[_Member]) -> list[Coded]:
-        """Choose references among pictures, and predict the others from them."""
-        pairs = [(n, m) for n in range(len(members)) for m in range(max(0, n - _NEIGHBOURS), n)]
-        parents = choose(self._costs(members, pairs), self.settings.form)
-
-        def depth(n: int) -> int:
-            return 1 + depth(parents[n]) if n in parents else 0
-
-        coded = []
-        for level in range(1, 1 + max(map(depth, parents), default=0)):
-            here = [n for n in parents if depth(n) == level]
-            coded += self._predict({members[n].item: [members[parents[n]].item] for n in here})
-        return coded
-
-    def _costs(self, members: Sequence[_Member], pairs: Sequence[tuple[int, int]]) -> Costs:
-        return pair_costs([one.small for one in members], pairs, self.settings.pair_cost)
-
-    def _predict(self, wanted: dict[Item, list[Item]]) -> list[Coded]:
-        """Code items anew, from others, where that makes them smaller."""
-        before = {item.content: (item, self.content(item).stored) for item in wanted}
-        pairs = [(item.content, [one.content for one in others]) for item, others in wanted.items()]
-        changed = self.collection.predict([pair for pair in pairs if pair[1]])
-        return [self._coded(*before[name]) for name in changed]
-
-    def _coded(self, item: Item, before: int) -> Coded:
-        reference = self.reference(item)
-        name = None if reference is None else reference.name
-        return Coded(item.name, before, self.content(item).stored, name)
+        Raises:
+            StoreError: its content is missing.
+        """
+        return self.collection.contents.known(item.content)
 
     def reference(self, item: Item) -> Item | None:
         """The item that one is predicted from, or None."""
@@ -226,16 +171,23 @@ class Album:
         contents = self.store.children(item.content)
         return [one for content in contents for one in self.store.items_of(content.name)]
 
-    def content(self, item: Item) -> Content:
-        """How an item is stored.
+    def thumbnail(self, item: Item, longest: int) -> Tensor | None:
+        """A small version of a picture as it is to be seen, or None where an item is none.
+
+        Args:
+            item: which one.
+            longest: pixels of the longer side.
 
         Raises:
-            StoreError: its content is missing.
+            StoreError: it cannot be had.
         """
-        found = self.store.content(item.content)
-        if found is None:
-            raise StoreError(f"{item.name}: its content is missing")
-        return found
+        contents, content = self.collection.contents, self.content(item)
+        data = contents.bytes_of(content.name)
+        if content.coding != PICTURE:
+            return thumbnail_of(data, longest, upright=True)
+        pixels = with_pixels(from_planes(contents.planes_of(content.name)[None])[0], data).pixels
+        scale = min(1.0, longest / max(pixels.shape[1:]))
+        return resize(pixels, [max(1, round(n * scale)) for n in pixels.shape[1:]])
 
     def delete(self, name: str, scheme: Scheme = Scheme.HIDE) -> tuple[bool, list[Coded]]:
         """Delete a picture.
@@ -248,11 +200,11 @@ class Album:
             Whether it is hidden, and can be had back; and what was coded anew.
         """
         item = self.collection.item(name)
-        coded = {
-            Scheme.HIDE: lambda _: [],
-            Scheme.AGAIN: self._free_children,
-            Scheme.HAND_OVER: self._hand_over,
-        }[scheme](item)
+        coded: list[Coded] = []
+        if scheme == Scheme.AGAIN:
+            coded = self._free_children(item)
+        elif scheme == Scheme.HAND_OVER:
+            coded = self._hand_over(item)
         return self.collection.delete(name), coded
 
     def purge(self, name: str) -> list[Coded]:
@@ -268,33 +220,81 @@ class Album:
         """Code anew what stands on an item, with another reference (scheme I)."""
         if len(self.store.items_of(item.content)) > 1:
             return []  # its content stays
+        if self.content(item).coding == PICTURE:
+            return self._free_pictures(item)
         children = self.children(item)
         before = {child.name: self.content(child).stored for child in children}
+        arranger = self._arranger({})
         for child in children:
-            self.collection.make_whole(child.content)
-        for first in range(0, len(children), _AT_ONCE):
-            self._choose(self._members(children[first : first + _AT_ONCE]))
-        return [self._coded(child, before[child.name]) for child in children]
+            self.collection.contents.make_whole(child.content)
+        for first in range(0, len(children), AT_ONCE):
+            arranger.choose(arranger.members(children[first : first + AT_ONCE]))
+        return [arranger.coded(child.name, before[child.name]) for child in children]
+
+    def _free_pictures(self, item: Item) -> list[Coded]:
+        """The same of pictures without their files, which lose a little once more."""
+        waiting, every = [item], []
+        while waiting:
+            below = self.children(waiting.pop())
+            every += below
+            waiting += below
+        arranger = self._arranger({})
+        coded: list[Coded] = []
+        for first in range(0, len(every), AT_ONCE):
+            members = arranger.members(every[first : first + AT_ONCE])
+            parents = arranger.parents(members)
+            roots = [n for n in range(len(members)) if n not in parents]
+            for level in (roots, *levels(parents)):
+                for n in level:
+                    one = members[n].item
+                    other = members[parents[n]].item if n in parents else None
+                    coded.append(self._code_again(arranger, one, other))
+        return coded
+
+    def _code_again(self, arranger: Arranger, item: Item, reference: Item | None) -> Coded:
+        contents = self.collection.contents
+        before = self.content(item)
+        goal = None if before.psnr is None else allowed(before.psnr, before.drift)
+        old = [] if before.reference is None else [before.reference]
+        new = [] if reference is None else [self.collection.item(reference.name).content]
+        again = arranger.coding.code_again(
+            contents.bytes_of(item.content),
+            contents.references_of(old),
+            contents.references_of(new),
+            goal,
+        )
+        drift = before.drift
+        if before.psnr is not None and again.psnr is not None:
+            drift = drifted(before.psnr, before.drift, again.psnr)
+        self.collection.exchange(item, again, drift)
+        return arranger.coded(item.name, before.stored)
 
     def _hand_over(self, item: Item) -> list[Coded]:
         """Store the cheapest child of an item whole, and the item as what is new in it beside that
         one; what else stands on it stays as it is (scheme II)."""
-        contents = self.store.children(item.content)
-        if not contents or len(self.store.items_of(item.content)) > 1:
+        if self.content(item).coding == PICTURE:
+            raise StoreError(
+                f"{item.name}: a picture that is stored with loss is rebuilt exactly from its own "
+                "stream alone; delete it with the scheme hide or again"
+            )
+        children = self.children(item)
+        if not children or len(self.store.items_of(item.content)) > 1:
             return []
-        least = min(contents, key=lambda one: one.stored)
-        child = self.store.items_of(least.name)[0]
-        before = least.stored, self.content(item).stored
-        with self.store.transaction():
-            self.collection.make_whole(child.content)
-            if not self.collection.predict([(item.content, [child.content])]):
-                self.collection.predict([(child.content, [item.content])])
-        return [self._coded(child, before[0]), self._coded(item, before[1])]
+        child = min(children, key=lambda one: self.content(one).stored)
+        before = [self.content(one).stored for one in (child, item)]
+        contents = self.collection.contents
+        contents.make_whole(child.content)
+        if not contents.predict([(item.content, [child.content])]):
+            contents.predict([(child.content, [item.content])])
+        arranger = self._arranger({})
+        return [
+            arranger.coded(one.name, size) for one, size in zip((child, item), before, strict=True)
+        ]
 
     def export(
         self, folder: Path | str, names: Sequence[str] = (), on_result: OnResult | None = None
     ) -> BatchResult:
-        """Write files as they were.
+        """Write files as they were, and pictures that are stored instead of theirs as PNG.
 
         Args:
             folder: where to, with the paths that they had.
@@ -302,4 +302,4 @@ class Album:
             on_result: called with each file.
         """
         items = [self.collection.item(one) for one in names] or self.store.items()
-        return self.collection.export(items, Path(folder), on_result)
+        return export_items(self.collection.contents, items, Path(folder), on_result)

@@ -8,7 +8,7 @@ from typing import Any
 
 from PIL import ExifTags, Image
 
-from codec.store.collection import Facts
+from codec.store.records import Facts
 
 _FIRST_YEAR = 1826  # of the oldest photograph; cameras without a set clock say 0000 or 1904
 _AHEAD = 2 * 86_400  # seconds that a clock may be ahead of ours

@@ -10,7 +10,6 @@ from tqdm import tqdm
 from codec.album.album import Album
 from codec.pictures.picture_files import encode_jpeg
 from codec.pictures.storage import write_atomically
-from codec.pictures.thumbnails import thumbnail_of
 from codec.report import render_page
 from codec.store.records import Item, StoreError
 
@@ -82,7 +81,7 @@ def write_page(album: Album, target: Path) -> None:
 def _card(album: Album, item: Item) -> Card:
     content = album.content(item)
     try:
-        small = thumbnail_of(album.collection.restore(item), _SIDE, upright=True)
+        small = album.thumbnail(item, _SIDE)
     except StoreError:
         small = None
     url = "" if small is None else _url(encode_jpeg(small, _QUALITY))

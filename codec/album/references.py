@@ -24,7 +24,7 @@ from codec.store.records import MOST_DEPTH
 _QUALITY = 85  # that trials are coded at
 # Of a picture's bytes alone, what a trial has to promise: of JPEG files q92, 0.55 became 85 % of
 # what Lepton takes, and 0.63 to 0.85 more than that.
-_WORTHWHILE = 0.6
+_WORTHWHILE, _WORTHWHILE_FILE = 0.9, 0.6
 
 
 class Form(Enum):
@@ -61,6 +61,7 @@ def pair_costs(
     pictures: Sequence[Tensor],
     pairs: Sequence[tuple[int, int]],
     kind: PairCost = PairCost.CODED,
+    are_files: bool = False,
 ) -> Costs:
     """Try pairs of pictures, each in one direction: what it costs in the other is about the same.
 
@@ -68,6 +69,8 @@ def pair_costs(
         pictures: (3, H, W) uint8, small.
         pairs: which ones.
         kind: bytes of a trial, or the sum of the differences of pixels in the same places.
+        are_files: whether every byte of their files has to come back, for which a trial has to
+            promise more.
     """
     trials = list(spread(_TRIALS[kind], pictures))
 
@@ -77,7 +80,7 @@ def pair_costs(
 
     found: dict[tuple[int, int], float] = {}
     for (child, reference), share in zip(pairs, spread(share_of, pairs), strict=True):
-        if share < _WORTHWHILE:
+        if share < (_WORTHWHILE_FILE if are_files else _WORTHWHILE):
             found[child, reference] = share * trials[child].alone
             found[reference, child] = share * trials[reference].alone
     return Costs([one.alone for one in trials], found)

@@ -2,7 +2,7 @@
 
 import argparse
 
-from codec.commands.options import command, number
+from codec.commands.options import add_device, add_quality, add_settings, command, number
 
 FORMS, PAIR_COSTS = ("star", "tree"), ("coded", "pixel")
 SCHEMES = ("hide", "again", "hand-over")
@@ -18,8 +18,16 @@ def add_album(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -
     verbs = album.add_subparsers(required=True, metavar="VERB")
 
     add = _verb(verbs, "add", "store files, and predict pictures from each other where smaller")
-    add.add_argument("picture", nargs="*", help="files, folders or patterns; none goes on with it")
+    add.add_argument("picture", nargs="+", help="files, folders or patterns")
     _add_rules(add)
+    add_quality(
+        add.add_argument_group("pictures instead of files: the files themselves do not come back")
+    )
+    add_settings(add)
+    add_device(add)
+
+    arrange = _verb(verbs, "arrange", "go on with `add` where it was stopped")
+    _add_rules(arrange)
 
     listing = _verb(verbs, "list", "what is there, group by group")
     listing.add_argument("--hidden", action="store_true", help="deleted ones that others need, too")
@@ -28,7 +36,9 @@ def add_album(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -
     show.add_argument("name", nargs="+", help="as `list` says it")
 
     export = _verb(verbs, "export", "write files as they were")
-    export.add_argument("name", nargs="*", help="as `list` says it; none is all")
+    export.add_argument(
+        "--only", nargs="+", metavar="NAME", default=(), help="as `list` says it (default: all)"
+    )
     export.add_argument("-o", "--output", required=True, metavar="OUT", help="folder to write to")
 
     delete = _verb(verbs, "delete", "delete files; one that others stand on is hidden until then")

@@ -3,6 +3,7 @@
 import argparse
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from tqdm import tqdm
@@ -12,24 +13,53 @@ from codec.album.groups import ByDay, ByPlace, ByTime, ByTimeAndPlace, Rule, clo
 from codec.album.page import write_page
 from codec.album.references import Form, PairCost
 from codec.commands.shell import DONE, FAILED, report, sizes_text, teller
-from codec.commands.verbs import PROGRAM
+from codec.commands.verbs import PROGRAM, wanted
+from codec.settings import Settings
+from codec.store.pictures import PictureCoding
 from codec.store.records import Item
 
 
 def album_add(options: argparse.Namespace) -> int:
-    settings = AlbumSettings(
+    settings = replace(_settings(options), coding=_coding(options))
+    with open_album(options.album, create=True) as album:
+        album.settings = settings
+        done, coded = album.add(options.picture, teller(PROGRAM))
+        _say_coded(coded)
+        status = report(done)
+        _say_stats(album)
+    return status
+
+
+def album_arrange(options: argparse.Namespace) -> int:
+    settings = _settings(options)
+    with open_album(options.album) as album:
+        album.settings = settings
+        album.group()
+        _say_coded(album.arrange())
+        _say_stats(album)
+    return DONE
+
+
+def _settings(options: argparse.Namespace) -> AlbumSettings:
+    return AlbumSettings(
         [_rule(name, options) for name in options.group or ("both",)],
         options.least,
         Form(options.form),
         PairCost(options.pair_cost),
     )
-    with open_album(options.album, create=bool(options.picture)) as album:
-        album.settings = settings
-        done, coded = album.add(options.picture, teller(PROGRAM))
-        _say_coded(coded)
-        status = report(done) if options.picture else DONE
-        _say_stats(album)
-    return status
+
+
+def _coding(options: argparse.Namespace) -> PictureCoding | None:
+    """How pictures are stored; None, which keeps every byte of files, unless a quality is said."""
+    settings, criteria = wanted(options)
+    if options.quality is None and criteria is None and not options.lossless:
+        changed = settings._replace(quality=Settings().quality, lossless=False)
+        if changed != Settings():
+            raise ValueError(
+                "--mode, --filter and --effort go with --quality, a score or --lossless"
+            )
+        return None
+    return PictureCoding(settings, criteria, options.device)
 
 
 def _rule(name: str, options: argparse.Namespace) -> Rule:
@@ -97,7 +127,7 @@ def album_show(options: argparse.Namespace) -> int:
 
 def album_export(options: argparse.Namespace) -> int:
     with open_album(options.album, write=False) as album:
-        return report(album.export(options.output, options.name, teller(PROGRAM)))
+        return report(album.export(options.output, options.only, teller(PROGRAM)))
 
 
 def album_delete(options: argparse.Namespace) -> int:
@@ -130,7 +160,7 @@ def album_verify(options: argparse.Namespace) -> int:
     with open_album(options.album, write=False) as album:
         problems = album.store.problems()
         total = len(album.store.contents())
-        every = tqdm(album.collection.verify(), total=total, unit="file", disable=None)
+        every = tqdm(album.collection.contents.verify(), total=total, unit="file", disable=None)
         for content, problem in every:
             if problem:
                 names = ", ".join(one.name for one in album.store.items_of(content.name))
@@ -189,6 +219,8 @@ def _say_stats(album: Album) -> None:
     parts = [f"{found.items} files", sizes_text(found.size, found.stored)]
     if found.predicted:
         parts.append(f"{found.predicted} predicted from others")
+    if found.pictures:
+        parts.append(f"{found.pictures} as pictures, not as the files that they were")
     if found.hidden:
         parts.append(f"{found.hidden} deleted and hidden")
     print(f"{album.store.path}: {', '.join(parts)}")

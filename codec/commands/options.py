@@ -21,7 +21,7 @@ def command(name: str, module: str = "verbs") -> Callable[[argparse.Namespace], 
     return run
 
 
-def add_quality(command: argparse.ArgumentParser) -> None:
+def add_quality(command: argparse._ActionsContainer) -> None:
     """How good pictures are to be: a quality, a score, or without loss."""
     which = command.add_mutually_exclusive_group()
     which.add_argument(
@@ -62,7 +62,7 @@ def add_scores(group: argparse._MutuallyExclusiveGroup) -> None:
         )
 
 
-def add_worst_tile(command: argparse.ArgumentParser) -> None:
+def add_worst_tile(command: argparse._ActionsContainer) -> None:
     command.add_argument(
         "--worst-tile",
         type=number,

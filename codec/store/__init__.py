@@ -3,5 +3,8 @@
 records.py     what a store holds: contents, and items, which are files with a name
 sqlite.py      a store in one SQLite file
 codings.py     how contents are stored, and got back byte for byte
-collection.py  files in, files out, deleted, hidden and checked
+contents.py    contents decoded with what they stand on, and coded anew
+pictures.py    pictures that are stored instead of their files
+collection.py  items added, deleted, hidden and counted
+exporting.py   items written as files
 """

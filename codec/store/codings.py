@@ -16,7 +16,7 @@ from codec.jpeg.stream import decode_jpeg, encode_jpeg
 from codec.pictures.jpeg_files import is_jpeg
 from codec.store.records import StoreError
 
-RAW, LZMA, LEPTON, JPEG = "raw", "lzma", "lepton", "jpeg"
+RAW, LZMA, LEPTON, JPEG, PICTURE = "raw", "lzma", "lepton", "jpeg", "picture"
 _SAMPLE = 1 << 16  # bytes that tell whether a file can be made smaller
 _WORTHWHILE = 0.95
 _MOST_BYTES = 1 << 30  # of anything that is unpacked
@@ -150,6 +150,7 @@ def _decode_predicted(data: bytes, reference: bytes | None) -> bytes:
 
 _DECODERS: Mapping[str, Callable[[bytes, bytes | None], bytes]] = {
     RAW: _decode_raw,
+    PICTURE: _decode_raw,  # its stream
     LZMA: _decode_lzma,
     LEPTON: _decode_lepton,
     JPEG: _decode_predicted,

@@ -1,62 +1,34 @@
-"""A collection of files in a store: added, got back byte for byte, deleted, hidden and checked.
+"""A collection of files in a store: added, found by name, deleted, hidden, counted."""
 
-A file is first stored on its own. What is predicted is coded anew, one content at a time, decoded
-and compared before that counts; so a store is whole after every step.
-"""
-
-import os
-from collections import OrderedDict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 from tqdm import tqdm
 
 from codec.pictures.jobs import BatchResult, FileResult, OnResult
-from codec.pictures.storage import atomic_path, read_limited
+from codec.pictures.storage import read_limited
 from codec.pictures.workers import spread, stop_if_asked
-from codec.store.codings import (
-    RAW,
-    Coded,
-    code_predicted,
-    code_whole,
-    decode,
-    has_lepton,
-    name_of,
-)
-from codec.store.records import MOST_DEPTH, Content, Item, StoreError
+from codec.store.codings import PICTURE, RAW, code_whole, has_lepton, name_of
+from codec.store.contents import Contents
+from codec.store.exporting import checked_name
+from codec.store.pictures import CodedPicture, PictureCoding
+from codec.store.records import PERMISSIONS, Content, Facts, Item, StoreError
 from codec.store.sqlite import MOST_BYTES, SqliteStore
-
-_MOST_KEPT = 1 << 28  # bytes of contents that are kept in memory
-_PERMISSIONS = 0o777
-_SUFFIX_MARKS = "\\:"  # that would lead elsewhere on some system
-
-
-class Facts(NamedTuple):
-    """What a file says of itself, see `Item`."""
-
-    taken: float | None = None
-    zone: int | None = None
-    latitude: float | None = None
-    longitude: float | None = None
 
 
 class _Read(NamedTuple):
-    """A file that is ready to be stored."""
+    """A file that is ready to be stored.
+
+    Attributes:
+        item: with the name that it was to have.
+        content: how it is stored.
+        data: the bytes of that; None where it is there already.
+    """
 
     item: Item
-    size: int
-    coding: str
-    data: bytes | None  # None where the content is there already
-
-
-class _Wanted(NamedTuple):
-    """A content to be predicted, its bytes, and the names and bytes that it may stand on."""
-
     content: Content
-    data: bytes
-    names: list[bytes]
-    references: list[bytes]
+    data: bytes | None
 
 
 class Stats(NamedTuple):
@@ -65,8 +37,9 @@ class Stats(NamedTuple):
     Attributes:
         items, hidden: how many, without hidden ones and of them.
         contents, predicted: how many different ones, and how many stand on another.
-        size: bytes of all items, hidden ones excepted.
+        size: bytes of the files that went in, hidden ones excepted.
         stored: bytes that contents take.
+        pictures: how many contents are pictures with loss instead of files.
     """
 
     items: int
@@ -75,6 +48,7 @@ class Stats(NamedTuple):
     predicted: int
     size: int
     stored: int
+    pictures: int
 
 
 class Collection:
@@ -87,19 +61,24 @@ class Collection:
 
     def __init__(self, store: SqliteStore, facts: Callable[[bytes], Facts] = lambda _: Facts()):
         self.store, self._facts = store, facts
-        self._kept: OrderedDict[bytes, bytes] = OrderedDict()
+        self.contents = Contents(store)
 
     def add(
-        self, files: Sequence[tuple[Path, str]], on_result: OnResult | None = None
-    ) -> tuple[BatchResult, list[Item]]:
+        self,
+        files: Sequence[tuple[Path, str]],
+        on_result: OnResult | None = None,
+        coding: PictureCoding | None = None,
+    ) -> tuple[BatchResult, dict[str, Path]]:
         """Store files, each on its own.
 
         Args:
             files: paths, and the names that they get.
             on_result: called with each result once it is stored for good.
+            coding: how pictures are stored instead of their files; None keeps every byte. What it
+                has no room for, and what is smaller as a file, is kept as a file.
 
         Returns:
-            What became of them, and the items that are new.
+            What became of them, and where the items come from that are new.
         """
         known = {content.name for content in self.store.contents()}
 
@@ -107,14 +86,14 @@ class Collection:
             stop_if_asked()
             path, name = part
             try:
-                return self._read(path, name, known)
+                return self._read(path, name, known, coding)
             except Exception as error:  # whatever one file does, the others are still stored
                 text = " ".join(str(error).split()) or type(error).__name__
                 text = text if str(path) in text else f"{path}: {text}"
                 return FileResult(path, None, error=text)
 
         results: list[FileResult] = []
-        added: list[Item] = []
+        added: dict[str, Path] = {}
         existing = 0
         every = zip(files, spread(read, files), strict=True)
         for (path, _), found in tqdm(every, total=len(files), unit="file", disable=None):
@@ -125,24 +104,33 @@ class Collection:
                     existing += 1
                     continue
                 result = _result(path, item, found, self._put(found, item))
-                added.append(item)
+                added[item.name] = path
             assert isinstance(result, FileResult)
             results.append(result)
             if on_result is not None:
                 on_result(result)
         return BatchResult(results, existing=existing), added
 
-    def _read(self, path: Path, name: str, known: set[bytes]) -> _Read:
+    def _read(
+        self, path: Path, name: str, known: set[bytes], coding: PictureCoding | None
+    ) -> _Read:
         data = read_limited(path, MOST_BYTES, StoreError)
         stat = path.stat()
-        content = name_of(data)
-        facts = self._facts(data)
-        permissions = stat.st_mode & _PERMISSIONS
-        item = Item(checked_name(name), content, stat.st_mtime_ns, permissions, *facts)
-        if content in known:
-            return _Read(item, len(data), "", None)
-        coded = code_whole(data)
-        return _Read(item, len(data), coded.coding, coded.data)
+        permissions = stat.st_mode & PERMISSIONS
+        item = Item(
+            checked_name(name), name_of(data), stat.st_mtime_ns, permissions, *self._facts(data)
+        )
+        coded = None if coding is None else coding.code(data, path)
+        if coded is not None and len(coded.data) < len(data):
+            content = picture_content(coded, len(data), None)
+            stored = None if content.name in known else coded.data
+            return _Read(item._replace(content=content.name), content, stored)
+        content = Content(item.content, len(data), RAW, None, 0, 0)
+        if content.name in known:
+            return _Read(item, content, None)
+        whole = code_whole(data)
+        content = content._replace(coding=whole.coding, stored=len(whole.data))
+        return _Read(item, content, whole.data)
 
     def _free(self, item: Item) -> Item | None:
         """The item under a name that is free, or None where it is there already."""
@@ -160,129 +148,33 @@ class Collection:
         with self.store.transaction():
             taken = 0
             if self.store.content(item.content) is None:
-                data, coding = found.data, found.coding
-                if data is None:  # it went away meanwhile
+                if found.data is None:
                     raise StoreError(f"{item.name}: another program removed it; add it again")
-                taken = len(data)
-                content = Content(item.content, found.size, coding, None, 0, taken)
-                self.store.put(content, data)
+                taken = len(found.data)
+                self.store.put(found.content, found.data)
             self.store.add_item(item)
         return taken
 
-    def restore(self, item: Item) -> bytes:
-        """The bytes of an item.
-
-        Raises:
-            StoreError: they cannot be had, or are not those that went in.
-        """
-        return self.content(item.content)
-
-    def content(self, name: bytes) -> bytes:
-        """The bytes of a content; what it stands on is decoded first.
-
-        Raises:
-            StoreError: as `restore`.
-        """
-        chain: list[Content] = []
-        wanted: bytes | None = name
-        while wanted is not None and wanted not in self._kept:
-            found = self.store.content(wanted)
-            if found is None:
-                raise StoreError(f"{self.store.path}: content {wanted.hex()[:16]} is missing")
-            chain.append(found)
-            if len(chain) > MOST_DEPTH + 1:
-                raise StoreError(f"{self.store.path}: damaged (contents stand on each other)")
-            wanted = found.reference
-        below = None if wanted is None else self._kept[wanted]
-        for one in reversed(chain):
-            data = decode(one.coding, self.store.data(one.name), below)
-            if name_of(data) != one.name:
-                raise StoreError(f"{self.store.path}: content {one.name.hex()[:16]} is damaged")
-            below = data
-            self._keep(one.name, data)
-        assert below is not None
-        return below
-
-    def _keep(self, name: bytes, data: bytes) -> None:
-        self._kept[name] = data
-        while len(self._kept) > 1 and sum(map(len, self._kept.values())) > _MOST_KEPT:
-            self._kept.popitem(last=False)
-
-    def predict(self, wanted: Sequence[tuple[bytes, Sequence[bytes]]]) -> list[bytes]:
-        """Store contents as what is new in them beside others, where that is smaller.
+    def exchange(self, item: Item, coded: CodedPicture, drift: float = 0.0) -> None:
+        """Give an item, whose content is a picture, another stream of it.
 
         Args:
-            wanted: names of contents, and of those that each may stand on.
-
-        Returns:
-            The names of those that were coded anew.
+            item: that has it.
+            coded: the stream.
+            drift: in dB, how much worse the picture is than when it was added.
         """
-
-        def parts() -> Iterator[_Wanted]:
-            for name, candidates in wanted:
-                usable = [one for one in candidates if self.may_stand_on(name, one)]
-                content, data = self._known(name), self.content(name)
-                yield _Wanted(content, data, usable, [self.content(one) for one in usable])
-
-        def code(part: _Wanted) -> tuple[_Wanted, Coded | None]:
-            stop_if_asked()
-            return part, code_predicted(part.data, part.references)
-
-        changed = []
-        for part, coded in spread(code, parts()):
-            if coded is None or coded.number is None or len(coded.data) >= part.content.stored:
-                continue
-            self._code_anew(part.content, coded, part.names[coded.number])
-            changed.append(part.content.name)
-        return changed
-
-    def make_whole(self, name: bytes) -> None:
-        """Store a content on its own again."""
-        content = self._known(name)
-        if content.reference is not None:
-            self._code_anew(content, code_whole(self.content(name)), None)
-
-    def may_stand_on(self, name: bytes, reference: bytes) -> bool:
-        """Whether a content may be predicted from another: no circles, and no long chains."""
-        below = self.store.content(reference)
-        if below is None or below.depth + 1 + self._height(name) > MOST_DEPTH:
-            return False
-        at: bytes | None = reference
-        for _ in range(MOST_DEPTH + 1):
-            if at == name:
-                return False
-            found = None if at is None else self.store.content(at)
-            at = None if found is None else found.reference
-        return True
-
-    def _known(self, name: bytes) -> Content:
-        found = self.store.content(name)
-        if found is None:
-            raise StoreError(f"{self.store.path}: content {name.hex()[:16]} is missing")
-        return found
-
-    def _height(self, name: bytes) -> int:
-        """How many contents stand on each other on top of one."""
-        return max((1 + self._height(one.name) for one in self.store.children(name)), default=0)
-
-    def _code_anew(self, content: Content, coded: Coded, reference: bytes | None) -> None:
+        before = self.contents.known(item.content)
+        reference = None
+        if coded.reference is not None:
+            reference = self.store.content_of_planes(coded.reference)
+            if reference is None or not self.contents.may_stand_on(item.content, reference.name):
+                raise StoreError(f"{item.name}: another program is changing what it stands on")
+        content = picture_content(coded, before.size, reference)
         with self.store.transaction():
-            # Another process may have changed what was looked at.
-            if self._known(content.name).reference != content.reference or not (
-                reference is None or self.may_stand_on(content.name, reference)
-            ):
-                raise StoreError(f"{self.store.path}: another program is changing it; try again")
-            depth = 0 if reference is None else self._known(reference).depth + 1
-            changed = content._replace(
-                coding=coded.coding, reference=reference, stored=len(coded.data), depth=depth
-            )
-            self.store.put(changed, coded.data)
-            self._set_depths(content.name, depth)
-
-    def _set_depths(self, name: bytes, depth: int) -> None:
-        for child in self.store.children(name):
-            self.store.set_depth(child.name, depth + 1)
-            self._set_depths(child.name, depth + 1)
+            if self.store.content(content.name) is None:
+                self.store.put(content._replace(drift=drift, psnr=before.psnr), coded.data)
+            self.store.change_item(item.name, content=content.name)
+            self.sweep(item.content)
 
     def delete(self, name: str) -> bool:
         """Delete an item; one that others stand on is hidden, and goes with the last of them.
@@ -320,7 +212,7 @@ class Collection:
                 for item in items:
                     self.store.remove_item(item.name)
                 self.store.remove(at)
-                self._kept.pop(at, None)
+                self.contents.forget(at)
                 at = None if content is None else content.reference
 
     def item(self, name: str, hidden: bool = False) -> Item:
@@ -336,46 +228,6 @@ class Collection:
             raise StoreError(f"{name}: was deleted, and is hidden; undelete it first")
         return found
 
-    def export(
-        self, items: Sequence[Item], folder: Path, on_result: OnResult | None = None
-    ) -> BatchResult:
-        """Write items as the files that they were, with their times and permissions."""
-        results = []
-        for item in tqdm(items, unit="file", disable=None):
-            try:
-                result = self._write(item, folder)
-            except (StoreError, OSError) as error:
-                text = str(error)
-                text = text if item.name in text else f"{item.name}: {text}"
-                result = FileResult(Path(item.name), None, error=text)
-            results.append(result)
-            if on_result is not None:
-                on_result(result)
-        return BatchResult(results)
-
-    def _write(self, item: Item, folder: Path) -> FileResult:
-        target = folder / checked_name(item.name)
-        data = self.restore(item)
-        if target.exists() and target.read_bytes() != data:
-            raise StoreError(f"{target}: is there, and another file; choose another folder")
-        with atomic_path(target) as temporary:
-            temporary.write_bytes(data)
-            os.utime(temporary, ns=(item.modified, item.modified))
-            temporary.chmod(item.permissions & _PERMISSIONS)
-        return FileResult(Path(item.name), target)
-
-    def verify(self) -> Iterator[tuple[Content, str]]:
-        """Decode every content; each with a sentence that says what is wrong, or an empty one."""
-        for content in self.store.contents():
-            try:
-                self._kept.pop(content.name, None)
-                self.content(content.name)
-                depth = 0 if content.reference is None else self._known(content.reference).depth + 1
-                problem = "" if depth == content.depth else "its depth is another one"
-            except StoreError as error:
-                problem = str(error)
-            yield content, problem
-
     def stats(self) -> Stats:
         """Numbers of everything."""
         items, contents = self.store.items(hidden=True), self.store.contents()
@@ -388,28 +240,35 @@ class Collection:
             sum(content.reference is not None for content in contents),
             sum(sizes.get(item.content, 0) for item in shown),
             sum(content.stored for content in contents),
+            sum(content.coding == PICTURE for content in contents),
         )
 
 
-def checked_name(name: str) -> str:
-    """A name of an item, which has to stay below the folder that it is written to.
-
-    Raises:
-        StoreError: it does not.
-    """
-    path = PurePosixPath(name)
-    parts = path.parts
-    if path.is_absolute() or not parts or any(p == ".." or "\0" in p for p in parts):
-        raise StoreError(f"{name!r}: expected the name of a file below a folder")
-    if os.name == "nt" and any(mark in name for mark in _SUFFIX_MARKS):
-        raise StoreError(f"{name!r}: expected a name that this system can write")
-    return str(path)
+def picture_content(coded: CodedPicture, size: int, reference: Content | None) -> Content:
+    """How a stream is stored, of a file of so many bytes."""
+    name = None if reference is None else reference.name
+    depth = 0 if reference is None else reference.depth + 1
+    return Content(
+        name_of(coded.data),
+        size,
+        PICTURE,
+        name,
+        depth,
+        len(coded.data),
+        coded.planes,
+        coded.psnr,
+    )
 
 
 def _result(path: Path, item: Item, found: _Read, taken: int) -> FileResult:
     notes = []
     if found.data is None:
         notes.append("has the same bytes as a file that is there")
-    if found.coding == RAW and path.suffix.lower() in (".jpg", ".jpeg") and not has_lepton():
+    if found.content.coding == PICTURE:
+        psnr = found.content.psnr
+        loss = "every pixel comes back" if psnr is None else f"PSNR {psnr:.1f} dB"
+        notes.append(f"as a picture, {loss}, not as the file")
+    is_jpeg = path.suffix.lower() in (".jpg", ".jpeg")
+    if found.content.coding == RAW and is_jpeg and found.data and not has_lepton():
         notes.append("takes a quarter less with pip install 'defilter[album]'")
-    return FileResult(path, Path(item.name), found.size, taken, tuple(notes))
+    return FileResult(path, Path(item.name), found.content.size, taken, tuple(notes))

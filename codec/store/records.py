@@ -3,6 +3,7 @@
 from typing import NamedTuple
 
 HASH_BYTES = 32
+PERMISSIONS = 0o777
 MOST_DEPTH = 3  # references that have to be decoded before a content
 
 
@@ -14,12 +15,15 @@ class Content(NamedTuple):
     """The bytes of a file, as they are stored.
 
     Attributes:
-        name: SHA-256 of the bytes.
-        size: of the bytes.
+        name: SHA-256 of the bytes; of a picture, of its stream.
+        size: of the file that went in.
         coding: see `codings`.
         reference: name of the content that it is predicted from, or None.
         depth: how many contents have to be decoded before it.
         stored: bytes that it takes.
+        planes: of a picture that is stored instead of its file, the hash of its exact planes.
+        psnr: of such a picture, in dB, to the one that was added; None where all pixels come back.
+        drift: by how many dB it is worse since, as it was coded anew.
     """
 
     name: bytes
@@ -28,6 +32,18 @@ class Content(NamedTuple):
     reference: bytes | None
     depth: int
     stored: int
+    planes: bytes | None = None
+    psnr: float | None = None
+    drift: float = 0.0
+
+
+class Facts(NamedTuple):
+    """What a file says of itself, see `Item`."""
+
+    taken: float | None = None
+    zone: int | None = None
+    latitude: float | None = None
+    longitude: float | None = None
 
 
 class Item(NamedTuple):

@@ -25,8 +25,12 @@ CREATE TABLE contents (
     coding TEXT NOT NULL,
     reference BLOB REFERENCES contents (name) ON DELETE RESTRICT CHECK (reference <> name),
     depth INTEGER NOT NULL CHECK (depth BETWEEN (reference IS NOT NULL) AND {MOST_DEPTH}),
-    stored INTEGER NOT NULL
+    stored INTEGER NOT NULL,
+    planes BLOB,
+    psnr REAL,
+    drift REAL NOT NULL DEFAULT 0
 );
+CREATE INDEX contents_by_planes ON contents (planes) WHERE planes IS NOT NULL;
 CREATE INDEX contents_by_reference ON contents (reference) WHERE reference IS NOT NULL;
 CREATE TABLE data (
     name BLOB PRIMARY KEY REFERENCES contents (name) ON DELETE CASCADE,
@@ -53,7 +57,7 @@ CREATE INDEX items_by_group ON items ("group");
 PRAGMA application_id = {_APPLICATION};
 PRAGMA user_version = {_VERSION};
 """
-_CONTENT = "name, size, coding, reference, depth, stored"
+_CONTENT = ", ".join(Content._fields)
 _ITEM = ", ".join(f'"{name}"' for name in Item._fields)
 
 
@@ -194,6 +198,12 @@ class SqliteStore:
         statement = f"SELECT {_CONTENT} FROM contents WHERE reference = ? ORDER BY name"
         return [_content(row, self.path) for row in self._rows(statement, (name,))]
 
+    def content_of_planes(self, planes: bytes) -> Content | None:
+        """The picture with these exact planes, or None; the one with the shortest chain."""
+        statement = f"SELECT {_CONTENT} FROM contents WHERE planes = ? ORDER BY depth, name"
+        rows = self._rows(statement, (planes,))
+        return _content(rows[0], self.path) if rows else None
+
     def data(self, name: bytes) -> bytes:
         """The bytes as they are stored.
 
@@ -210,8 +220,9 @@ class SqliteStore:
         if len(data) > MOST_BYTES:
             raise StoreError(f"expected at most {MOST_BYTES:,} bytes, got {len(data):,}")
         with self.transaction():
+            marks = ", ".join("?" * len(content))
             self._change(
-                f"INSERT INTO contents ({_CONTENT}) VALUES (?, ?, ?, ?, ?, ?) "
+                f"INSERT INTO contents ({_CONTENT}) VALUES ({marks}) "
                 "ON CONFLICT (name) DO UPDATE SET coding = excluded.coding, reference = "
                 "excluded.reference, depth = excluded.depth, stored = excluded.stored",
                 tuple(content),
@@ -311,6 +322,8 @@ def _content(row: tuple[Any, ...], path: Path) -> Content:
         and isinstance(found.coding, str)
         and (found.reference is None or isinstance(found.reference, bytes))
         and all(isinstance(n, int) for n in (found.size, found.depth, found.stored))
+        and (found.planes is None or isinstance(found.planes, bytes))
+        and all(n is None or isinstance(n, (int, float)) for n in (found.psnr, found.drift))
     )
     if not sound:
         raise StoreError(f"{path}: the file is damaged (a content that is none)")

@@ -17,8 +17,7 @@ from codec.album.groups import (
     metres,
     utc,
 )
-from codec.store.collection import Facts
-from codec.store.records import Item
+from codec.store.records import Facts, Item
 
 NOON = 1_715_940_000.0  # 2024-05-17 10:00:00
 IN_WORDS = "2024:05:17 10:00:00"

@@ -9,7 +9,8 @@ import pytest
 
 from codec.store import codings
 from codec.store.codings import JPEG, LZMA, RAW, code_predicted, code_whole, decode, name_of
-from codec.store.collection import Collection, checked_name
+from codec.store.collection import Collection
+from codec.store.exporting import checked_name, export_items
 from codec.store.records import MOST_DEPTH, Content, Item, StoreError
 from codec.store.sqlite import SqliteStore
 from tests.codec.jpeg.test_coefficients import jpeg
@@ -187,20 +188,20 @@ def added(store: SqliteStore, tmp_path: Path) -> tuple[Collection, dict[str, byt
     files = folder_of(tmp_path)
     collection = Collection(store)
     done, items = collection.add([(tmp_path / "in" / name, name) for name in files])
-    assert not done.failures and {item.name for item in items} == set(files)
+    assert not done.failures and set(items) == set(files)
     return collection, files
 
 
 def test_files_come_back(store: SqliteStore, tmp_path: Path) -> None:
     collection, files = added(store, tmp_path)
-    done = collection.export(store.items(), tmp_path / "out")
+    done = export_items(collection.contents, store.items(), tmp_path / "out")
     assert not done.failures
     for name, data in files.items():
         path, before = tmp_path / "out" / name, tmp_path / "in" / name
         assert path.read_bytes() == data
         assert path.stat().st_mtime_ns == before.stat().st_mtime_ns
         assert path.stat().st_mode == before.stat().st_mode
-    assert [problem for _, problem in collection.verify() if problem] == []
+    assert [problem for _, problem in collection.contents.verify() if problem] == []
     stats = collection.stats()
     assert (stats.items, stats.contents, stats.size) == (4, 4, sum(map(len, files.values())))
 
@@ -210,13 +211,15 @@ def test_names_and_bytes_that_are_there(store: SqliteStore, tmp_path: Path) -> N
     again, _ = collection.add([(tmp_path / "in" / name, name) for name in files])
     assert again.existing == 4 and not again.results
     # The same bytes under another name take nothing; other bytes get another name.
-    _, (twin,) = collection.add([(tmp_path / "in/a.jpg", "twin.jpg")])
-    _, (other,) = collection.add([(tmp_path / "in/sub/c.bin", "a.jpg")])
-    assert collection.stats().contents == 4 and other.name == "a (2).jpg"
-    assert collection.restore(twin) == files["a.jpg"]
-    assert collection.restore(other) == files["sub/c.bin"]
+    collection.add([(tmp_path / "in/a.jpg", "twin.jpg")])
+    twin = collection.item("twin.jpg")
+    collection.add([(tmp_path / "in/sub/c.bin", "a.jpg")])
+    other = collection.item("a (2).jpg")
+    assert collection.stats().contents == 4
+    assert collection.contents.bytes_of(twin.content) == files["a.jpg"]
+    assert collection.contents.bytes_of(other.content) == files["sub/c.bin"]
     collection.delete("a.jpg")
-    assert collection.restore(twin) == files["a.jpg"]
+    assert collection.contents.bytes_of(twin.content) == files["a.jpg"]
 
 
 def test_one_bad_file_costs_the_others_nothing(store: SqliteStore, tmp_path: Path) -> None:
@@ -224,7 +227,7 @@ def test_one_bad_file_costs_the_others_nothing(store: SqliteStore, tmp_path: Pat
     collection = Collection(store)
     wanted = [("a.jpg", "a.jpg"), ("gone.jpg", "b"), ("sub/b.txt", "../c"), ("sub/c.bin", "d")]
     done, items = collection.add([(tmp_path / "in" / path, name) for path, name in wanted])
-    assert [item.name for item in items] == ["a.jpg", "d"]
+    assert list(items) == ["a.jpg", "d"]
     assert len(done.failures) == 2
     assert "gone.jpg: cannot be read" in done.failures[0] and "below a folder" in done.failures[1]
 
@@ -239,10 +242,12 @@ def test_a_damaged_content_is_found(store: SqliteStore, tmp_path: Path) -> None:
     collection, _ = added(store, tmp_path)
     item = collection.item("sub/c.bin")
     store._database.execute("UPDATE data SET data = ? WHERE name = ?", (b"?", item.content))
-    collection._kept.clear()
-    problems = {content.name: problem for content, problem in collection.verify() if problem}
+    collection.contents.forget(item.content)
+    problems = {
+        content.name: problem for content, problem in collection.contents.verify() if problem
+    }
     assert set(problems) == {item.content} and "is damaged" in problems[item.content]
-    done = collection.export(store.items(), tmp_path / "out")
+    done = export_items(collection.contents, store.items(), tmp_path / "out")
     assert len(done.failures) == 1 and "sub/c.bin" in done.failures[0]
     assert (tmp_path / "out/a.jpg").exists() and not (tmp_path / "out/sub/c.bin").exists()
 
@@ -252,9 +257,9 @@ def test_another_file_is_not_written_over(store: SqliteStore, tmp_path: Path) ->
     out = tmp_path / "out/a.jpg"
     out.parent.mkdir()
     out.write_bytes(b"mine")
-    done = collection.export(store.items(), tmp_path / "out")
+    done = export_items(collection.contents, store.items(), tmp_path / "out")
     assert len(done.failures) == 1 and out.read_bytes() == b"mine"
-    assert collection.export(store.items()[1:], tmp_path / "out").failures == []
+    assert export_items(collection.contents, store.items()[1:], tmp_path / "out").failures == []
     assert (tmp_path / "out/sub/b.txt").read_bytes() == files["sub/b.txt"]
 
 
@@ -270,13 +275,13 @@ def test_no_circles_and_no_long_chains(store: SqliteStore) -> None:
     names = chain(store, MOST_DEPTH + 1)
     other = put(store, "other")
     collection = Collection(store)
-    assert not collection.may_stand_on(names[0], names[1])
-    assert not collection.may_stand_on(names[0], names[0])
-    assert not collection.may_stand_on(other, names[MOST_DEPTH])
-    assert collection.may_stand_on(other, names[MOST_DEPTH - 1])
-    assert not collection.may_stand_on(names[0], other)  # with what stands on it, too long
-    assert collection.may_stand_on(names[1], other)
-    assert not collection.may_stand_on(other, b"unknown")
+    assert not collection.contents.may_stand_on(names[0], names[1])
+    assert not collection.contents.may_stand_on(names[0], names[0])
+    assert not collection.contents.may_stand_on(other, names[MOST_DEPTH])
+    assert collection.contents.may_stand_on(other, names[MOST_DEPTH - 1])
+    assert not collection.contents.may_stand_on(names[0], other)  # with what stands on it, too long
+    assert collection.contents.may_stand_on(names[1], other)
+    assert not collection.contents.may_stand_on(other, b"unknown")
 
 
 def test_deleted_ones_go_with_the_last_that_stands_on_them(store: SqliteStore) -> None:
@@ -312,4 +317,4 @@ def test_a_circle_that_somebody_made_is_said(store: SqliteStore) -> None:
         "UPDATE contents SET reference = ?, depth = 1 WHERE name = ?", names[::-1]
     )
     with pytest.raises(StoreError, match="stand on each other"):
-        Collection(store).content(names[0])
+        Collection(store).contents.bytes_of(names[0])

@@ -1,0 +1,185 @@
+"""Items of a group arranged: which stand on which, tried, chosen and coded anew.
+
+Files are predicted from files, and pictures that are stored instead of theirs from such pictures.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+from torch import Tensor
+
+from codec.album.references import Costs, Form, PairCost, choose, pair_costs
+from codec.align.search import SMALL
+from codec.pictures.resize import resize
+from codec.pictures.thumbnails import thumbnail_of
+from codec.pictures.workers import spread, stop_if_asked
+from codec.planes import from_planes
+from codec.store.codings import PICTURE, can_be_predicted
+from codec.store.collection import Collection
+from codec.store.pictures import CodedPicture, PictureCoding
+from codec.store.records import Content, Item
+
+AT_ONCE = 16  # pictures that are tried against each other
+_NEIGHBOURS = 6  # of a picture by time, with which it is tried
+_NEAREST = 2  # references that a new picture is coded from
+
+
+class Coded(NamedTuple):
+    """A file that was coded anew.
+
+    Attributes:
+        name: of the item.
+        before, after: bytes that it takes in the store.
+        reference: name of an item that it stands on now, or None.
+    """
+
+    name: str
+    before: int
+    after: int
+    reference: str | None
+
+
+class Member(NamedTuple):
+    """An item that is tried, how it is stored, and a small version of its picture."""
+
+    item: Item
+    content: Content
+    small: Tensor
+
+
+@dataclass(frozen=True)
+class Arranger:
+    """Arranges items of a collection.
+
+    Attributes:
+        collection: that they are in.
+        form: how they stand on each other.
+        pair_cost: what is added up to choose a reference.
+        coding: of pictures that are stored instead of their files.
+        sources: files of such pictures by the names of their items; others are left as they are.
+    """
+
+    collection: Collection
+    form: Form = Form.STAR
+    pair_cost: PairCost = PairCost.CODED
+    coding: PictureCoding = field(default_factory=PictureCoding)
+    sources: Mapping[str, Path] = field(default_factory=dict)
+
+    def arrange(self, items: Sequence[Item]) -> list[Coded]:
+        """Arrange items, some of which may stand on others already."""
+        coded: list[Coded] = []
+        members = self.members(items)
+        for kind in (True, False):
+            same = [one for one in members if (one.content.coding == PICTURE) == kind]
+            coded += self._arrange(same)
+        return coded
+
+    def members(self, items: Sequence[Item]) -> list[Member]:
+        """One item of every content that may be predicted from another, or another from it."""
+        found = []
+        for item in {item.content: item for item in items}.values():
+            stop_if_asked()
+            content = self.collection.contents.known(item.content)
+            small = self._small(content)
+            if small is not None:
+                found.append(Member(item, content, small))
+        return found
+
+    def _small(self, content: Content) -> Tensor | None:
+        if content.coding == PICTURE:
+            planes = self.collection.contents.planes_of(content.name)
+            pixels = from_planes(planes[None])[0].expand(3, -1, -1)
+            scale = min(1.0, SMALL / max(pixels.shape[1:]))
+            return resize(pixels, [max(1, round(n * scale)) for n in pixels.shape[1:]])
+        data = self.collection.contents.bytes_of(content.name)
+        return thumbnail_of(data, SMALL) if can_be_predicted(data) else None
+
+    def _arrange(self, members: Sequence[Member]) -> list[Coded]:
+        new: list[Member] = []
+        roots: list[Member] = []
+        for one in members:
+            if one.content.reference is None:
+                has_children = self.collection.store.children(one.content.name)
+                (roots if has_children else new).append(one)
+        coded = []
+        for one in new if roots else ():
+            costs = self._costs([one, *roots], [(0, n + 1) for n in range(len(roots))])
+            tried = sorted((cost, n) for (child, n), cost in costs.pairs.items() if child == 0)
+            nearest = [roots[n - 1].item for _, n in tried[:_NEAREST]]
+            coded += self._predict([(one, nearest)])
+        done = {one.name for one in coded}
+        return coded + self.choose([one for one in new if one.item.name not in done])
+
+    def choose(self, members: Sequence[Member]) -> list[Coded]:
+        """Choose references among members of one kind, and predict the others from them."""
+        parents = self.parents(members)
+        coded = []
+        for level in levels(parents):
+            coded += self._predict([(members[n], [members[parents[n]].item]) for n in level])
+        return coded
+
+    def parents(self, members: Sequence[Member]) -> dict[int, int]:
+        """Which member is to stand on which, by number."""
+        pairs = [(n, m) for n in range(len(members)) for m in range(max(0, n - _NEIGHBOURS), n)]
+        return choose(self._costs(members, pairs), self.form)
+
+    def _costs(self, members: Sequence[Member], pairs: Sequence[tuple[int, int]]) -> Costs:
+        are_files = bool(members) and members[0].content.coding != PICTURE
+        return pair_costs([one.small for one in members], pairs, self.pair_cost, are_files)
+
+    def _predict(self, wanted: Sequence[tuple[Member, list[Item]]]) -> list[Coded]:
+        """Code members of one kind anew, from others, where that makes them smaller."""
+        pairs = [(one, others) for one, others in wanted if others]
+        if not pairs:
+            return []
+        if pairs[0][0].content.coding == PICTURE:
+            changed = set(self._predict_pictures(pairs))
+        else:
+            names = [(one.item.content, [o.content for o in others]) for one, others in pairs]
+            changed = set(self.collection.contents.predict(names))
+        return [
+            self.coded(one.item.name, one.content.stored)
+            for one, _ in pairs
+            if one.content.name in changed
+        ]
+
+    def _predict_pictures(self, wanted: Sequence[tuple[Member, list[Item]]]) -> Iterator[bytes]:
+        """Code pictures anew from their files; the names of contents that were exchanged."""
+        contents = self.collection.contents
+        there = [(one, others) for one, others in wanted if one.item.name in self.sources]
+
+        def parts() -> Iterator[tuple[Member, dict[bytes, Tensor]]]:
+            for one, others in there:
+                now = [self.collection.item(other.name).content for other in others]
+                usable = [name for name in now if contents.may_stand_on(one.content.name, name)]
+                yield one, dict(contents.references_of(usable))
+
+        def code(part: tuple[Member, dict[bytes, Tensor]]) -> tuple[Member, CodedPicture | None]:
+            stop_if_asked()
+            path = self.sources[part[0].item.name]
+            return part[0], self.coding.code(path.read_bytes(), path, part[1])
+
+        for one, coded in spread(code, parts()):
+            if coded is None or coded.reference is None or len(coded.data) >= one.content.stored:
+                continue
+            self.collection.exchange(one.item, coded)
+            yield one.content.name
+
+    def coded(self, name: str, before: int) -> Coded:
+        """What became of an item that took so many bytes before."""
+        store = self.collection.store
+        content = self.collection.contents.known(self.collection.item(name, True).content)
+        below = () if content.reference is None else store.items_of(content.reference)
+        return Coded(name, before, content.stored, below[0].name if below else None)
+
+
+def levels(parents: Mapping[int, int]) -> list[list[int]]:
+    """Those that stand on others, the ones whose references are whole first."""
+
+    def depth(n: int) -> int:
+        return 1 + depth(parents[n]) if n in parents else 0
+
+    most = max(map(depth, parents), default=0)
+    return [[n for n in parents if depth(n) == level] for level in range(1, most + 1)]
