@@ -30,9 +30,16 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--pretend-cuda", action="store_true", help="run tests marked gpu on a pretended device"
     )
+    parser.addoption("--kills", type=int, default=40, help="of processes that write to a store")
     parser.addoption(
         "--mutations", type=int, default=300, help="of predicted pictures, and of layers, each"
     )
+
+
+@pytest.fixture
+def kills(request: pytest.FixtureRequest) -> int:
+    """How often a process that writes to a store is killed in slow tests."""
+    return request.config.getoption("--kills")
 
 
 @pytest.fixture

@@ -14,6 +14,7 @@ from codec.album.page import write_page
 from codec.album.references import Form, PairCost
 from codec.commands.shell import DONE, FAILED, report, sizes_text, teller
 from codec.commands.verbs import PROGRAM, wanted
+from codec.pictures.folders import search
 from codec.settings import Settings
 from codec.store.pictures import PictureCoding
 from codec.store.records import Item
@@ -21,6 +22,7 @@ from codec.store.records import Item
 
 def album_add(options: argparse.Namespace) -> int:
     settings = replace(_settings(options), coding=_coding(options))
+    search(options.picture, ("",))  # no empty album where there is nothing to add
     with open_album(options.album, create=True) as album:
         album.settings = settings
         done, coded = album.add(options.picture, teller(PROGRAM))

@@ -138,7 +138,7 @@ class SqliteStore:
         """What SQLite says as one sentence."""
         try:
             yield
-        except (sqlite3.Error, OverflowError) as error:
+        except (sqlite3.Error, OverflowError, UnicodeDecodeError) as error:
             raise StoreError(f"{self.path}: {_sentence(str(error))}") from error
 
     @contextmanager
@@ -352,6 +352,7 @@ def _sentence(text: str) -> str:
         "readonly": "may not be written; check its permissions and those of its folder",
         "locked": f"in use by another program for more than {_PATIENCE:.0f} seconds",
         "not a database": "is no store",
+        "decode": "the file is damaged",
         "malformed": "the file is damaged",
         "unable to open": "cannot be opened; check its folder and permissions",
         "disk i/o error": "cannot be read or written (input or output error)",

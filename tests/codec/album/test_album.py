@@ -313,3 +313,4 @@ def test_what_is_wrong_is_one_sentence(
     os.chdir(tmp_path)
     assert main(["album", *arguments]) == 1
     assert sentence in capsys.readouterr().err
+    assert not list(tmp_path.glob("[bn]*.dfa"))  # nothing was made
