@@ -2,7 +2,8 @@
 
 By room: `pictures` what both packages stand on, `residual` the residual coder, `prediction` and
 `align` pictures from pictures, `picture` pictures to streams, `layered` small pictures that grow,
-`search` the quality search, `files` and `commands` what `dfc` does.
+`jpeg` JPEG files told by others, `store` and `album` collections, `search` the quality search,
+`files` and `commands` what `dfc` does.
 """
 
 from typing import TYPE_CHECKING
@@ -11,6 +12,7 @@ from codec.lazy import lazy_names as _lazy_names
 from codec.version import __version__ as __version__
 
 if TYPE_CHECKING:
+    from codec import album as album
     from codec import layered as layered
     from codec import prediction as prediction
     from codec import residual as residual
@@ -37,6 +39,7 @@ _HOMES = {
     "thumbnail": "codec.picture",
     "read_picture": "codec.pictures.picture_files",
     "write_picture": "codec.pictures.picture_files",
+    "album": "codec.album",
     "layered": "codec.layered",
     "prediction": "codec.prediction",
     "residual": "codec.residual",

@@ -1,11 +1,33 @@
-"""Albums: pictures grouped by when and where they were taken, some predicted from others.
+"""Albums: files in a store, grouped by when and where they were taken, some told by others.
 
-After US 9,282,331.
+    with codec.album.open_album("summer.dfa", create=True) as album:
+        album.add(["photos/"])
+        album.delete("IMG_2.jpg")
+        album.export("out/")
 
-capture.py     when and where a picture was taken, as its file says
-groups.py      which pictures belong together
-references.py  which of them the others are predicted from
-arranging.py   a group arranged: tried, chosen, coded anew
-album.py       an album in a store: add, delete, restore, purge
-page.py        a page to look at
+After US 9,282,331. Every file comes back byte for byte, unless `AlbumSettings(coding=...)` asks for
+pictures instead of files.
 """
+
+from codec.album.album import Album, AlbumSettings, Scheme, open_album
+from codec.album.arranging import Coded
+from codec.album.groups import ByDay, ByPlace, ByTime, ByTimeAndPlace
+from codec.album.references import Form, PairCost
+from codec.store.pictures import PictureCoding
+from codec.store.records import StoreError
+
+__all__ = [
+    "Album",
+    "AlbumSettings",
+    "ByDay",
+    "ByPlace",
+    "ByTime",
+    "ByTimeAndPlace",
+    "Coded",
+    "Form",
+    "PairCost",
+    "PictureCoding",
+    "Scheme",
+    "StoreError",
+    "open_album",
+]

@@ -15,7 +15,6 @@ from torch import Tensor
 from tqdm import tqdm
 
 from codec.album.arranging import AT_ONCE, Arranger, Coded, levels
-from codec.album.capture import facts_of
 from codec.album.groups import LEAST, ByTimeAndPlace, Rule, group, utc
 from codec.album.references import Form, PairCost
 from codec.pictures.folders import Listing, search
@@ -81,7 +80,7 @@ class Album:
     def __init__(self, store: SqliteStore, settings: AlbumSettings | None = None):
         self.store = store
         self.settings = settings or AlbumSettings()
-        self.collection = Collection(store, facts_of)
+        self.collection = Collection(store)
 
     def add(
         self, paths: Sequence[Path | str], on_result: OnResult | None = None

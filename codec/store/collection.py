@@ -1,11 +1,12 @@
 """A collection of files in a store: added, found by name, deleted, hidden, counted."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 from tqdm import tqdm
 
+from codec.pictures.capture import capture_of
 from codec.pictures.jobs import BatchResult, FileResult, OnResult
 from codec.pictures.storage import read_limited
 from codec.pictures.workers import spread, stop_if_asked
@@ -13,7 +14,7 @@ from codec.store.codings import PICTURE, RAW, code_whole, has_lepton, name_of
 from codec.store.contents import Contents
 from codec.store.exporting import checked_name
 from codec.store.pictures import CodedPicture, PictureCoding
-from codec.store.records import PERMISSIONS, Content, Facts, Item, StoreError
+from codec.store.records import PERMISSIONS, Content, Item, StoreError
 from codec.store.sqlite import MOST_BYTES, SqliteStore
 
 
@@ -56,11 +57,10 @@ class Collection:
 
     Args:
         store: see `sqlite`.
-        facts: what a file's bytes say of when and where it was taken.
     """
 
-    def __init__(self, store: SqliteStore, facts: Callable[[bytes], Facts] = lambda _: Facts()):
-        self.store, self._facts = store, facts
+    def __init__(self, store: SqliteStore):
+        self.store = store
         self.contents = Contents(store)
 
     def add(
@@ -118,7 +118,7 @@ class Collection:
         stat = path.stat()
         permissions = stat.st_mode & PERMISSIONS
         item = Item(
-            checked_name(name), name_of(data), stat.st_mtime_ns, permissions, *self._facts(data)
+            checked_name(name), name_of(data), stat.st_mtime_ns, permissions, *capture_of(data)
         )
         coded = None if coding is None else coding.code(data, path)
         if coded is not None and len(coded.data) < len(data):

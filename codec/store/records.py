@@ -37,15 +37,6 @@ class Content(NamedTuple):
     drift: float = 0.0
 
 
-class Facts(NamedTuple):
-    """What a file says of itself, see `Item`."""
-
-    taken: float | None = None
-    zone: int | None = None
-    latitude: float | None = None
-    longitude: float | None = None
-
-
 class Item(NamedTuple):
     """A file of the collection.
 

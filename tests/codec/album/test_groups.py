@@ -6,7 +6,6 @@ import struct
 import pytest
 from PIL import ExifTags, Image
 
-from codec.album.capture import facts_of
 from codec.album.groups import (
     ByDay,
     ByPlace,
@@ -17,7 +16,8 @@ from codec.album.groups import (
     metres,
     utc,
 )
-from codec.store.records import Facts, Item
+from codec.pictures.capture import Capture, capture_of
+from codec.store.records import Item
 
 NOON = 1_715_940_000.0  # 2024-05-17 10:00:00
 IN_WORDS = "2024:05:17 10:00:00"
@@ -29,35 +29,35 @@ def picture(exif: Image.Exif) -> bytes:
     return buffer.getvalue()
 
 
-def said(detail: dict[int, object] | None = None, gps: dict[int, object] | None = None) -> Facts:
+def said(detail: dict[int, object] | None = None, gps: dict[int, object] | None = None) -> Capture:
     """What is read from a file with these tags."""
     exif = Image.Exif()
     exif.get_ifd(ExifTags.IFD.Exif).update(detail or {})
     exif.get_ifd(ExifTags.IFD.GPSInfo).update(gps or {})
     exif[ExifTags.Base.Make] = "a maker"
-    return facts_of(picture(exif))
+    return capture_of(picture(exif))
 
 
 def test_time_and_its_zone() -> None:
     tags = {0x9003: IN_WORDS}
-    assert said(tags) == Facts(NOON)
-    assert said(tags | {0x9291: "25"}) == Facts(NOON + 0.25)
-    assert said(tags | {0x9011: "+02:00"}) == Facts(NOON, 7200)
-    assert said(tags | {0x9011: "-03:30", 0x9291: "x"}) == Facts(NOON, -12600)
-    assert said(tags | {0x9011: "+99:00"}) == Facts(NOON)
-    assert said({0x9004: IN_WORDS, 0x9012: "+00:00"}) == Facts(NOON, 0)
+    assert said(tags) == Capture(NOON)
+    assert said(tags | {0x9291: "25"}) == Capture(NOON + 0.25)
+    assert said(tags | {0x9011: "+02:00"}) == Capture(NOON, 7200)
+    assert said(tags | {0x9011: "-03:30", 0x9291: "x"}) == Capture(NOON, -12600)
+    assert said(tags | {0x9011: "+99:00"}) == Capture(NOON)
+    assert said({0x9004: IN_WORDS, 0x9012: "+00:00"}) == Capture(NOON, 0)
 
 
 @pytest.mark.parametrize(
     "text", ["", "0000:00:00 00:00:00", "1700:01:01 00:00:00", "2999:01:01 00:00:00", "yesterday"]
 )
 def test_times_that_cannot_be(text: str) -> None:
-    assert said({0x9003: text}) == Facts()
+    assert said({0x9003: text}) == Capture()
 
 
 def test_places() -> None:
     berlin = {1: "N", 2: (52.0, 31.0, 12.0), 3: "E", 4: (13.0, 24.0, 18.0)}
-    assert said(gps=berlin) == Facts(None, None, pytest.approx(52.52), pytest.approx(13.405))
+    assert said(gps=berlin) == Capture(None, None, pytest.approx(52.52), pytest.approx(13.405))
     south_west = said(gps=berlin | {1: "S", 3: "W"})
     assert south_west[2:] == (pytest.approx(-52.52), pytest.approx(-13.405))
 
@@ -76,12 +76,12 @@ def test_places_that_cannot_be(gps: dict[int, object]) -> None:
         found = said(gps=gps)
     except (TypeError, ValueError, struct.error):
         pytest.skip("Pillow does not write it")
-    assert found == Facts()
+    assert found == Capture()
 
 
 @pytest.mark.parametrize("data", [b"", b"text", picture(Image.Exif())[:300]])
 def test_files_that_say_nothing(data: bytes) -> None:
-    assert facts_of(data) == Facts()
+    assert capture_of(data) == Capture()
 
 
 def item(name: str, taken: float | None = None, zone: int | None = None, *place: float) -> Item:

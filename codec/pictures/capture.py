@@ -4,11 +4,25 @@ import io
 import math
 import time
 from datetime import datetime, timezone
-from typing import Any
+from typing import Any, NamedTuple
 
 from PIL import ExifTags, Image
 
-from codec.store.records import Facts
+
+class Capture(NamedTuple):
+    """When and where a picture was taken; None is not known.
+
+    Attributes:
+        taken: by the clock there, in seconds since 1970.
+        zone: seconds by which that clock is ahead of UTC.
+        latitude, longitude: in degrees.
+    """
+
+    taken: float | None = None
+    zone: int | None = None
+    latitude: float | None = None
+    longitude: float | None = None
+
 
 _FIRST_YEAR = 1826  # of the oldest photograph; cameras without a set clock say 0000 or 1904
 _AHEAD = 2 * 86_400  # seconds that a clock may be ahead of ours
@@ -20,19 +34,19 @@ _TIMES = (  # tags of time, fraction of a second and zone, the most telling firs
 )
 
 
-def facts_of(data: bytes) -> Facts:
+def capture_of(data: bytes) -> Capture:
     """What a file says; what is missing or cannot be is None."""
     try:
         exif = Image.open(io.BytesIO(data)).getexif()
         detail, gps = exif.get_ifd(_EXIF), exif.get_ifd(_GPS)
     except Exception:  # whatever is wrong with a file, it is stored
-        return Facts()
+        return Capture()
     latitude = _degrees(gps, ExifTags.GPS.GPSLatitude, ExifTags.GPS.GPSLatitudeRef, "S", 90)
     longitude = _degrees(gps, ExifTags.GPS.GPSLongitude, ExifTags.GPS.GPSLongitudeRef, "W", 180)
     if latitude is None or longitude is None or (latitude == 0 and longitude == 0):
         latitude = longitude = None  # receivers without a fix say 0, 0
     taken, zone = _time(detail)
-    return Facts(taken, zone, latitude, longitude)
+    return Capture(taken, zone, latitude, longitude)
 
 
 def _time(detail: Any) -> tuple[float | None, int | None]:
