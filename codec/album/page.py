@@ -11,6 +11,7 @@ from codec.album.album import Album
 from codec.pictures.picture_files import encode_jpeg
 from codec.pictures.storage import write_atomically
 from codec.report import render_page
+from codec.store.collection import Stats
 from codec.store.records import Item, StoreError
 
 _SIDE = 320  # pixels of thumbnails; they are shown at half of that
@@ -70,12 +71,27 @@ def write_page(album: Album, target: Path) -> None:
         Path(__file__).with_name("album.html"),
         {"bytes": bytes_text},
         title=album.store.path.name,
-        stats=album.collection.stats(),
+        sentences=_sentences(album.collection.stats(), len(items) - len(shown)),
         groups=[_shown(labels[number or 0], rows, cards) for number, rows in groups.items()],
         alone=_shown("", alone, cards),
-        missing=len(items) - len(shown),
     )
     write_atomically(target, page)
+
+
+def _sentences(stats: Stats, missing: int) -> list[str]:
+    """What the page says at its top."""
+    share = f" ({100 * stats.stored / stats.size:.1f} %)" if stats.size else ""
+    stored = f"stored in {bytes_text(stats.stored)}{share}"
+    found = [f"{stats.items} files, {bytes_text(stats.size)}, {stored}."]
+    if stats.predicted:
+        found.append(f"{stats.predicted} stored as what is new in them beside another one.")
+    if stats.pictures:
+        found.append(f"{stats.pictures} stored as pictures, not as the files that they were.")
+    if stats.hidden:
+        found.append(f"{stats.hidden} deleted, but kept for those that stand on them.")
+    if missing:
+        found.append(f"This page leaves out {missing} files.")
+    return found
 
 
 def _card(album: Album, item: Item) -> Card:
