@@ -15,6 +15,8 @@ SHARED = ("codec.pictures", "codec.report", "codec.commands", "codec.version", "
 PICTURE_LIBRARIES = (
     "codec/pictures/",
     "codec/align/",
+    "codec/gallery/descriptors.py",
+    "codec/gallery/matching.py",
     "codec/pillow.py",
     "codec/search/encoders.py",
     "defilter/faces.py",

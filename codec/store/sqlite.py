@@ -36,6 +36,13 @@ CREATE TABLE data (
     name BLOB PRIMARY KEY REFERENCES contents (name) ON DELETE CASCADE,
     data BLOB NOT NULL
 );
+CREATE TABLE descriptors (
+    name BLOB PRIMARY KEY REFERENCES contents (name) ON DELETE CASCADE,
+    places BLOB NOT NULL,
+    points BLOB NOT NULL,
+    whole BLOB NOT NULL,
+    key BLOB NOT NULL
+);
 CREATE TABLE groups (
     number INTEGER PRIMARY KEY, label TEXT NOT NULL, settled INTEGER NOT NULL DEFAULT 0
 );
@@ -299,6 +306,34 @@ class SqliteStore:
     def change_group(self, number: int, **changes: object) -> None:
         """Give attributes of a group other values."""
         self._update("groups", Group._fields, changes, ("number", number))
+
+    # Descriptors
+
+    def described(self) -> list[bytes]:
+        """Names of the contents that have a descriptor, or for which there is none, in order."""
+        return [bytes(row[0]) for row in self._rows("SELECT name FROM descriptors ORDER BY name")]
+
+    def codes(self, kind: str) -> list[tuple[bytes, bytes]]:
+        """Names of contents and their codes, `whole` or `key`, of those that have one, in order."""
+        if kind not in ("whole", "key"):
+            raise ValueError(f"expected whole or key, got {kind}")
+        rows = self._rows(f"SELECT name, {kind} FROM descriptors WHERE key <> x'' ORDER BY name")
+        return [(bytes(name), bytes(code)) for name, code in rows]
+
+    def descriptor(self, name: bytes) -> tuple[bytes, bytes, bytes, bytes] | None:
+        """Places, points, whole and key of a content, or None where it has none."""
+        rows = self._rows(
+            "SELECT places, points, whole, key FROM descriptors WHERE name = ?", (name,)
+        )
+        return (*map(bytes, rows[0]),) if rows and rows[0][3] else None
+
+    def put_descriptor(self, name: bytes, parts: tuple[bytes, bytes, bytes, bytes]) -> None:
+        """Store a descriptor; four empty parts say that there is none."""
+        self._change(
+            "INSERT OR REPLACE INTO descriptors (name, places, points, whole, key) "
+            "VALUES (?, ?, ?, ?, ?)",
+            (name, *parts),
+        )
 
     # All of it
 

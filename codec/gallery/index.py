@@ -1,0 +1,131 @@
+"""The nearest of many codes by Hamming distance: an exact scan, or tables of blocks.
+
+Tables are multi-index hashing (Norouzi et al. 2012): a code is cut into blocks, and two codes that
+differ in few bits agree in a block, or nearly so. Within their radius they find what the scan
+finds. They pay for tens of millions of codes; below that the scan is as fast, and simpler.
+
+Axes: N codes, B bytes of a code.
+"""
+
+from collections.abc import Iterator
+from itertools import combinations
+from typing import NamedTuple
+
+import numpy as np
+
+NEAREST = 300  # that are looked at, as the seed has it
+_AT_ONCE = 1 << 14  # codes that fit a processor's cache
+
+
+class Nearest(NamedTuple):
+    """Codes that were found, the nearest first.
+
+    Attributes:
+        numbers: (n,) int64 of the codes.
+        distances: (n,) int64 in bits.
+    """
+
+    numbers: np.ndarray
+    distances: np.ndarray
+
+
+def distances_to(query: np.ndarray, codes: np.ndarray) -> np.ndarray:
+    """(N,) int64 bits in which codes (N, B) uint8 differ from one (B,); B is a multiple of 8."""
+    wanted = np.ascontiguousarray(query).view(np.uint64)
+    words = np.ascontiguousarray(codes).view(np.uint64)
+    found = np.empty(len(words), np.int64)
+    for first in range(0, len(words), _AT_ONCE):
+        part = slice(first, first + _AT_ONCE)
+        found[part] = np.bitwise_count(words[part] ^ wanted).sum(1, dtype=np.uint16)
+    return found
+
+
+class Scan:
+    """Every code looked at.
+
+    Args:
+        codes: (N, B) uint8.
+    """
+
+    def __init__(self, codes: np.ndarray):
+        self.codes = np.ascontiguousarray(codes)
+
+    def search(self, query: np.ndarray, most: int = NEAREST, radius: int | None = None) -> Nearest:
+        """The nearest codes, of equally near ones the first.
+
+        Args:
+            query: (B,) uint8.
+            most: of them.
+            radius: only those at most so many bits away; None is all.
+        """
+        return _nearest(np.arange(len(self.codes)), distances_to(query, self.codes), most, radius)
+
+
+class BlockTables:
+    """Tables of the blocks of codes.
+
+    Args:
+        codes: (N, B) uint8.
+        blocks: that a code is cut into; a divisor of its bits, each of at most 32.
+        flips: bits of a block that may differ.
+    """
+
+    def __init__(self, codes: np.ndarray, blocks: int = 16, flips: int = 1):
+        self.codes, self.flips = np.ascontiguousarray(codes), flips
+        self.bits = 8 * codes.shape[1] // blocks
+        if self.bits * blocks != 8 * codes.shape[1] or not 1 <= self.bits <= 32:
+            raise ValueError(
+                f"expected blocks of 1 to 32 bits, got {8 * codes.shape[1]} / {blocks}"
+            )
+        self.radius = blocks * (flips + 1) - 1  # up to which nothing is missed
+        keys = _blocks(self.codes, self.bits)
+        self._order = [np.argsort(column, kind="stable") for column in keys.T]
+        self._sorted = [column[order] for column, order in zip(keys.T, self._order, strict=True)]
+
+    def search(self, query: np.ndarray, most: int = NEAREST, radius: int | None = None) -> Nearest:
+        """As `Scan.search`, within `self.radius`.
+
+        Raises:
+            ValueError: a larger radius.
+        """
+        radius = self.radius if radius is None else radius
+        if radius > self.radius:
+            raise ValueError(f"expected a radius of at most {self.radius} bits, got {radius}")
+        found = []
+        (keys,) = _blocks(query[None], self.bits)
+        for key, order, every in zip(keys, self._order, self._sorted, strict=True):
+            wanted = np.array(list(_near(int(key), self.bits, self.flips)), np.int64)
+            low = np.searchsorted(every, wanted, "left")
+            high = np.searchsorted(every, wanted, "right")
+            found += [order[a:b] for a, b in zip(low, high, strict=True) if b > a]
+        numbers = np.unique(np.concatenate(found)) if found else np.zeros(0, np.int64)
+        return _nearest(numbers, distances_to(query, self.codes[numbers]), most, radius)
+
+
+def _nearest(numbers: np.ndarray, distances: np.ndarray, most: int, radius: int | None) -> Nearest:
+    if radius is not None:
+        near = distances <= radius
+        numbers, distances = numbers[near], distances[near]
+    if len(numbers) > most:
+        # Everything up to the distance of the last one; then the first of those that are equal.
+        limit = np.partition(distances, most - 1)[most - 1]
+        near = distances <= limit
+        numbers, distances = numbers[near], distances[near]
+    order = np.lexsort((numbers, distances))[:most]
+    return Nearest(numbers[order], distances[order])
+
+
+def _blocks(codes: np.ndarray, bits: int) -> np.ndarray:
+    """(N, blocks) int64 numbers of so many bits."""
+    ones = np.unpackbits(codes, axis=1).reshape(len(codes), -1, bits).astype(np.int64)
+    return (ones << np.arange(bits - 1, -1, -1)).sum(2)
+
+
+def _near(key: int, bits: int, flips: int) -> Iterator[int]:
+    """Numbers that differ from one in at most so many bits."""
+    for count in range(flips + 1):
+        for places in combinations(range(bits), count):
+            changed = key
+            for place in places:
+                changed ^= 1 << place
+            yield changed
