@@ -2,8 +2,8 @@
 
 By room: `pictures` what both packages stand on, `residual` the residual coder, `prediction` and
 `align` pictures from pictures, `picture` pictures to streams, `layered` small pictures that grow,
-`jpeg` JPEG files told by others, `store` and `album` collections, `search` the quality search,
-`files` and `commands` what `dfc` does.
+`jpeg` JPEG files told by others, `store`, `album` and `gallery` collections, `search` the quality
+search, `files` and `commands` what `dfc` does.
 """
 
 from typing import TYPE_CHECKING
@@ -13,6 +13,7 @@ from codec.version import __version__ as __version__
 
 if TYPE_CHECKING:
     from codec import album as album
+    from codec import gallery as gallery
     from codec import layered as layered
     from codec import prediction as prediction
     from codec import residual as residual
@@ -40,6 +41,7 @@ _HOMES = {
     "read_picture": "codec.pictures.picture_files",
     "write_picture": "codec.pictures.picture_files",
     "album": "codec.album",
+    "gallery": "codec.gallery",
     "layered": "codec.layered",
     "prediction": "codec.prediction",
     "residual": "codec.residual",

@@ -95,12 +95,13 @@ class Album:
             What became of the files, and of those that are predicted now.
         """
         listing = search(paths, ("",))
-        files = self._wanted(listing)
+        files = self.wanted(listing)
         done, sources = self.collection.add(files, on_result, self.settings.coding)
         self.group()
         return done, self.arrange(sources)
 
-    def _wanted(self, listing: Listing) -> list[tuple[Path, str]]:
+    def wanted(self, listing: Listing) -> list[tuple[Path, str]]:
+        """The files of a search that are stored, and their names."""
         own = self.store.path.resolve()
         return [
             (path, relative.as_posix())
@@ -137,7 +138,7 @@ class Album:
             sources: files of pictures that are stored instead of them, by their names; without its
                 file such a picture is left as it is.
         """
-        arranger = self._arranger(sources or {})
+        arranger = self.arranger(sources or {})
         waiting = [one for one in self.store.groups() if not one.settled]
         coded: list[Coded] = []
         for one in tqdm(waiting, unit="group", desc="arranging", disable=None):
@@ -147,7 +148,8 @@ class Album:
             self.store.change_group(one.number, settled=True)
         return coded
 
-    def _arranger(self, sources: Mapping[str, Path]) -> Arranger:
+    def arranger(self, sources: Mapping[str, Path]) -> Arranger:
+        """What codes items anew, see `Arranger`."""
         chosen = self.settings
         coding = chosen.coding or PictureCoding()
         return Arranger(self.collection, chosen.form, chosen.pair_cost, coding, sources)
@@ -223,7 +225,7 @@ class Album:
             return self._free_pictures(item)
         children = self.children(item)
         before = {child.name: self.content(child).stored for child in children}
-        arranger = self._arranger({})
+        arranger = self.arranger({})
         for child in children:
             self.collection.contents.make_whole(child.content)
         for first in range(0, len(children), AT_ONCE):
@@ -237,7 +239,7 @@ class Album:
             below = self.children(waiting.pop())
             every += below
             waiting += below
-        arranger = self._arranger({})
+        arranger = self.arranger({})
         coded: list[Coded] = []
         for first in range(0, len(every), AT_ONCE):
             members = arranger.members(every[first : first + AT_ONCE])
@@ -285,7 +287,7 @@ class Album:
         contents.make_whole(child.content)
         if not contents.predict([(item.content, [child.content])]):
             contents.predict([(child.content, [item.content])])
-        arranger = self._arranger({})
+        arranger = self.arranger({})
         return [
             arranger.coded(one.name, size) for one, size in zip((child, item), before, strict=True)
         ]

@@ -112,6 +112,20 @@ class Arranger:
         done = {one.name for one in coded}
         return coded + self.choose([one for one in new if one.item.name not in done])
 
+    def predict_from(self, item: Item, references: Sequence[Item]) -> list[Coded]:
+        """Predict an item that stands alone from others, if a trial promises something."""
+        members = self.members([item, *references])
+        if not members or members[0].item.content != item.content:
+            return []
+        own, *others = members
+        is_picture = own.content.coding == PICTURE
+        same = [one for one in others if (one.content.coding == PICTURE) == is_picture]
+        if own.content.reference is not None or not same:
+            return []
+        costs = self._costs([own, *same], [(0, n + 1) for n in range(len(same))])
+        tried = sorted((cost, n) for (child, n), cost in costs.pairs.items() if child == 0)
+        return self._predict([(own, [same[n - 1].item for _, n in tried])])
+
     def choose(self, members: Sequence[Member]) -> list[Coded]:
         """Choose references among members of one kind, and predict the others from them."""
         parents = self.parents(members)

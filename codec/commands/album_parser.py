@@ -1,10 +1,11 @@
-"""What `dfc album` takes."""
+"""What `dfc album` and `dfc gallery` take."""
 
 import argparse
 
 from codec.commands.options import add_device, add_quality, add_settings, command, number
 
 FORMS, PAIR_COSTS = ("star", "tree"), ("coded", "pixel")
+CODES = ("whole", "key")
 SCHEMES = ("hide", "again", "hand-over")
 
 
@@ -63,6 +64,30 @@ def add_album(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -
     _verb(verbs, "compact", "give back the room of what was removed")
     page = _verb(verbs, "page", "a page with all groups to look at, for any browser")
     page.add_argument("-o", "--output", metavar="OUT", help="file to write (default ALBUM.html)")
+
+
+def add_gallery(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    gallery = commands.add_parser(
+        "gallery",
+        help="keep pictures in one file, each as what is new beside what resembles it",
+        description="A gallery is an album (`dfc album` lists, exports and deletes) in which "
+        "pictures are predicted from whatever resembles them, whenever it was taken.",
+    )
+    verbs = gallery.add_subparsers(required=True, metavar="VERB")
+    for name, help in (
+        ("add", "store files, and predict each from what resembles it where that is smaller"),
+        ("find", "what resembles pictures, with distances and points that agree"),
+    ):
+        verb = verbs.add_parser(name, help=help)
+        verb.add_argument("album", help="file of the gallery, .dfa")
+        verb.add_argument("picture", nargs="+", help="files, folders or patterns")
+        verb.add_argument(
+            "--code",
+            choices=CODES,
+            default="whole",
+            help="compared first: 2048 bits, or a key of 256 (default %(default)s)",
+        )
+        verb.set_defaults(command=command(f"gallery_{name}", "gallery_verbs"))
 
 
 def _verb(

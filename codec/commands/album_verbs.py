@@ -26,9 +26,9 @@ def album_add(options: argparse.Namespace) -> int:
     with open_album(options.album, create=True) as album:
         album.settings = settings
         done, coded = album.add(options.picture, teller(PROGRAM))
-        _say_coded(coded)
+        say_coded(coded)
         status = report(done)
-        _say_stats(album)
+        say_stats(album)
     return status
 
 
@@ -37,8 +37,8 @@ def album_arrange(options: argparse.Namespace) -> int:
     with open_album(options.album) as album:
         album.settings = settings
         album.group()
-        _say_coded(album.arrange())
-        _say_stats(album)
+        say_coded(album.arrange())
+        say_stats(album)
     return DONE
 
 
@@ -92,7 +92,7 @@ def album_list(options: argparse.Namespace) -> int:
                 print(f"  {_line(album, item)}")
         for item in alone:
             print(_line(album, item))
-        _say_stats(album)
+        say_stats(album)
     return DONE
 
 
@@ -135,7 +135,7 @@ def album_export(options: argparse.Namespace) -> int:
 def album_delete(options: argparse.Namespace) -> int:
     def delete(album: Album, name: str) -> None:
         hidden, coded = album.delete(name, Scheme(options.scheme))
-        _say_coded(coded)
+        say_coded(coded)
         undo = f"dfc album undelete {options.album} {name}"
         print(f"{name}: hidden, as others stand on it; {undo}" if hidden else f"{name}: deleted")
 
@@ -152,7 +152,7 @@ def album_undelete(options: argparse.Namespace) -> int:
 
 def album_purge(options: argparse.Namespace) -> int:
     def purge(album: Album, name: str) -> None:
-        _say_coded(album.purge(name))
+        say_coded(album.purge(name))
         print(f"{name}: removed for good")
 
     return _each(options, purge)
@@ -175,7 +175,7 @@ def album_verify(options: argparse.Namespace) -> int:
 
 def album_stats(options: argparse.Namespace) -> int:
     with open_album(options.album, write=False) as album:
-        _say_stats(album)
+        say_stats(album)
     return DONE
 
 
@@ -210,13 +210,15 @@ def _each(
     return FAILED if failed else DONE
 
 
-def _say_coded(coded: Sequence[Coded]) -> None:
+def say_coded(coded: Sequence[Coded]) -> None:
+    """A line for every file that was coded anew."""
     for one in coded:
         whole = "stored whole" if one.reference is None else f"predicted from {one.reference}"
         print(f"{one.name}: {whole}  {sizes_text(one.before, one.after)}")
 
 
-def _say_stats(album: Album) -> None:
+def say_stats(album: Album) -> None:
+    """A line with numbers of everything."""
     found = album.collection.stats()
     parts = [f"{found.items} files", sizes_text(found.size, found.stored)]
     if found.predicted:

@@ -3,7 +3,7 @@
 import argparse
 
 from codec.commands import shell
-from codec.commands.album_parser import add_album
+from codec.commands.album_parser import add_album, add_gallery
 from codec.commands.layer_parser import add_layered
 from codec.commands.options import (
     add_device,
@@ -44,6 +44,7 @@ def parser() -> argparse.ArgumentParser:
 
     add_layered(commands)
     add_album(commands)
+    add_gallery(commands)
     optimise = commands.add_parser(
         "optimise",
         aliases=["optimize"],

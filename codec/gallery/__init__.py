@@ -1,7 +1,13 @@
-"""Galleries: the pictures that resemble one, among everything that there is.
+"""Galleries: files in a store, each told by what resembles it among everything that is there.
 
-After the Chinese patent application on image coding with pictures of a cloud gallery.
+    with codec.gallery.open_gallery("everything.dfa", create=True) as gallery:
+        gallery.add(["photos/"])
+        for hit in gallery.find("again.jpg"):
+            print(hit.name, hit.distance, hit.inliers)
 
-descriptors.py  what a picture is known by: interest points, codes of points and of the whole
-index.py        the nearest of many codes
+After the Chinese patent application on coding pictures with those of a cloud gallery.
 """
+
+from codec.gallery.gallery import Code, Gallery, Hit, open_gallery
+
+__all__ = ["Code", "Gallery", "Hit", "open_gallery"]

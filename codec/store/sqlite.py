@@ -325,7 +325,10 @@ class SqliteStore:
         rows = self._rows(
             "SELECT places, points, whole, key FROM descriptors WHERE name = ?", (name,)
         )
-        return (*map(bytes, rows[0]),) if rows and rows[0][3] else None
+        if not rows or not rows[0][3]:
+            return None
+        places, points, whole, key = map(bytes, rows[0])
+        return places, points, whole, key
 
     def put_descriptor(self, name: bytes, parts: tuple[bytes, bytes, bytes, bytes]) -> None:
         """Store a descriptor; four empty parts say that there is none."""

@@ -11,8 +11,8 @@ from codec.settings import FORMATS, KERNELS, SAMPLINGS, SCORE_SCALES, TAGS
 
 def test_public_names_of_codec() -> None:
     names = ["FileReferences", "FormatError", "album", "best_prediction", "decode", "encode",
-             "exact", "layered", "prediction", "read_picture", "references_of", "residual",
-             "search", "thumbnail", "write_picture"]  # fmt: skip
+             "exact", "gallery", "layered", "prediction", "read_picture", "references_of",
+             "residual", "search", "thumbnail", "write_picture"]  # fmt: skip
     assert sorted(codec.__all__) == dir(codec) == names
     assert all(getattr(codec, name) is not None for name in names)
     assert not hasattr(codec, "Any")

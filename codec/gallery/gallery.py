@@ -1,0 +1,181 @@
+"""A gallery: files in a store, each predicted from what resembles it among all that are there.
+
+with codec.gallery.open_gallery("everything.dfa", create=True) as gallery:
+    gallery.add(["photos/"])
+    hits = gallery.find("again.jpg")
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from enum import Enum
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from torch import Tensor
+from tqdm import tqdm
+
+from codec.album.album import Album
+from codec.album.arranging import Coded
+from codec.gallery.descriptors import (
+    SIDE,
+    Descriptor,
+    describe,
+    shipped_model,
+    unpack_descriptor,
+)
+from codec.gallery.index import NEAREST, Scan
+from codec.gallery.matching import LEAST_INLIERS, agreement
+from codec.pictures.folders import search
+from codec.pictures.jobs import BatchResult, OnResult
+from codec.pictures.storage import read_limited
+from codec.pictures.thumbnails import thumbnail_of
+from codec.pictures.workers import spread, stop_if_asked
+from codec.store.records import Item, StoreError
+from codec.store.sqlite import MOST_BYTES, SqliteStore
+
+_LOOKED_AT = 20  # of the nearest, whose points are matched
+_TRIED = 2  # of those, that are coded from
+
+
+class Code(Enum):
+    """Which code of a picture is compared first."""
+
+    WHOLE = "whole"  # 2048 bits
+    KEY = "key"  # 256
+
+
+class Hit(NamedTuple):
+    """A picture that resembles another.
+
+    Attributes:
+        name: of the item.
+        distance: of the codes, in bits.
+        inliers: points that agree on one view of both.
+    """
+
+    name: str
+    distance: int
+    inliers: int
+
+
+@contextmanager
+def open_gallery(path: Path | str, write: bool = True, create: bool = False) -> Iterator["Gallery"]:
+    """A gallery in a file; albums are galleries, and galleries albums, see `open_album`.
+
+    Raises:
+        StoreError: there is none, or it cannot be read.
+    """
+    with SqliteStore(path, write, create) as store:
+        yield Gallery(store)
+
+
+class Gallery:
+    """Pictures in a store; see `open_gallery`.
+
+    Attributes:
+        album: the same store as an album, to list, export and delete.
+        code: that candidates are found by.
+        view: what descriptors see of a picture (3, H, W) uint8; a de-filter, for one, so that a
+            look does not hide a twin. None is the picture itself.
+    """
+
+    def __init__(
+        self,
+        store: SqliteStore,
+        code: Code = Code.WHOLE,
+        view: Callable[[Tensor], Tensor] | None = None,
+    ):
+        self.album, self.code, self.view = Album(store), code, view
+        self._store = store
+
+    def add(
+        self, paths: Sequence[Path | str], on_result: OnResult | None = None
+    ) -> tuple[BatchResult, list[Coded]]:
+        """Store files, and predict each from what resembles it, if that is smaller.
+
+        Args:
+            paths: see `Album.add`.
+            on_result: called with each file once it is stored for good.
+        """
+        files = self.album.wanted(search(paths, ("",)))
+        done, added = self.album.collection.add(files, on_result, self.album.settings.coding)
+        self.describe()
+        arranger = self.album.arranger(added)
+        coded: list[Coded] = []
+        for name in tqdm(list(added), unit="file", desc="looking for twins", disable=None):
+            item = self._store.item(name)
+            if item is None:
+                continue
+            stored = self._stored(item.content)
+            hits = [] if stored is None else self._hits(stored, {item.content})
+            items = [self.album.collection.item(hit.name) for hit in hits[:_TRIED]]
+            coded += arranger.predict_from(item, items)
+        return done, coded
+
+    def describe(self) -> None:
+        """Describe what was stored without that, as an album does."""
+        known = set(self._store.described())
+        by_content = {item.content: item for item in self._store.items(hidden=True)}
+        missing = [item for name, item in by_content.items() if name not in known]
+        # What was read is described in threads; the store itself is for one.
+        small = ((item.content, self.album.thumbnail(item, SIDE)) for item in missing)
+        every = spread(self._described, small)
+        bar = tqdm(every, total=len(missing), unit="file", desc="describing", disable=None)
+        for name, found in bar:
+            parts = (b"", b"", b"", b"") if found is None else found.pack()
+            self._store.put_descriptor(name, parts)
+
+    def _described(self, part: tuple[bytes, Tensor | None]) -> tuple[bytes, Descriptor | None]:
+        stop_if_asked()
+        return part[0], None if part[1] is None else self._describe(part[1])
+
+    def _describe(self, pixels: Tensor) -> Descriptor | None:
+        return describe(pixels if self.view is None else self.view(pixels))
+
+    def find(self, path: Path | str) -> list[Hit]:
+        """The pictures that resemble the one of a file, those that agree in most points first.
+
+        Raises:
+            StoreError: it shows no picture.
+        """
+        data = read_limited(Path(path), MOST_BYTES, StoreError)
+        small = thumbnail_of(data, SIDE, upright=True)
+        if small is None:
+            raise StoreError(f"{path}: expected a picture")
+        found = self._describe(small)
+        return [] if found is None else self._hits(found, set())
+
+    def _stored(self, name: bytes) -> Descriptor | None:
+        parts = self._store.descriptor(name)
+        try:
+            return None if parts is None else unpack_descriptor(parts)
+        except ValueError as error:
+            raise StoreError(f"{self._store.path}: damaged ({error})") from error
+
+    def _hits(self, wanted: Descriptor, without: set[bytes]) -> list[Hit]:
+        """The nearest, whose points are matched."""
+        codes = [one for one in self._store.codes(self.code.value) if one[0] not in without]
+        own = getattr(wanted, self.code.value)
+        codes = [one for one in codes if len(one[1]) == len(own)]
+        if not codes:
+            return []
+        limit = int(shipped_model().limits[list(Code).index(self.code)])
+        scan = Scan(np.stack([np.frombuffer(code, np.uint8) for _, code in codes]))
+        nearest = scan.search(own, NEAREST, limit - 1)  # strictly nearer counts
+        hits: list[Hit] = []
+        for number, distance in zip(nearest.numbers, nearest.distances, strict=True):
+            if len(hits) == _LOOKED_AT:
+                break
+            name = codes[number][0]
+            item = self._shown(name)
+            other = self._stored(name)
+            if item is None or other is None:
+                continue
+            inliers = agreement(wanted, other).inliers
+            hits.append(Hit(item.name, int(distance), inliers))
+        hits.sort(key=lambda hit: (-hit.inliers, hit.distance, hit.name))
+        return [hit for hit in hits if hit.inliers >= LEAST_INLIERS]
+
+    def _shown(self, name: bytes) -> Item | None:
+        return next((item for item in self._store.items_of(name) if not item.hidden), None)
