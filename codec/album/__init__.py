@@ -11,7 +11,7 @@ pictures instead of files.
 
 from codec.album.album import Album, AlbumSettings, Scheme, open_album
 from codec.album.arranging import Coded
-from codec.album.groups import ByDay, ByPlace, ByTime, ByTimeAndPlace
+from codec.album.groups import ByCity, ByDay, ByPlace, ByTime, ByTimeAndPlace
 from codec.album.references import Form, PairCost
 from codec.store.pictures import PictureCoding
 from codec.store.records import StoreError
@@ -19,6 +19,7 @@ from codec.store.records import StoreError
 __all__ = [
     "Album",
     "AlbumSettings",
+    "ByCity",
     "ByDay",
     "ByPlace",
     "ByTime",

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Protocol
 
+from codec.album.gazetteer import City, city_at, city_called
 from codec.store.records import Item
 
 GAP = 30.0  # seconds
@@ -100,6 +101,35 @@ class ByDay:
 
     def label(self, items: Sequence[Item]) -> str:
         return clock(items[0])[:10]
+
+
+@dataclass(frozen=True)
+class ByCity:
+    """Pictures of one city; of given ones, or of whichever they were taken in.
+
+    Attributes:
+        names: of cities, in any language; none is all of them.
+    """
+
+    names: Sequence[str] = ()
+
+    def groups(self, items: Sequence[Item]) -> list[list[int]]:
+        wanted = {city_called(name) for name in self.names}
+        found: dict[City, list[int]] = {}
+        for number, item in enumerate(items):
+            city = self._city(item)
+            if city is not None and (not wanted or city in wanted):
+                found.setdefault(city, []).append(number)
+        return list(found.values())
+
+    def _city(self, item: Item) -> City | None:
+        if item.latitude is None or item.longitude is None:
+            return None
+        return city_at(item.latitude, item.longitude)
+
+    def label(self, items: Sequence[Item]) -> str:
+        city = self._city(items[0])
+        return "one city" if city is None else city.name
 
 
 def group(

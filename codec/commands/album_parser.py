@@ -104,8 +104,15 @@ def _add_rules(add: argparse.ArgumentParser) -> None:
         "--group",
         action="append",
         metavar="RULE",
-        help="what makes a group: `both` (time and place, default), `time`, `place`, `day`; "
-        "several rules take turns",
+        help="what makes a group: `both` (time and place, default), `time`, `place`, `day` or "
+        "`city`; several rules take turns",
+    )
+    add.add_argument(
+        "--city",
+        nargs="+",
+        metavar="NAME",
+        default=(),
+        help="of groups by city: these alone, as Beijing (default: whichever it was)",
     )
     add.add_argument(
         "--gap", type=number, default=30.0, metavar="SECONDS", help="of a group (default 30)"

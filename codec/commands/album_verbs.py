@@ -9,7 +9,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from codec.album.album import Album, AlbumSettings, Coded, Scheme, open_album
-from codec.album.groups import ByDay, ByPlace, ByTime, ByTimeAndPlace, Rule, clock
+from codec.album.groups import ByCity, ByDay, ByPlace, ByTime, ByTimeAndPlace, Rule, clock
 from codec.album.page import write_page
 from codec.album.references import Form, PairCost
 from codec.commands.shell import DONE, FAILED, report, sizes_text, teller
@@ -18,6 +18,8 @@ from codec.pictures.folders import search
 from codec.settings import Settings
 from codec.store.pictures import PictureCoding
 from codec.store.records import Item
+
+_USUAL = {False: ("both",), True: ("city",)}  # rules, by whether cities are named
 
 
 def album_add(options: argparse.Namespace) -> int:
@@ -44,7 +46,7 @@ def album_arrange(options: argparse.Namespace) -> int:
 
 def _settings(options: argparse.Namespace) -> AlbumSettings:
     return AlbumSettings(
-        [_rule(name, options) for name in options.group or ("both",)],
+        [_rule(name, options) for name in options.group or _USUAL[bool(options.city)]],
         options.least,
         Form(options.form),
         PairCost(options.pair_cost),
@@ -70,6 +72,7 @@ def _rule(name: str, options: argparse.Namespace) -> Rule:
         "time": lambda: ByTime(options.gap),
         "place": lambda: ByPlace(options.near),
         "day": ByDay,
+        "city": lambda: ByCity(options.city),
     }
     if name not in rules:
         raise ValueError(f"--group: expected one of {', '.join(rules)}, got {name}")

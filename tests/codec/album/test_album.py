@@ -301,7 +301,10 @@ def test_commands(
         (["list", "none.dfa"], "none.dfa: no such store"),
         (["arrange", "none.dfa"], "none.dfa: no such store"),
         (["add", "b.dfa", "nothing/"], "nothing/: no such file or folder"),
-        (["add", "b.dfa", "--group", "colour", "."], "expected one of both, time, place, day"),
+        (
+            ["add", "b.dfa", "--group", "colour", "."],
+            "expected one of both, time, place, day, city",
+        ),
         (["add", "b.dfa", "--mode", "mse", "."], "go with --quality"),
         (["list", "text.dfa"], "text.dfa: is no store"),
     ],

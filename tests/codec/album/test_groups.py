@@ -6,7 +6,9 @@ import struct
 import pytest
 from PIL import ExifTags, Image
 
+from codec.album.gazetteer import UnknownPlace, city_at, city_called
 from codec.album.groups import (
+    ByCity,
     ByDay,
     ByPlace,
     ByTime,
@@ -152,3 +154,18 @@ def test_labels_tell_when_and_where() -> None:
     assert ByTime().label(items) == "2024-05-17 10:00:00 to 10:00:05"
     assert ByTimeAndPlace().label(items[:1]) == "2024-05-17 10:00:00"
     assert ByPlace().label(items) == "52.5200 N, 13.4050 W"
+
+
+def test_by_city() -> None:
+    """The seed's own example, in two languages, and a village that is nowhere."""
+    forbidden_city, summer_palace = (39.916, 116.397), (39.999, 116.275)
+    sea, eiffel_tower, louvre = (30.0, -40.0), (48.858, 2.294), (48.861, 2.336)
+    where = {"a": forbidden_city, "b": eiffel_tower, "c": summer_palace, "d": louvre, "s": sea}
+    items = [item(name, None, None, *place) for name, place in where.items()]
+    items.append(item("x"))
+    assert names(items, [ByCity()]) == ["ac", "bd"]
+    assert names(items, [ByCity(["Beijing"])]) == names(items, [ByCity(["北京"])]) == ["ac"]
+    assert ByCity().label(items[:1]) == "Beijing" and city_at(*sea) is None
+    assert city_called("paris").name == "Paris" and city_called("München").name == "Munich"
+    with pytest.raises(UnknownPlace, match="Atlantis: expected a city"):
+        names(items, [ByCity(["Atlantis"])])
