@@ -31,7 +31,7 @@ _OWN = (55, 68, 78, 86, 92)
 _OTHERS = {"avif": (45, 60, 72, 82, 90), "jxl": (60, 72, 82, 90, 95)}
 _LITERAL = (75, 85, 92, 96)
 _CRF = (14, 20, 26, 32)
-_FINER = (0, 6, 12)  # indices by which a reference may be finer than what stands on it
+_FINER = (0, 4)  # qualities by which references may be finer than what stands on them
 _STEP = 8  # of the qualities between which a predicted picture's bytes are read off
 _HALF = 127
 
@@ -103,30 +103,40 @@ def own_set(goals: Sequence[Goal]) -> float:
     small = [_small(goal.pixels) for goal in goals]
     pairs = [(n, m) for n in range(len(goals)) for m in range(n)]
     parents = choose(pair_costs(small, pairs))
-    alone = [_own(goal) for goal in goals]
-    total = sum(alone)
+    own = [(_own(goal), _quality_at(goal)) for goal in goals]
+    total = sum(alone for alone, _ in own)
     for finer in _FINER if parents else ():
-        total = min(total, _own_total(goals, parents, alone, finer))
+        total = min(total, _own_total(goals, parents, own, finer))
     return total
 
 
 def _own_total(
-    goals: Sequence[Goal], parents: dict[int, int], alone: Sequence[float], finer: int
+    goals: Sequence[Goal],
+    parents: dict[int, int],
+    own: Sequence[tuple[float, int]],
+    finer: int,
 ) -> float:
-    """Bytes of a set whose references are finer by so many step indices."""
+    """Bytes of a set whose references are finer by so many qualities.
+
+    Args:
+        goals: of the set.
+        parents: which picture stands on which.
+        own: bytes of each picture alone, and the quality that reaches its goal.
+        finer: see above.
+    """
     total = 0.0
     references: dict[int, dict[bytes, Tensor]] = {}
     for n in set(parents.values()):
-        quality = _quality_at(goals[n]) + finer // 2
-        (data,) = picture_codec.encode([goals[n].pixels], min(100, quality), mode=_MODE)
+        quality = min(100, own[n][1] + finer)
+        (data,) = picture_codec.encode([goals[n].pixels], quality, mode=_MODE)
         references[n] = picture_codec.references_of([data])
     for n, goal in enumerate(goals):
         if n in parents:
-            total += min(alone[n], _from(goal, references[parents[n]]))
+            total += min(own[n][0], _from(goal, own[n][1], references[parents[n]]))
         elif n in references and finer:
-            total += _own_point(goal.pixels, min(100, _quality_at(goal) + finer // 2)).size
+            total += _own_point(goal.pixels, min(100, own[n][1] + finer)).size
         else:
-            total += alone[n]
+            total += own[n][0]
     return total
 
 
@@ -141,10 +151,9 @@ def _quality_at(goal: Goal) -> int:
     return high
 
 
-def _from(goal: Goal, references: dict[bytes, Tensor]) -> float:
+def _from(goal: Goal, quality: int, references: dict[bytes, Tensor]) -> float:
     """Bytes of a picture from references: between a quality that reaches the goal, and one that
-    does not, if there is one."""
-    quality = _quality_at(goal)
+    does not, if there is one; alone, the quality given reaches it."""
     guess = best_prediction(goal.pixels, references, quality, mode=_MODE)
     if guess is None:
         return math.inf
