@@ -18,14 +18,22 @@ usage, 130 if it was stopped; what was written is whole in any case.
 
 def reference(title: str, parser: argparse.ArgumentParser) -> str:
     """The help of a program and of each of its commands."""
-    parts = [f"## {title}\n"]
-    (commands,) = (a for a in parser._actions if isinstance(a, argparse._SubParsersAction))
+    return "\n".join([f"## {title}\n", *commands_of(title, parser)])
+
+
+def commands_of(title: str, parser: argparse.ArgumentParser) -> list[str]:
+    """The help of each of its commands, and of theirs."""
+    parts: list[str] = []
     seen: list[argparse.ArgumentParser] = []
-    for name, command in commands.choices.items():
-        if command not in seen:
-            seen.append(command)
-            parts.append(f"### {title} {name}\n\n```text\n{command.format_help().strip()}\n```\n")
-    return "\n".join(parts)
+    for action in parser._actions:
+        choices = action.choices if isinstance(action, argparse._SubParsersAction) else {}
+        for name, command in choices.items():
+            if command not in seen:
+                seen.append(command)
+                text = command.format_help().strip()
+                parts.append(f"### {title} {name}\n\n```text\n{text}\n```\n")
+                parts += commands_of(f"{title} {name}", command)
+    return parts
 
 
 def main() -> str:

@@ -7,9 +7,10 @@ with codec.album.open_album("summer.dfa") as album:
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from pathlib import Path
+from typing import NamedTuple
 
 from torch import Tensor
 from tqdm import tqdm
@@ -17,7 +18,7 @@ from tqdm import tqdm
 from codec.album.arranging import AT_ONCE, Arranger, Coded, levels
 from codec.album.groups import LEAST, ByTimeAndPlace, Rule, group, utc
 from codec.album.references import Form, PairCost
-from codec.pictures.folders import Listing, search
+from codec.pictures.folders import search
 from codec.pictures.jobs import BatchResult, OnResult
 from codec.pictures.resize import resize
 from codec.pictures.thumbnails import thumbnail_of
@@ -58,6 +59,13 @@ class AlbumSettings:
     coding: PictureCoding | None = None
 
 
+class Wanted(NamedTuple):
+    """What is to be stored: paths with the names that they get, and a sentence about the others."""
+
+    files: list[tuple[Path, str]]
+    about: str
+
+
 @contextmanager
 def open_album(path: Path | str, write: bool = True, create: bool = False) -> Iterator["Album"]:
     """An album in a file.
@@ -83,31 +91,47 @@ class Album:
         self.collection = Collection(store)
 
     def add(
-        self, paths: Sequence[Path | str], on_result: OnResult | None = None
+        self,
+        paths: Sequence[Path | str],
+        on_result: OnResult | None = None,
+        repair: bool = False,
     ) -> tuple[BatchResult, list[Coded]]:
         """Store files, and predict those of a group from each other.
 
         Args:
             paths: files, folders with everything in them but hidden files, and patterns.
             on_result: called with each file once it is stored for good.
+            repair: whether what is there already is checked, and stored anew if it is damaged.
 
         Returns:
             What became of the files, and of those that are predicted now.
         """
-        listing = search(paths, ("",))
-        files = self.wanted(listing)
-        done, sources = self.collection.add(files, on_result, self.settings.coding)
+        found = self.wanted(paths)
+        done, sources = self.collection.add(found.files, on_result, self.settings.coding, repair)
         self.group()
-        return done, self.arrange(sources)
+        return replace(done, about_skipped=found.about), self.arrange(sources)
 
-    def wanted(self, listing: Listing) -> list[tuple[Path, str]]:
-        """The files of a search that are stored, and their names."""
+    def wanted(self, paths: Sequence[Path | str]) -> Wanted:
+        """The files that paths mean, but for hidden ones in folders and the album itself, and the
+        names that they get; of several folders those begin with the folder's own.
+
+        Raises:
+            PictureError: something is missing.
+        """
         own = self.store.path.resolve()
-        return [
-            (path, relative.as_posix())
-            for path, relative in listing.found
-            if not path.name.startswith(".") and not path.resolve().name.startswith(own.name)
-        ]
+        folders = sum(Path(path).is_dir() for path in paths)
+        files: list[tuple[Path, str]] = []
+        about: list[str] = []
+        for given in paths:
+            listing = search([given], ("",))
+            about += [*listing.unreadable, *filter(None, [listing.about_skipped()])]
+            is_folder = Path(given).is_dir()
+            start = Path(given).resolve().name if is_folder and folders > 1 else ""
+            for path, relative in listing.found:
+                hidden = is_folder and any(part.startswith(".") for part in relative.parts)
+                if not hidden and not path.resolve().name.startswith(own.name):
+                    files.append((path, (Path(start) / relative).as_posix()))
+        return Wanted(files, "; ".join(about))
 
     def group(self) -> None:
         """Find the groups of pictures that have none, also among those of a group that is there."""
@@ -119,17 +143,17 @@ class Album:
                 new = [item for item in members if item.group is None]
                 old = [item for item in members if item.group is not None]
                 if new and not old:
-                    number = self.store.add_group(rule.label(members))
-                    self._join(new, number)
+                    self._join(new, self.store.add_group(""), rule)
                 for item in new if old else ():
                     nearest = min(old, key=lambda one: abs(when(one) - when(item)))
                     assert nearest.group is not None
-                    self._join([item], nearest.group)
+                    self._join([item], nearest.group, rule)
 
-    def _join(self, items: Sequence[Item], number: int) -> None:
+    def _join(self, items: Sequence[Item], number: int, rule: Rule) -> None:
         for item in items:
             self.store.change_item(item.name, group=number)
-        self.store.change_group(number, settled=False)
+        label = rule.label(self.store.members(number))
+        self.store.change_group(number, label=label, settled=False)
 
     def arrange(self, sources: Mapping[str, Path] | None = None) -> list[Coded]:
         """Decide in every group that has new pictures which of them stand on others.
@@ -145,8 +169,16 @@ class Album:
             items = self.store.members(one.number)
             for first in range(0, len(items), AT_ONCE):
                 coded += arranger.arrange(items[first : first + AT_ONCE])
-            self.store.change_group(one.number, settled=True)
+            # Pictures that are stored instead of their files are coded from those alone.
+            done = all(
+                self.content(i).coding != PICTURE or i.name in arranger.sources for i in items
+            )
+            self.store.change_group(one.number, settled=done)
         return coded
+
+    def waiting(self) -> int:
+        """How many groups are not arranged yet."""
+        return sum(not one.settled for one in self.store.groups())
 
     def arranger(self, sources: Mapping[str, Path]) -> Arranger:
         """What codes items anew, see `Arranger`."""
@@ -200,7 +232,7 @@ class Album:
         Returns:
             Whether it is hidden, and can be had back; and what was coded anew.
         """
-        item = self.collection.item(name)
+        item, scheme = self.collection.item(name), Scheme(scheme)
         coded: list[Coded] = []
         if scheme == Scheme.AGAIN:
             coded = self._free_children(item)
@@ -226,10 +258,15 @@ class Album:
         children = self.children(item)
         before = {child.name: self.content(child).stored for child in children}
         arranger = self.arranger({})
+        groups = {child.group for child in children if child.group is not None}
+        for number in groups:
+            self.store.change_group(number, settled=False)  # should this be stopped
         for child in children:
             self.collection.contents.make_whole(child.content)
         for first in range(0, len(children), AT_ONCE):
             arranger.choose(arranger.members(children[first : first + AT_ONCE]))
+        for number in groups:
+            self.store.change_group(number, settled=True)
         return [arranger.coded(child.name, before[child.name]) for child in children]
 
     def _free_pictures(self, item: Item) -> list[Coded]:

@@ -20,14 +20,21 @@ def add_album(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -
 
     add = _verb(verbs, "add", "store files, and predict pictures from each other where smaller")
     add.add_argument("picture", nargs="+", help="files, folders or patterns")
+    add.add_argument(
+        "--repair", action="store_true", help="check what is there, and mend it from its files"
+    )
     _add_rules(add)
     add_quality(
-        add.add_argument_group("pictures instead of files: the files themselves do not come back")
+        add.add_argument_group(
+            "pictures instead of files",
+            "Pictures come back as PNG, and the files themselves do not; what is smaller as a file "
+            "stays one. Say it with every `add`.",
+        )
     )
     add_settings(add)
     add_device(add)
 
-    arrange = _verb(verbs, "arrange", "go on with `add` where it was stopped")
+    arrange = _verb(verbs, "arrange", "go on where `add` or `delete` was stopped")
     _add_rules(arrange)
 
     listing = _verb(verbs, "list", "what is there, group by group")
@@ -49,7 +56,8 @@ def add_album(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -
         choices=SCHEMES,
         default="hide",
         help="of those that stand on it: `hide` leaves them as they are, `again` gives them "
-        "another reference, `hand-over` makes one of them the reference of the deleted one",
+        "another reference, `hand-over` makes one of them the reference of the deleted one "
+        "(files only)",
     )
 
     for name, help in (
@@ -99,13 +107,20 @@ def _verb(
     return made
 
 
+def _positive(text: str) -> float:
+    value = number(text)
+    if value < 0:
+        raise argparse.ArgumentTypeError(f"expected 0 or more, got {text}")
+    return value
+
+
 def _add_rules(add: argparse.ArgumentParser) -> None:
     add.add_argument(
         "--group",
         action="append",
         metavar="RULE",
         help="what makes a group: `both` (time and place, default), `time`, `place`, `day` or "
-        "`city`; several rules take turns",
+        "`city`; given several times, rules take turns",
     )
     add.add_argument(
         "--city",
@@ -115,10 +130,10 @@ def _add_rules(add: argparse.ArgumentParser) -> None:
         help="of groups by city: these alone, as Beijing (default: whichever it was)",
     )
     add.add_argument(
-        "--gap", type=number, default=30.0, metavar="SECONDS", help="of a group (default 30)"
+        "--gap", type=_positive, default=30.0, metavar="SECONDS", help="of a group (default 30)"
     )
     add.add_argument(
-        "--near", type=number, default=50.0, metavar="METRES", help="of a group (default 50)"
+        "--near", type=_positive, default=50.0, metavar="METRES", help="of a group (default 50)"
     )
     add.add_argument("--least", type=int, choices=(2, 3), default=2, help="pictures of a group")
     add.add_argument(

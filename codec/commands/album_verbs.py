@@ -1,6 +1,7 @@
 """What `dfc album` does, once its options are read."""
 
 import argparse
+import shlex
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -16,6 +17,7 @@ from codec.commands.shell import DONE, FAILED, report, sizes_text, teller
 from codec.commands.verbs import PROGRAM, wanted
 from codec.pictures.folders import search
 from codec.settings import Settings
+from codec.store.codings import PICTURE
 from codec.store.pictures import PictureCoding
 from codec.store.records import Item
 
@@ -27,7 +29,7 @@ def album_add(options: argparse.Namespace) -> int:
     search(options.picture, ("",))  # no empty album where there is nothing to add
     with open_album(options.album, create=True) as album:
         album.settings = settings
-        done, coded = album.add(options.picture, teller(PROGRAM))
+        done, coded = album.add(options.picture, teller(PROGRAM), options.repair)
         say_coded(coded)
         status = report(done)
         say_stats(album)
@@ -101,13 +103,23 @@ def album_list(options: argparse.Namespace) -> int:
 
 def _line(album: Album, item: Item) -> str:
     content = album.content(item)
-    parts = [item.name, sizes_text(content.size, content.stored)]
+    parts = [_shown(item.name), sizes_text(content.size, content.stored)]
+    if content.coding == PICTURE:
+        parts.append("a picture" if content.psnr is None else f"a picture, {content.psnr:.1f} dB")
+    twins = [one.name for one in album.store.items_of(item.content) if one.name < item.name]
+    if twins:
+        parts.append(f"the same bytes as {_shown(twins[0])}")
     reference = album.reference(item)
     if reference is not None:
         parts.append(f"from {reference.name}")
     if item.hidden:
         parts.append("deleted, kept for those that stand on it")
     return "  ".join(parts)
+
+
+def _shown(name: str) -> str:
+    """A name without what would move the cursor or end the line."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in name)
 
 
 def album_show(options: argparse.Namespace) -> int:
@@ -119,9 +131,10 @@ def album_show(options: argparse.Namespace) -> int:
             "taken": None if item.taken is None else clock(item),
             "place": None if item.latitude is None else f"{item.latitude}, {item.longitude}",
             "stored as": content.coding,
+            "PSNR": None if content.psnr is None else f"{content.psnr:.2f} dB",
             "depth": content.depth or None,
             "children": ", ".join(one.name for one in album.children(item)),
-            "sha-256": content.name.hex(),
+            "sha-256": item.source.hex(),
         }
         for key, value in rows.items():
             if value:
@@ -139,7 +152,7 @@ def album_delete(options: argparse.Namespace) -> int:
     def delete(album: Album, name: str) -> None:
         hidden, coded = album.delete(name, Scheme(options.scheme))
         say_coded(coded)
-        undo = f"dfc album undelete {options.album} {name}"
+        undo = shlex.join(["dfc", "album", "undelete", options.album, name])
         print(f"{name}: hidden, as others stand on it; {undo}" if hidden else f"{name}: deleted")
 
     return _each(options, delete)
@@ -193,6 +206,8 @@ def album_compact(options: argparse.Namespace) -> int:
 def album_page(options: argparse.Namespace) -> int:
     with open_album(options.album, write=False) as album:
         target = Path(options.output or Path(options.album).with_suffix(".html").name)
+        if target.suffix.lower() not in (".html", ".htm"):
+            raise ValueError(f"{target}: expected a name that ends in .html")
         write_page(album, target)
         print(target)
     return DONE
@@ -217,13 +232,13 @@ def say_coded(coded: Sequence[Coded]) -> None:
     """A line for every file that was coded anew."""
     for one in coded:
         whole = "stored whole" if one.reference is None else f"predicted from {one.reference}"
-        print(f"{one.name}: {whole}  {sizes_text(one.before, one.after)}")
+        print(f"{_shown(one.name)}: {whole}  {sizes_text(one.before, one.after)}")
 
 
 def say_stats(album: Album) -> None:
     """A line with numbers of everything."""
     found = album.collection.stats()
-    parts = [f"{found.items} files", sizes_text(found.size, found.stored)]
+    parts = [f"{found.items} file{'s' * (found.items != 1)}", sizes_text(found.size, found.stored)]
     if found.predicted:
         parts.append(f"{found.predicted} predicted from others")
     if found.pictures:
@@ -231,3 +246,8 @@ def say_stats(album: Album) -> None:
     if found.hidden:
         parts.append(f"{found.hidden} deleted and hidden")
     print(f"{album.store.path}: {', '.join(parts)}")
+    if album.waiting():
+        print(
+            f"groups that were not finished: {album.waiting()}; dfc album arrange goes on, and "
+            "with pictures that are stored instead of files, adding those again"
+        )

@@ -7,6 +7,7 @@ with codec.gallery.open_gallery("everything.dfa", create=True) as gallery:
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from enum import Enum
 from pathlib import Path
 from typing import NamedTuple
@@ -26,7 +27,6 @@ from codec.gallery.descriptors import (
 )
 from codec.gallery.index import NEAREST, Scan
 from codec.gallery.matching import LEAST_INLIERS, agreement
-from codec.pictures.folders import search
 from codec.pictures.jobs import BatchResult, OnResult
 from codec.pictures.storage import read_limited
 from codec.pictures.thumbnails import thumbnail_of
@@ -98,20 +98,21 @@ class Gallery:
             paths: see `Album.add`.
             on_result: called with each file once it is stored for good.
         """
-        files = self.album.wanted(search(paths, ("",)))
-        done, added = self.album.collection.add(files, on_result, self.album.settings.coding)
+        found = self.album.wanted(paths)
+        coding = self.album.settings.coding
+        done, added = self.album.collection.add(found.files, on_result, coding)
         self.describe()
         arranger = self.album.arranger(added)
         coded: list[Coded] = []
         for name in tqdm(list(added), unit="file", desc="looking for twins", disable=None):
             item = self._store.item(name)
-            if item is None:
+            if item is None or self.album.content(item).reference is not None:
                 continue
             stored = self._stored(item.content)
             hits = [] if stored is None else self._hits(stored, {item.content})
             items = [self.album.collection.item(hit.name) for hit in hits[:_TRIED]]
             coded += arranger.predict_from(item, items)
-        return done, coded
+        return replace(done, about_skipped=found.about), coded
 
     def describe(self) -> None:
         """Describe what was stored without that, as an album does."""

@@ -87,7 +87,8 @@ def search(
         if given.is_dir():
             inside = _inside(given, extensions, output)
             if not inside.found and not inside.unreadable:
-                kind = "pictures" if set(EXTENSIONS) <= set(extensions) else " or ".join(extensions)
+                kind = " or ".join(filter(None, extensions)) or "files"
+                kind = "pictures" if set(EXTENSIONS) <= set(extensions) else kind
                 raise PictureError(f"{given}: expected {kind} in this folder, found none")
             listing.found.extend(inside.found)
             listing.skipped.extend(inside.skipped)

@@ -138,8 +138,8 @@ def _decode_lepton(data: bytes, _: bytes | None) -> bytes:
         raise StoreError("needs lepton-jpeg-python: pip install 'defilter[album]'")
     try:
         return bytes(lepton.decompress_bytes(data))
-    except Exception as error:
-        raise StoreError(f"damaged ({error})") from error
+    except Exception as error:  # its message is a page of its own
+        raise StoreError("damaged (Lepton cannot read it)") from error
 
 
 def _decode_predicted(data: bytes, reference: bytes | None) -> bytes:

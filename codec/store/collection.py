@@ -68,6 +68,7 @@ class Collection:
         files: Sequence[tuple[Path, str]],
         on_result: OnResult | None = None,
         coding: PictureCoding | None = None,
+        repair: bool = False,
     ) -> tuple[BatchResult, dict[str, Path]]:
         """Store files, each on its own.
 
@@ -76,11 +77,12 @@ class Collection:
             on_result: called with each result once it is stored for good.
             coding: how pictures are stored instead of their files; None keeps every byte. What it
                 has no room for, and what is smaller as a file, is kept as a file.
+            repair: whether what is there already is decoded, and stored anew if it is damaged.
 
         Returns:
-            What became of them, and where the items come from that are new.
+            What became of them, and where items come from, those that were there included.
         """
-        known = {content.name for content in self.store.contents()}
+        known = {item.source: item.content for item in self.store.items(hidden=True)}
 
         def read(part: tuple[Path, str]) -> _Read | FileResult:
             stop_if_asked()
@@ -99,12 +101,16 @@ class Collection:
         for (path, _), found in tqdm(every, total=len(files), unit="file", disable=None):
             result = found
             if isinstance(found, _Read):
-                item = self._free(found.item)
-                if item is None:
+                item, is_new = self._free(found.item)
+                added[item.name] = path
+                if repair and found.data is None and self._repaired(item, path):
+                    size = found.content.size
+                    result = FileResult(path, Path(item.name), size, size, ("was damaged",))
+                elif is_new:
+                    result = _result(path, item, found, self._put(found, item))
+                else:
                     existing += 1
                     continue
-                result = _result(path, item, found, self._put(found, item))
-                added[item.name] = path
             assert isinstance(result, FileResult)
             results.append(result)
             if on_result is not None:
@@ -112,43 +118,58 @@ class Collection:
         return BatchResult(results, existing=existing), added
 
     def _read(
-        self, path: Path, name: str, known: set[bytes], coding: PictureCoding | None
+        self, path: Path, name: str, known: dict[bytes, bytes], coding: PictureCoding | None
     ) -> _Read:
         data = read_limited(path, MOST_BYTES, StoreError)
         stat = path.stat()
         permissions = stat.st_mode & PERMISSIONS
+        source = name_of(data)
+        content = Content(source, len(data), RAW, None, 0, 0)
         item = Item(
-            checked_name(name), name_of(data), stat.st_mtime_ns, permissions, *capture_of(data)
+            checked_name(name), source, source, stat.st_mtime_ns, permissions, *capture_of(data)
         )
+        if source in known:
+            return _Read(item._replace(content=known[source]), content, None)
         coded = None if coding is None else coding.code(data, path)
         if coded is not None and len(coded.data) < len(data):
             content = picture_content(coded, len(data), None)
-            stored = None if content.name in known else coded.data
-            return _Read(item._replace(content=content.name), content, stored)
-        content = Content(item.content, len(data), RAW, None, 0, 0)
-        if content.name in known:
-            return _Read(item, content, None)
+            return _Read(item._replace(content=content.name), content, coded.data)
         whole = code_whole(data)
         content = content._replace(coding=whole.coding, stored=len(whole.data))
         return _Read(item, content, whole.data)
 
-    def _free(self, item: Item) -> Item | None:
-        """The item under a name that is free, or None where it is there already."""
+    def _free(self, item: Item) -> tuple[Item, bool]:
+        """The item under a name that is free, and whether it is new; a deleted one comes back."""
         path = PurePosixPath(item.name)
         name, number = item.name, 1
         while (there := self.store.item(name)) is not None:
-            if there.content == item.content and not there.hidden:
-                return None
+            if there.source == item.source:
+                if there.hidden:
+                    self.undelete(name)
+                return there, False
             number += 1
             name = str(path.with_name(f"{path.stem} ({number}){path.suffix}"))
-        return item._replace(name=name)
+        return item._replace(name=name), True
+
+    def _repaired(self, item: Item, path: Path) -> bool:
+        """Whether an item was damaged, and is stored anew from its file."""
+        there = self.store.item(item.name)
+        if there is None or there.content != item.source:
+            return False
+        try:
+            self.contents.forget(item.content)
+            self.contents.bytes_of(item.content)
+            return False
+        except StoreError:
+            self.contents.store_anew(item.content, read_limited(path, MOST_BYTES, StoreError))
+            return True
 
     def _put(self, found: _Read, item: Item) -> int:
         """Store an item and, where that is new, its content; the bytes that this takes."""
         with self.store.transaction():
             taken = 0
             if self.store.content(item.content) is None:
-                if found.data is None:
+                if found.data is None:  # it went away meanwhile
                     raise StoreError(f"{item.name}: another program removed it; add it again")
                 taken = len(found.data)
                 self.store.put(found.content, found.data)
@@ -262,7 +283,9 @@ def picture_content(coded: CodedPicture, size: int, reference: Content | None) -
 
 def _result(path: Path, item: Item, found: _Read, taken: int) -> FileResult:
     notes = []
-    if found.data is None:
+    if item.name != found.item.name:
+        notes.append(f"called so, as another {found.item.name} is there")
+    if not taken and found.content.size:
         notes.append("has the same bytes as a file that is there")
     if found.content.coding == PICTURE:
         psnr = found.content.psnr

@@ -63,14 +63,21 @@ class Contents:
             wanted = None if found.coding == PICTURE else found.reference
         below = None if wanted is None else self._kept[wanted]
         for one in reversed(chain):
-            data = decode(one.coding, self.store.data(one.name), below)
-            if name_of(data) != one.name:
-                raise StoreError(f"{self.store.path}: content {one.name.hex()[:16]} is damaged")
-            below = data
-            self._kept[one.name] = data
+            below = self._decoded(one, below, is_reference=one.name != name)
+            self._kept[one.name] = below
             while len(self._kept) > 1 and sum(map(len, self._kept.values())) > _MOST_KEPT:
                 self._kept.popitem(last=False)
         return self._kept[name]
+
+    def _decoded(self, content: Content, below: bytes | None, is_reference: bool) -> bytes:
+        what = "what it stands on is " if is_reference else ""
+        try:
+            data = decode(content.coding, self.store.data(content.name), below)
+        except StoreError as error:
+            raise StoreError(f"{what}{error}") from error
+        if name_of(data) != content.name:
+            raise StoreError(f"{what}damaged (its bytes are not those that went in)")
+        return data
 
     def planes_of(self, name: bytes) -> Tensor:
         """The exact planes (C, H, W) of a picture.
@@ -149,6 +156,14 @@ class Contents:
         content = self.known(name)
         if content.reference is not None:
             self._code_anew(content, code_whole(self.bytes_of(name)), None)
+
+    def store_anew(self, name: bytes, data: bytes) -> None:
+        """Store the bytes of a content whose stored form is damaged."""
+        content = self.known(name)
+        if name_of(data) != name:
+            raise StoreError("expected the bytes that went in")
+        self.forget(name)
+        self._code_anew(content, code_whole(data), None)
 
     def may_stand_on(self, name: bytes, reference: bytes) -> bool:
         """Whether a content may be predicted from another: no circles, and no long chains."""

@@ -35,6 +35,8 @@ def export_items(
             result = _write(contents, item, folder / target)
         except (StoreError, OSError) as error:
             text = str(error)
+            if isinstance(error, OSError) and error.strerror:
+                text = f"{folder / target} cannot be written ({error.strerror})"
             text = text if item.name in text else f"{item.name}: {text}"
             result = FileResult(Path(item.name), None, error=text)
         results.append(result)
@@ -90,6 +92,11 @@ def checked_name(name: str) -> str:
     path = PurePosixPath(name)
     if path.is_absolute() or not path.parts or any(p == ".." or "\0" in p for p in path.parts):
         raise StoreError(f"{name!r}: expected the name of a file below a folder")
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        readable = name.encode(errors="replace").decode()
+        raise StoreError(f"{readable}: expected a name in Unicode; rename the file") from None
     if os.name == "nt" and any(mark in name for mark in "\\:"):
         raise StoreError(f"{name!r}: expected a name that this system can write")
     return str(path)

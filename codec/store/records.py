@@ -43,6 +43,7 @@ class Item(NamedTuple):
     Attributes:
         name: its path below the folder that it came from, with slashes.
         content: see `Content.name`.
+        source: SHA-256 of the file that went in.
         modified: time of the last change, in nanoseconds since 1970.
         permissions: as `stat` has them.
         taken: when the picture was taken by the clock there, in seconds since 1970, or None.
@@ -55,6 +56,7 @@ class Item(NamedTuple):
 
     name: str
     content: bytes
+    source: bytes
     modified: int
     permissions: int
     taken: float | None = None

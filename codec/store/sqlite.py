@@ -4,6 +4,7 @@ Contents are named by their hash, and no content goes while another stands on it
 part of a transaction; see docs/store.md for the tables.
 """
 
+import os
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -49,6 +50,7 @@ CREATE TABLE groups (
 CREATE TABLE items (
     name TEXT PRIMARY KEY,
     content BLOB NOT NULL REFERENCES contents (name) ON DELETE RESTRICT,
+    source BLOB NOT NULL,
     modified INTEGER NOT NULL,
     permissions INTEGER NOT NULL,
     taken REAL,
@@ -60,6 +62,7 @@ CREATE TABLE items (
     pinned INTEGER NOT NULL DEFAULT 0
 );
 CREATE INDEX items_by_content ON items (content);
+CREATE INDEX items_by_source ON items (source);
 CREATE INDEX items_by_group ON items ("group");
 PRAGMA application_id = {_APPLICATION};
 PRAGMA user_version = {_VERSION};
@@ -82,8 +85,10 @@ class SqliteStore:
 
     def __init__(self, path: Path | str, write: bool = True, create: bool = False):
         self.path = Path(path)
+        if create and not self.path.exists() and self.path.suffix.lower() != SUFFIX:
+            raise StoreError(f"{path}: expected a name that ends in {SUFFIX} for a new album")
         if not create and not self.path.is_file():
-            raise StoreError(f"{path}: no such store")
+            raise StoreError(f"{path}: no such album")
         with self._said():
             self._database = self._connect(write)
             self._check(write and create)
@@ -98,9 +103,15 @@ class SqliteStore:
         return database
 
     def _readable(self) -> sqlite3.Connection:
-        """A connection that only reads; WAL wants a file beside, which may not be writable."""
+        """A connection that only reads.
+
+        WAL wants files beside, which the last one to close takes away again if it may write; where
+        nothing can be written, the file is read as it is.
+        """
         try:
-            database = self._opened("?mode=ro")
+            may_write = os.access(self.path, os.W_OK) and os.access(self.path.parent, os.W_OK)
+            database = self._opened("" if may_write else "?mode=ro")
+            database.execute("PRAGMA query_only = ON")
             database.execute("SELECT count(*) FROM sqlite_schema").fetchone()
         except sqlite3.OperationalError:
             database = self._opened("?mode=ro&immutable=1")
@@ -123,7 +134,7 @@ class SqliteStore:
                     for statement in _SCHEMA.split(";"):
                         self._database.execute(statement)
         if self._pragma("application_id") != _APPLICATION:
-            raise StoreError(f"{self.path}: is no store")
+            raise StoreError(f"{self.path}: is no album")
         if self._pragma("user_version") != _VERSION:
             raise StoreError(f"{self.path}: made by a newer version, which has to read it")
 
@@ -266,6 +277,11 @@ class SqliteStore:
         rows = self._rows(f"SELECT {_ITEM} FROM items WHERE content = ? ORDER BY name", (content,))
         return [_item(row, self.path) for row in rows]
 
+    def items_from(self, source: bytes) -> list[Item]:
+        """The items of files with these bytes, hidden ones included."""
+        rows = self._rows(f"SELECT {_ITEM} FROM items WHERE source = ? ORDER BY name", (source,))
+        return [_item(row, self.path) for row in rows]
+
     def add_item(self, item: Item) -> None:
         """Add an item whose content is there."""
         marks = ", ".join("?" * len(item))
@@ -374,6 +390,7 @@ def _item(row: tuple[Any, ...], path: Path) -> Item:
     sound = (
         isinstance(found.name, str)
         and isinstance(found.content, bytes)
+        and isinstance(found.source, bytes)
         and isinstance(found.modified, int)
         and isinstance(found.permissions, int)
         and all(n is None or isinstance(n, (int, float)) for n in numbers)
@@ -389,7 +406,7 @@ def _sentence(text: str) -> str:
         "full": "the disk is full; make room, nothing of this was stored",
         "readonly": "may not be written; check its permissions and those of its folder",
         "locked": f"in use by another program for more than {_PATIENCE:.0f} seconds",
-        "not a database": "is no store",
+        "not a database": "is no album",
         "decode": "the file is damaged",
         "malformed": "the file is damaged",
         "unable to open": "cannot be opened; check its folder and permissions",

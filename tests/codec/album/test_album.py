@@ -173,6 +173,60 @@ def test_purged_pictures_are_gone(album: Album, folder: Path) -> None:
     assert (folder / name).read_bytes()[200:300] not in album.store.path.read_bytes()
 
 
+def test_what_was_stopped_while_deleting_goes_on(
+    album: Album, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    name = reference_of(album)
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr("codec.album.arranging.Arranger.choose", stop)
+        album.delete(name, Scheme.AGAIN)
+    check(album, folder, ALL)
+    assert album.waiting() == 1 and len(album.arrange()) == 3 and album.waiting() == 0
+
+
+def test_a_damaged_file_is_mended_by_itself(album: Album, folder: Path) -> None:
+    item = album.collection.item(reference_of(album))
+    data = bytearray(album.store.data(item.content))
+    data[len(data) // 2] ^= 1
+    album.store._database.execute("UPDATE data SET data = ? WHERE name = ?", (data, item.content))
+    problems = [problem for _, problem in album.collection.contents.verify() if problem]
+    assert len(problems) == 4 and sum("what it stands on is damaged" in p for p in problems) == 3
+    done, _ = album.add([folder], repair=True)
+    assert [result.notes for result in done.results] == [("was damaged",)]
+    check(album, folder, ALL)
+
+
+def test_names_and_folders(folder: Path, tmp_path: Path) -> None:
+    """Hidden files and folders stay out unless they are named; several folders keep their names."""
+    for name in ("one", "two", "two/.git"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "a.txt").write_text(name)
+    (tmp_path / "two/b.txt").symlink_to("nowhere")
+    with open_album(tmp_path / "n.dfa", create=True) as album:
+        done, _ = album.add([tmp_path / "one", tmp_path / "two"])
+        assert {item.name for item in album.store.items()} == {"one/a.txt", "two/a.txt"}
+        assert "not followed: b.txt" in done.about_skipped
+        album.add([folder / ".hidden"])
+        assert album.store.item(".hidden") is not None
+        broken = tmp_path / "\udcff.txt"
+        try:
+            broken.write_text("no name")
+        except OSError:
+            return  # a file system that has none
+        done, _ = album.add([broken, tmp_path / "one/a.txt"])
+        assert len(done.failures) == 1 and "expected a name in Unicode" in done.failures[0]
+
+
+def test_a_deleted_file_comes_back_when_it_is_added_again(album: Album, folder: Path) -> None:
+    name = reference_of(album)
+    album.delete(name)
+    album.add([folder / name])
+    check(album, folder, ALL)
+
+
 def test_a_tree_comes_back(folder: Path, tmp_path: Path) -> None:
     with open_album(tmp_path / "t.dfa", create=True) as album:
         album.settings = AlbumSettings(form=Form.TREE)
@@ -195,6 +249,8 @@ def test_pictures_instead_of_files(folder: Path, tmp_path: Path) -> None:
         album.settings = AlbumSettings(coding=coding)
         done, coded = album.add([folder])
         assert not done.failures and len(coded) == 3
+        again, none = album.add([folder])
+        assert again.existing == 7 and not none
         stats = album.collection.stats()
         assert stats.pictures >= 4 and stats.stored < 0.4 * stats.size
         out = album.export(tmp_path / "out")
@@ -288,7 +344,9 @@ def test_commands(
     assert "a.dfa: " in said("compact", "a.dfa") and "5 files" in said("stats", "a.dfa")
     assert "5 of 5 done" in said("export", "a.dfa", "-o", "out")
     assert (tmp_path / "out/sub/alone.jpg").read_bytes() == (folder / "sub/alone.jpg").read_bytes()
+    assert "ends in .html" in said("page", "a.dfa", "-o", "a.dfa", status=1)
     page = said("page", "a.dfa").strip()
+    assert [path.name for path in tmp_path.glob("a.dfa*")] == ["a.dfa"]  # one file again
     html = (tmp_path / page).read_text()
     assert page == "a.html" and html.count("<figure") == 5 and "http" not in html
     assert "5 files" in said("arrange", "a.dfa")
@@ -298,15 +356,16 @@ def test_commands(
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["list", "none.dfa"], "none.dfa: no such store"),
-        (["arrange", "none.dfa"], "none.dfa: no such store"),
+        (["list", "none.dfa"], "none.dfa: no such album"),
+        (["arrange", "none.dfa"], "none.dfa: no such album"),
         (["add", "b.dfa", "nothing/"], "nothing/: no such file or folder"),
         (
             ["add", "b.dfa", "--group", "colour", "."],
             "expected one of both, time, place, day, city",
         ),
         (["add", "b.dfa", "--mode", "mse", "."], "go with --quality"),
-        (["list", "text.dfa"], "text.dfa: is no store"),
+        (["list", "text.dfa"], "text.dfa: is no album"),
+        (["add", "b.jpg", "text.dfa"], "b.jpg: expected a name that ends in .dfa"),
     ],
 )
 def test_what_is_wrong_is_one_sentence(

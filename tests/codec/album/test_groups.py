@@ -88,7 +88,7 @@ def test_files_that_say_nothing(data: bytes) -> None:
 
 def item(name: str, taken: float | None = None, zone: int | None = None, *place: float) -> Item:
     where = place or (None, None)
-    return Item(name, b"", 0, 0, taken, zone, *where)  # type: ignore[arg-type]
+    return Item(name, b"", b"", 0, 0, taken, zone, *where)  # type: ignore[arg-type]
 
 
 def names(items: list[Item], rules: list[object], least: int = 2) -> list[str]:

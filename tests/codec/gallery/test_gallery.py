@@ -123,5 +123,5 @@ def test_commands(
     said = capsys.readouterr().out
     assert "  0.jpg  " in said and "points agree" in said and said.count("  3.jpg  0 bits") == 1
     assert main(["gallery", "find", "none.dfa", str(folder)]) == 1
-    assert "none.dfa: no such store" in capsys.readouterr().err
+    assert "none.dfa: no such album" in capsys.readouterr().err
     assert main(["album", "list", "g.dfa"]) == 0

@@ -28,7 +28,7 @@ def put(store: SqliteStore, text: str, reference: bytes | None = None, depth: in
     data = text.encode()
     name = name_of(data)
     store.put(Content(name, len(data), RAW, reference, depth, len(data)), data)
-    store.add_item(Item(text, name, 0, 0o644))
+    store.add_item(Item(text, name, name, 0, 0o644))
     return name
 
 
@@ -37,7 +37,7 @@ def test_contents_and_items_come_back(store: SqliteStore) -> None:
     child = put(store, "b", name, 1)
     assert store.content(name) == Content(name, 1, RAW, None, 0, 1)
     assert store.data(child) == b"b" and [one.name for one in store.children(name)] == [child]
-    item = Item("c", name, 5, 0o600, 1.5, 3600, -1.0, 2.0, None, True, True)
+    item = Item("c", name, name, 5, 0o600, 1.5, 3600, -1.0, 2.0, None, True, True)
     store.add_item(item)
     assert store.item("c") == item and [one.name for one in store.items()] == ["a", "b"]
     store.change_item("c", hidden=False, taken=None)
@@ -83,17 +83,17 @@ def test_groups(store: SqliteStore) -> None:
 
 def test_other_files_are_no_stores(tmp_path: Path) -> None:
     other = tmp_path / "b.dfa"
-    with pytest.raises(StoreError, match="no such store"):
+    with pytest.raises(StoreError, match="no such album"):
         SqliteStore(other)
     other.write_bytes(b"something else, longer than a header of SQLite" * 40)
     for create in (False, True):
-        with pytest.raises(StoreError, match="is no store"):
+        with pytest.raises(StoreError, match="is no album"):
             SqliteStore(other, create=create)
     assert other.read_bytes().startswith(b"something else")
     other.unlink()
     with sqlite3.connect(other) as database:
         database.execute("CREATE TABLE x (y)")
-    with pytest.raises(StoreError, match="is no store"):
+    with pytest.raises(StoreError, match="is no album"):
         SqliteStore(other, create=True)
     with SqliteStore(tmp_path / "c.dfa", create=True) as store:
         store._database.execute("PRAGMA user_version = 2")
@@ -246,7 +246,7 @@ def test_a_damaged_content_is_found(store: SqliteStore, tmp_path: Path) -> None:
     problems = {
         content.name: problem for content, problem in collection.contents.verify() if problem
     }
-    assert set(problems) == {item.content} and "is damaged" in problems[item.content]
+    assert set(problems) == {item.content} and "damaged" in problems[item.content]
     done = export_items(collection.contents, store.items(), tmp_path / "out")
     assert len(done.failures) == 1 and "sub/c.bin" in done.failures[0]
     assert (tmp_path / "out/a.jpg").exists() and not (tmp_path / "out/sub/c.bin").exists()
