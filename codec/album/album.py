@@ -169,12 +169,18 @@ class Album:
             items = self.store.members(one.number)
             for first in range(0, len(items), AT_ONCE):
                 coded += arranger.arrange(items[first : first + AT_ONCE])
-            # Pictures that are stored instead of their files are coded from those alone.
-            done = all(
-                self.content(i).coding != PICTURE or i.name in arranger.sources for i in items
-            )
-            self.store.change_group(one.number, settled=done)
+            now = self.store.members(one.number)
+            settled = all(self._is_decided(item, arranger.sources) for item in now)
+            self.store.change_group(one.number, settled=settled)
         return coded
+
+    def _is_decided(self, item: Item, sources: Mapping[str, Path]) -> bool:
+        """Whether an item could be tried: pictures that are stored instead of their files are coded
+        from those alone."""
+        content = self.content(item)
+        if content.coding != PICTURE or item.name in sources or content.reference is not None:
+            return True
+        return bool(self.store.children(content.name))
 
     def waiting(self) -> int:
         """How many groups are not arranged yet."""

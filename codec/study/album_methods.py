@@ -34,6 +34,7 @@ _CRF = (14, 20, 26, 32)
 _FINER = (0, 4)  # qualities by which references may be finer than what stands on them
 _STEP = 8  # of the qualities between which a predicted picture's bytes are read off
 _HALF = 127
+_BEYOND = 1.0  # dB that a curve is followed past its end
 
 
 class Point(NamedTuple):
@@ -258,8 +259,11 @@ def _psnr(shown: Tensor, wanted: Tensor) -> float:
 
 
 def _at(points: Sequence[Point], wanted: float) -> float:
-    """Bytes at a PSNR; of a picture that is better whatever is done, those of the worst one."""
+    """Bytes at a PSNR; of a picture that is better whatever is done, those of the worst one; not a
+    number where it is never reached."""
     rising = sorted(points, key=lambda point: point.psnr)
+    if rising[-1].psnr < wanted - _BEYOND:
+        return math.nan
     if rising[0].psnr >= wanted:
         return float(rising[0].size)
     above = next((n for n, one in enumerate(rising) if one.psnr >= wanted), len(rising) - 1)
