@@ -55,13 +55,8 @@ class Contents:
         Raises:
             StoreError: they cannot be had, or are not those that went in.
         """
-        chain: list[Content] = []
-        wanted: bytes | None = name
-        while wanted is not None and wanted not in self._kept:
-            found = self.known(wanted)
-            self._push(chain, found)
-            wanted = None if found.coding == PICTURE else found.reference
-        below = None if wanted is None else self._kept[wanted]
+        chain, start = self._chain(name, self._kept, through_pictures=False)
+        below = None if start is None else self._kept[start]
         for one in reversed(chain):
             below = self._decoded(one, below, is_reference=one.name != name)
             self._kept[one.name] = below
@@ -85,13 +80,8 @@ class Contents:
         Raises:
             StoreError: they cannot be had, or are not those that were stored.
         """
-        chain: list[Content] = []
-        wanted: bytes | None = name
-        while wanted is not None and wanted not in self._planes:
-            found = self.known(wanted)
-            self._push(chain, found)
-            wanted = found.reference
-        below = {} if wanted is None else {self._hash_of(wanted): self._planes[wanted]}
+        chain, start = self._chain(name, self._planes, through_pictures=True)
+        below = {} if start is None else {self._hash_of(start): self._planes[start]}
         for one in reversed(chain):
             try:
                 (planes,) = exact([self.bytes_of(one.name)], references=below)
@@ -113,10 +103,21 @@ class Contents:
         every = (self.known(name) for name in names)
         return {one.planes: self.planes_of(one.name) for one in every if one.planes is not None}
 
-    def _push(self, chain: list[Content], content: Content) -> None:
-        chain.append(content)
-        if len(chain) > MOST_DEPTH + 1:
-            raise StoreError(f"{self.store.path}: damaged (contents stand on each other)")
+    def _chain(
+        self, name: bytes, decoded: Mapping[bytes, object], through_pictures: bool
+    ) -> tuple[list[Content], bytes | None]:
+        """What has to be decoded for a content, itself first, and what that begins with, if that is
+        decoded already; the streams of pictures are there without what they stand on."""
+        chain: list[Content] = []
+        wanted: bytes | None = name
+        while wanted is not None and wanted not in decoded:
+            found = self.known(wanted)
+            chain.append(found)
+            if len(chain) > MOST_DEPTH + 1:
+                raise StoreError(f"{self.store.path}: damaged (contents stand on each other)")
+            is_start = found.coding == PICTURE and not through_pictures
+            wanted = None if is_start else found.reference
+        return chain, wanted
 
     def forget(self, name: bytes) -> None:
         """Decode a content again when it is asked for next."""
