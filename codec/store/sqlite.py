@@ -12,61 +12,12 @@ from pathlib import Path
 from typing import Any, Self
 from urllib.parse import quote
 
-from codec.store.records import HASH_BYTES, MOST_DEPTH, Content, Group, Item, StoreError
+from codec.store.records import Content, Group, Item, StoreError
+from codec.store.schema import APPLICATION, SCHEMA, VERSION
 
 SUFFIX = ".dfa"
 MOST_BYTES = 1_000_000_000 - (1 << 20)  # of a content: SQLite's limit, and some room
-_APPLICATION = 0x64666161  # "dfaa"
-_VERSION = 1
 _PATIENCE = 60.0  # seconds to wait for another process
-_SCHEMA = f"""
-CREATE TABLE contents (
-    name BLOB PRIMARY KEY CHECK (length(name) = {HASH_BYTES}),
-    size INTEGER NOT NULL CHECK (size >= 0),
-    coding TEXT NOT NULL,
-    reference BLOB REFERENCES contents (name) ON DELETE RESTRICT CHECK (reference <> name),
-    depth INTEGER NOT NULL CHECK (depth BETWEEN (reference IS NOT NULL) AND {MOST_DEPTH}),
-    stored INTEGER NOT NULL,
-    planes BLOB,
-    psnr REAL,
-    drift REAL NOT NULL DEFAULT 0
-);
-CREATE INDEX contents_by_planes ON contents (planes) WHERE planes IS NOT NULL;
-CREATE INDEX contents_by_reference ON contents (reference) WHERE reference IS NOT NULL;
-CREATE TABLE data (
-    name BLOB PRIMARY KEY REFERENCES contents (name) ON DELETE CASCADE,
-    data BLOB NOT NULL
-);
-CREATE TABLE descriptors (
-    name BLOB PRIMARY KEY REFERENCES contents (name) ON DELETE CASCADE,
-    places BLOB NOT NULL,
-    points BLOB NOT NULL,
-    whole BLOB NOT NULL,
-    key BLOB NOT NULL
-);
-CREATE TABLE groups (
-    number INTEGER PRIMARY KEY, label TEXT NOT NULL, settled INTEGER NOT NULL DEFAULT 0
-);
-CREATE TABLE items (
-    name TEXT PRIMARY KEY,
-    content BLOB NOT NULL REFERENCES contents (name) ON DELETE RESTRICT,
-    source BLOB NOT NULL,
-    modified INTEGER NOT NULL,
-    permissions INTEGER NOT NULL,
-    taken REAL,
-    zone INTEGER,
-    latitude REAL,
-    longitude REAL,
-    "group" INTEGER REFERENCES groups (number) ON DELETE SET NULL,
-    hidden INTEGER NOT NULL DEFAULT 0,
-    pinned INTEGER NOT NULL DEFAULT 0
-);
-CREATE INDEX items_by_content ON items (content);
-CREATE INDEX items_by_source ON items (source);
-CREATE INDEX items_by_group ON items ("group");
-PRAGMA application_id = {_APPLICATION};
-PRAGMA user_version = {_VERSION};
-"""
 _CONTENT = ", ".join(Content._fields)
 _ITEM = ", ".join(f'"{name}"' for name in Item._fields)
 
@@ -131,11 +82,11 @@ class SqliteStore:
                 # Another process may have been here first.
                 (tables,) = self._one("SELECT count(*) FROM sqlite_schema")
                 if not tables:
-                    for statement in _SCHEMA.split(";"):
+                    for statement in SCHEMA.split(";"):
                         self._database.execute(statement)
-        if self._pragma("application_id") != _APPLICATION:
+        if self._pragma("application_id") != APPLICATION:
             raise StoreError(f"{self.path}: is no album")
-        if self._pragma("user_version") != _VERSION:
+        if self._pragma("user_version") != VERSION:
             raise StoreError(f"{self.path}: made by a newer version, which has to read it")
 
     def _pragma(self, name: str) -> int:
