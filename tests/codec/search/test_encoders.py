@@ -77,14 +77,17 @@ def test_metadata_travels_whole(name: str) -> None:
     assert torch.equal(one.decode(data), one.decode(one.encode(photo(), 60)))
 
 
-def test_jpeg_files_are_progressive_and_no_larger() -> None:
-    baseline, progressive = (
-        encoder(name).encode(photo(), 70) for name in ("jpeg_baseline", "jpeg")
-    )
-    assert len(progressive) < len(baseline)
-    with Image.open(io.BytesIO(progressive)) as image:
-        assert image.info["progressive"]
-    assert torch.equal(encoder("jpeg").decode(progressive), encoder("jpeg").decode(baseline))
+def test_jpeg_files_are_the_smaller_of_both_kinds() -> None:
+    """Progressive where they are large, not where they are small, and no larger than usual."""
+    large = photo().repeat_interleave(3, 1).repeat_interleave(3, 2)
+    noise = torch.randint(0, 64, large.shape, generator=torch.Generator().manual_seed(0))
+    large = (large.int() + noise).clamp(max=255).to(torch.uint8)
+    for pixels, is_progressive in ((photo(), False), (large, True)):
+        usual, smaller = (encoder(name).encode(pixels, 70) for name in ("jpeg_baseline", "jpeg"))
+        assert len(smaller) < len(usual)
+        with Image.open(io.BytesIO(smaller)) as image:
+            assert ("progressive" in image.info) == is_progressive
+        assert torch.equal(encoder("jpeg").decode(smaller), encoder("jpeg").decode(usual))
 
 
 def test_qualities_of_avif_that_mean_the_same_stand_there_once() -> None:
