@@ -17,7 +17,7 @@ from tqdm import tqdm
 
 from codec.gallery.descriptors import Descriptor, describe, shipped_model
 from codec.gallery.gallery import Code
-from codec.gallery.index import NEAREST, BlockTables, Scan
+from codec.gallery.index import NEAREST, BlockTables, Scan, distances_to
 from codec.gallery.matching import LEAST_INLIERS, agreement
 from codec.learn.made_pairs import graded
 from codec.pictures.picture_files import encode_jpeg, read_picture
@@ -183,12 +183,8 @@ def _distances(
     """Distances of twins to their photos, (T,), and to all others, (T, N), those to their own set
     so far away that they never count."""
     codes = np.stack([getattr(one, code.value) for one in descriptors])
-    words = codes.view(np.uint64)
-    every = []
-    for twin in twins:
-        own = np.ascontiguousarray(getattr(twin.descriptor, code.value)).view(np.uint64)
-        every.append(np.bitwise_count(words ^ own).sum(1, dtype=np.int64))
-    distances = np.stack(every)
+    every = [distances_to(getattr(twin.descriptor, code.value), codes) for twin in twins]
+    distances = np.stack(every).astype(np.int64)
     numbers = np.array([twin.number for twin in twins])
     own_distances = distances[np.arange(len(twins)), numbers].copy()
     distances[np.arange(len(twins)), numbers] = 8 * codes.shape[1] + 1
