@@ -19,6 +19,8 @@ from tqdm import tqdm
 from codec.album.album import Album
 from codec.album.arranging import Coded
 from codec.gallery.descriptors import (
+    GLOBAL_BYTES,
+    KEY_BYTES,
     SIDE,
     Descriptor,
     describe,
@@ -88,6 +90,7 @@ class Gallery:
     ):
         self.album, self.code, self.view = Album(store), code, view
         self._store = store
+        self._scans: dict[Code, tuple[list[bytes], Scan]] = {}
 
     def add(
         self, paths: Sequence[Path | str], on_result: OnResult | None = None
@@ -116,6 +119,7 @@ class Gallery:
 
     def describe(self) -> None:
         """Describe what was stored without that, as an album does."""
+        self._scans.clear()
         known = set(self._store.described())
         by_content = {item.content: item for item in self._store.items(hidden=True)}
         missing = [item for name, item in by_content.items() if name not in known]
@@ -156,20 +160,16 @@ class Gallery:
 
     def _hits(self, wanted: Descriptor, without: set[bytes]) -> list[Hit]:
         """The nearest, whose points are matched."""
-        codes = [one for one in self._store.codes(self.code.value) if one[0] not in without]
+        names, scan = self._index()
         own = getattr(wanted, self.code.value)
-        codes = [one for one in codes if len(one[1]) == len(own)]
-        if not codes:
-            return []
         limit = int(shipped_model().limits[list(Code).index(self.code)])
-        scan = Scan(np.stack([np.frombuffer(code, np.uint8) for _, code in codes]))
         nearest = scan.search(own, NEAREST, limit - 1)  # strictly nearer counts
         hits: list[Hit] = []
         for number, distance in zip(nearest.numbers, nearest.distances, strict=True):
             if len(hits) == _LOOKED_AT:
                 break
-            name = codes[number][0]
-            item = self._shown(name)
+            name = names[number]
+            item = None if name in without else self._shown(name)
             other = self._stored(name)
             if item is None or other is None:
                 continue
@@ -177,6 +177,16 @@ class Gallery:
             hits.append(Hit(item.name, int(distance), inliers))
         hits.sort(key=lambda hit: (-hit.inliers, hit.distance, hit.name))
         return [hit for hit in hits if hit.inliers >= LEAST_INLIERS]
+
+    def _index(self) -> tuple[list[bytes], Scan]:
+        """Names of contents and their codes, read once for as long as nothing is described."""
+        if self.code not in self._scans:
+            size = {Code.WHOLE: GLOBAL_BYTES, Code.KEY: KEY_BYTES}[self.code]
+            every = self._store.codes(self.code.value)
+            sound = [(name, code) for name, code in every if len(code) == size]
+            codes = np.frombuffer(b"".join(code for _, code in sound), np.uint8)
+            self._scans[self.code] = [n for n, _ in sound], Scan(codes.reshape(-1, size))
+        return self._scans[self.code]
 
     def _shown(self, name: bytes) -> Item | None:
         return next((item for item in self._store.items_of(name) if not item.hidden), None)
