@@ -208,7 +208,10 @@ def album_page(options: argparse.Namespace) -> int:
         target = Path(options.output or Path(options.album).with_suffix(".html").name)
         if target.suffix.lower() not in (".html", ".htm"):
             raise ValueError(f"{target}: expected a name that ends in .html")
-        write_page(album, target)
+        try:
+            write_page(album, target)
+        except ImportError:
+            raise ValueError("pages need pip install 'defilter[album]'") from None
         print(target)
     return DONE
 

@@ -2,6 +2,7 @@
 
 import os
 import random
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -351,6 +352,15 @@ def test_commands(
     assert page == "a.html" and html.count("<figure") == 5 and "http" not in html
     assert "5 files" in said("arrange", "a.dfa")
     assert "1 of 1 done" in said("export", "a.dfa", "-o", "one", "--only", "sub/alone.jpg")
+
+
+def test_a_page_without_its_extra_is_one_sentence(
+    made: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "jinja2", None)
+    monkeypatch.chdir(made.parent)
+    assert main(["album", "page", made.name]) == 1
+    assert "pages need pip install 'defilter[album]'" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
