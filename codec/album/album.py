@@ -20,7 +20,7 @@ from codec.album.groups import LEAST, ByTimeAndPlace, Rule, group, utc
 from codec.album.references import Form, PairCost
 from codec.pictures.folders import search
 from codec.pictures.jobs import BatchResult, OnResult
-from codec.pictures.resize import resize
+from codec.pictures.resize import fit_into
 from codec.pictures.thumbnails import thumbnail_of
 from codec.planes import from_planes
 from codec.store.codings import PICTURE
@@ -224,9 +224,8 @@ class Album:
         data = contents.bytes_of(content.name)
         if content.coding != PICTURE:
             return thumbnail_of(data, longest, upright=True)
-        pixels = with_pixels(from_planes(contents.planes_of(content.name)[None])[0], data).pixels
-        scale = min(1.0, longest / max(pixels.shape[1:]))
-        return resize(pixels, [max(1, round(n * scale)) for n in pixels.shape[1:]])
+        stored = from_planes(contents.planes_of(content.name)[None])[0]
+        return fit_into(with_pixels(stored, data).pixels, longest)
 
     def delete(self, name: str, scheme: Scheme = Scheme.HIDE) -> tuple[bool, list[Coded]]:
         """Delete a picture.

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from codec.album.references import Costs, Form, PairCost, choose, pair_costs
 from codec.align.search import SMALL
-from codec.pictures.resize import resize
+from codec.pictures.resize import fit_into
 from codec.pictures.thumbnails import thumbnail_of
 from codec.pictures.workers import spread, stop_if_asked
 from codec.planes import from_planes
@@ -90,9 +90,7 @@ class Arranger:
     def _small(self, content: Content) -> Tensor | None:
         if content.coding == PICTURE:
             planes = self.collection.contents.planes_of(content.name)
-            pixels = from_planes(planes[None])[0].expand(3, -1, -1)
-            scale = min(1.0, SMALL / max(pixels.shape[1:]))
-            return resize(pixels, [max(1, round(n * scale)) for n in pixels.shape[1:]])
+            return fit_into(from_planes(planes[None])[0].expand(3, -1, -1), SMALL)
         data = self.collection.contents.bytes_of(content.name)
         return thumbnail_of(data, SMALL) if can_be_predicted(data) else None
 

@@ -86,8 +86,7 @@ def add_gallery(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
         ("add", "store files, and predict each from what resembles it where that is smaller"),
         ("find", "what resembles pictures, with distances and points that agree"),
     ):
-        verb = verbs.add_parser(name, help=help)
-        verb.add_argument("album", help="file of the gallery, .dfa")
+        verb = _verb(verbs, name, help, "gallery")
         verb.add_argument("picture", nargs="+", help="files, folders or patterns")
         verb.add_argument(
             "--code",
@@ -95,15 +94,17 @@ def add_gallery(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
             default="whole",
             help="compared first: 2048 bits, or a key of 256 (default %(default)s)",
         )
-        verb.set_defaults(command=command(f"gallery_{name}", "gallery_verbs"))
 
 
 def _verb(
-    verbs: "argparse._SubParsersAction[argparse.ArgumentParser]", name: str, help: str
+    verbs: "argparse._SubParsersAction[argparse.ArgumentParser]",
+    name: str,
+    help: str,
+    of: str = "album",
 ) -> argparse.ArgumentParser:
     made = verbs.add_parser(name, help=help)
-    made.add_argument("album", help="file of the album, .dfa")
-    made.set_defaults(command=command(f"album_{name}", "album_verbs"))
+    made.add_argument("album", help=f"file of the {of}, .dfa")
+    made.set_defaults(command=command(f"{of}_{name}", f"{of}_verbs"))
     return made
 
 

@@ -46,6 +46,16 @@ class Code(Enum):
     WHOLE = "whole"  # 2048 bits
     KEY = "key"  # 256
 
+    @property
+    def size(self) -> int:
+        """Bytes."""
+        return {Code.WHOLE: GLOBAL_BYTES, Code.KEY: KEY_BYTES}[self]
+
+    @property
+    def limit(self) -> int:
+        """The distance in bits below which pictures are looked at."""
+        return int(shipped_model().limits[list(Code).index(self)])
+
 
 class Hit(NamedTuple):
     """A picture that resembles another.
@@ -162,15 +172,14 @@ class Gallery:
         """The nearest, whose points are matched."""
         names, scan = self._index()
         own = getattr(wanted, self.code.value)
-        limit = int(shipped_model().limits[list(Code).index(self.code)])
-        nearest = scan.search(own, NEAREST, limit - 1)  # strictly nearer counts
+        nearest = scan.search(own, NEAREST, self.code.limit - 1)  # strictly nearer counts
         hits: list[Hit] = []
         for number, distance in zip(nearest.numbers, nearest.distances, strict=True):
             if len(hits) == _LOOKED_AT:
                 break
             name = names[number]
             item = None if name in without else self._shown(name)
-            other = self._stored(name)
+            other = None if item is None else self._stored(name)
             if item is None or other is None:
                 continue
             inliers = agreement(wanted, other).inliers
@@ -181,7 +190,7 @@ class Gallery:
     def _index(self) -> tuple[list[bytes], Scan]:
         """Names of contents and their codes, read once for as long as nothing is described."""
         if self.code not in self._scans:
-            size = {Code.WHOLE: GLOBAL_BYTES, Code.KEY: KEY_BYTES}[self.code]
+            size = self.code.size
             every = self._store.codes(self.code.value)
             sound = [(name, code) for name, code in every if len(code) == size]
             codes = np.frombuffer(b"".join(code for _, code in sound), np.uint8)

@@ -7,6 +7,7 @@ Axes: I J blocks, K = 64 frequencies in zigzag order.
 """
 
 import re
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -17,6 +18,7 @@ MOST_BLOCKS = 1 << 21  # of a file: 134 million samples
 _RESTART = re.compile(rb"\xff[\xd0-\xd7]")
 _FRAMES = (0xC0, 0xC1)  # baseline, and extended sequential, whose files look the same at 8 bits
 _OTHER_FRAMES = (0xC2, 0xC3, *range(0xC5, 0xC8), *range(0xC9, 0xCC), *range(0xCD, 0xD0))
+_SCAN = 0xDA
 _SAMPLINGS = (1, 2)
 
 
@@ -68,7 +70,8 @@ class _Plan(NamedTuple):
     def units(self) -> tuple[int, int]:
         """Rows and columns of MCUs: the least blocks of all components that lie on each other."""
         down, across = (max(s[i] for s in self.samplings) for i in (1, 0))
-        return tuple(-(-n // (8 * m)) for n, m in zip(self.size, (down, across), strict=True))  # type: ignore[return-value]
+        rows, columns = (-(-n // (8 * m)) for n, m in zip(self.size, (down, across), strict=True))
+        return rows, columns
 
     def inside(self, number: int) -> tuple[int, int]:
         """Rows and columns of blocks of a component that hold pixels."""
@@ -93,7 +96,8 @@ def read_jpeg(data: bytes) -> JpegFile:
         UnknownJpeg: it is not such a file, or would not come back byte for byte.
     """
     try:
-        head, at = _head_end(data)
+        *_, (_, _, at) = _segments(data)
+        head = data[:at]
         plan = _plan(head)
         end = _scan_end(data, at)
         stretches = [part.replace(b"\xff\x00", b"\xff") for part in _RESTART.split(data[at:end])]
@@ -146,8 +150,8 @@ def shapes_of(head: bytes) -> tuple[tuple[int, int], list[Component]]:
     ]
 
 
-def _head_end(data: bytes) -> tuple[bytes, int]:
-    """Everything up to the entropy-coded data, and where those begin."""
+def _segments(data: bytes) -> Iterator[tuple[int, int, int]]:
+    """Code of each segment up to the header of the scan, and where its body begins and ends."""
     if not data.startswith(b"\xff\xd8"):
         raise UnknownJpeg("expected a JPEG file")
     at = 2
@@ -157,9 +161,10 @@ def _head_end(data: bytes) -> tuple[bytes, int]:
         length = int.from_bytes(data[at + 2 : at + 4], "big")
         if length < 2:
             raise UnknownJpeg(f"byte {at}: expected a segment of two bytes or more")
-        code, at = data[at + 1], at + 2 + length
-        if code == 0xDA:
-            return data[:at], at
+        code, start, at = data[at + 1], at + 4, at + 2 + length
+        yield code, start, at
+        if code == _SCAN:
+            return
     raise UnknownJpeg("expected the header of a scan")
 
 
@@ -174,21 +179,13 @@ def _scan_end(data: bytes, at: int) -> int:
         at += 2
 
 
-def _segments(head: bytes) -> list[tuple[int, bytes]]:
-    found, at = [], 2
-    while at + 4 <= len(head):
-        length = int.from_bytes(head[at + 2 : at + 4], "big")
-        found.append((head[at + 1], head[at + 4 : at + 2 + length]))
-        at += 2 + max(2, length)
-    return found
-
-
 def _plan(head: bytes) -> _Plan:
     """What the headers say (B.2)."""
     steps: dict[int, np.ndarray] = {}
     tables: dict[int, HuffmanTable] = {}
     frame, restart, scan = b"", 0, b""
-    for code, body in _segments(head):
+    for code, start, stop in _segments(head):
+        body = head[start:stop]
         if code in _OTHER_FRAMES:
             raise UnknownJpeg("expected a baseline JPEG file")
         if code == 0xDB:
@@ -201,7 +198,7 @@ def _plan(head: bytes) -> _Plan:
             frame = body
         elif code == 0xDD:
             restart = int.from_bytes(body[:2], "big")
-        elif code == 0xDA:
+        elif code == _SCAN:
             scan = body
     return _checked_plan(frame, scan, restart, steps, tables)
 

@@ -14,14 +14,13 @@ from typing import NamedTuple
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from tqdm import tqdm
 
 from codec.jpeg.blocks import Guess
 from codec.jpeg.coefficients import JpegFile, read_jpeg
 from codec.jpeg.passes import beside_luma
 from codec.jpeg.predicted import best_guess, opened
 from codec.learn.made_pairs import both_ways, burst, random_crop
-from codec.learn.symbols import TileSets
+from codec.learn.symbols import TileSets, gather
 from codec.pictures.picture_files import read_picture, to_image
 from codec.pictures.sample_photos import list_photos
 
@@ -74,12 +73,7 @@ def jpeg_tiles(
     def made(split: str, count: int) -> JpegTiles:
         rng = random.Random(f"{seed} {split}")
         pairs = _pairs(albums, tuple(held_out), list_photos(photos, split), rng)
-        parts: list[JpegTiles] = []
-        with tqdm(total=count, desc=f"{split} pairs", disable=None) as bar:
-            while sum(len(part.steps) for part in parts) < count:
-                parts.append(_tiles(*next(pairs), rng))
-                bar.update(len(parts[-1].steps))
-        return JpegTiles(*(torch.cat(group)[:count] for group in zip(*parts, strict=True)))
+        return gather((_tiles(*pair, rng) for pair in pairs), count, f"{split} pairs")
 
     return TileSets(made("train", tiles), made("val", max(16, tiles // 16)))
 

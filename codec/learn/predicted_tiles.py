@@ -14,7 +14,6 @@ from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from codec.align.search import best_for_planes
 from codec.container import Filter
@@ -23,7 +22,7 @@ from codec.layered.layers import base_quality
 from codec.layered.settings import LayerSettings
 from codec.learn.made_pairs import both_ways, burst, graded, random_crop
 from codec.learn.networks import load_answers
-from codec.learn.symbols import TILE, Tiles, TileSets, tiles_of
+from codec.learn.symbols import TILE, Tiles, TileSets, gather, tiles_of
 from codec.pictures.picture_files import read_picture
 from codec.pictures.resize import resize
 from codec.pictures.sample_photos import list_photos
@@ -101,13 +100,8 @@ class PredictedTiles:
 
     def __call__(self, split: str, tiles: int) -> Tiles:
         rng = random.Random(f"{self.seed} {split}")
-        parts: list[Tiles] = []
-        pairs = self._pairs(split, rng)
-        with tqdm(total=tiles, desc=f"{split} pairs", disable=None) as bar:
-            while sum(part.step.shape[0] for part in parts) < tiles:
-                parts.append(self._tiles(next(pairs), rng))
-                bar.update(len(parts[-1].step))
-        return Tiles(*(torch.cat(group)[:tiles] for group in zip(*parts, strict=True)))
+        parts = (self._tiles(pair, rng) for pair in self._pairs(split, rng))
+        return gather(parts, tiles, f"{split} pairs")
 
     def _pairs(self, split: str, rng: random.Random) -> Iterator[Pair]:
         photos = list_photos(self.photos, split)

@@ -115,6 +115,22 @@ class TileSets:
         return [type(self.held_out)(*part) for part in parts]
 
 
+def gather(parts: Iterator[Any], count: int, title: str) -> Any:
+    """So many tiles.
+
+    Args:
+        parts: NamedTuples of tensors with one row a tile; no more of them are made than it takes.
+        count: of tiles.
+        title: of the progress bar.
+    """
+    found: list[Any] = []
+    with tqdm(total=count, desc=title, disable=None) as bar:
+        while sum(len(part[0]) for part in found) < count:
+            found.append(next(parts))
+            bar.update(len(found[-1][0]))
+    return type(found[0])(*(torch.cat(group)[:count] for group in zip(*found, strict=True)))
+
+
 def symbol_tiles(
     clean: str | None,
     photos: str | None,

@@ -15,6 +15,12 @@ def resize(pixels: Tensor, size: Sequence[int]) -> Tensor:
     return x[0].round().clamp(0, 255).to(torch.uint8)
 
 
+def fit_into(pixels: Tensor, longest: int) -> Tensor:
+    """(C, h, w) uint8 with at most that many pixels a side; smaller pictures stay as they are."""
+    scale = min(1.0, longest / max(pixels.shape[1:]))
+    return resize(pixels, [max(1, round(n * scale)) for n in pixels.shape[1:]])
+
+
 def squash(x: Tensor, size: int) -> Tensor:
     """The pre-processing layer (paragraph 71): (N, 3, H, W) -> (N, 3, size, size), antialiased.
 

@@ -43,16 +43,14 @@ def name_of(data: bytes) -> bytes:
 
 def code_whole(data: bytes) -> Coded:
     """A content on its own, in the smallest coding that gives its bytes back."""
-    candidates = [_code_lepton] if is_jpeg(data) else [_code_lzma]
-    for code in candidates:
-        found = code(data)
-        if found is not None and len(found.data) < len(data) and _comes_back(found, data):
-            return found
+    found = _code_lepton(data) if is_jpeg(data) else _code_lzma(data)
+    if found is not None and len(found.data) < len(data) and _comes_back(found, data):
+        return found
     return Coded(RAW, data)
 
 
-def code_predicted(data: bytes, references: Sequence[bytes]) -> Coded | None:
-    """A content predicted from one of others, or None where that is not possible."""
+def code_predicted(data: bytes, references: Sequence[bytes], room: int) -> Coded | None:
+    """A content predicted from one of others in fewer bytes than `room`, or None."""
     if not is_jpeg(data):
         return None
     known = [(number, one) for number, one in enumerate(references) if is_jpeg(one)]
@@ -60,7 +58,7 @@ def code_predicted(data: bytes, references: Sequence[bytes]) -> Coded | None:
         found = encode_jpeg(data, [one for _, one in known]) if known else None
     except UnknownJpeg:
         return None
-    if found is None:
+    if found is None or len(found.data) >= room:
         return None
     number, reference = known[found.number]
     coded = Coded(JPEG, found.data, number)

@@ -142,11 +142,11 @@ class Contents:
 
         def code(part: _Wanted) -> tuple[_Wanted, Coded | None]:
             stop_if_asked()
-            return part, code_predicted(part.data, part.references)
+            return part, code_predicted(part.data, part.references, part.content.stored)
 
         changed = []
         for part, coded in spread(code, parts()):
-            if coded is None or coded.number is None or len(coded.data) >= part.content.stored:
+            if coded is None or coded.number is None:
                 continue
             self._code_anew(part.content, coded, part.names[coded.number])
             changed.append(part.content.name)

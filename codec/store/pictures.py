@@ -5,24 +5,24 @@ What comes back is the picture at the quality that was asked for, not the file.
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
 from torch import Tensor
 
 from codec.files import eight_bits
-from codec.picture import decode, exact
+from codec.picture import decode, exact, preview
 from codec.pictures.jpeg_source import jpeg_source
-from codec.pictures.metrics import psnr
 from codec.pictures.picture import PictureError
 from codec.pictures.picture_files import picture_of
 from codec.prediction.chain import hash_of
 from codec.reading import open_stream
 from codec.search.criteria import Criterion
+from codec.search.scores import SCORES
 from codec.settings import QUALITIES, Settings
 from codec.smallest import smallest
-from codec.stream_metadata import Metadata, read_metadata, with_metadata, with_metadata_of
+from codec.stream_metadata import read_metadata, with_metadata, with_metadata_of
 
 MOST_DRIFT = 0.3  # dB that a picture may lose by being coded anew, however often
 _LEAST_LEFT = 1e-4  # of that, as a share of the error, before nothing may be lost any more
@@ -97,25 +97,19 @@ class PictureCoding:
         low, high = QUALITIES[0], QUALITIES[-1] + 1  # the last one stands for lossless
         while low < high:
             middle = (low + high) // 2
-            again = self._at(middle)
-            reached = again._coded(pixels, None, metadata).psnr
-            if goal is not None and (reached is None or reached >= goal):
+            (shown,) = preview([pixels], [self._at(middle)], device=self.device)
+            if goal is not None and SCORES["psnr"].measure(pixels, shown) >= goal:
                 high = middle
             else:
                 low = middle + 1
-        return self._at(low)._coded(pixels, references, metadata)
+        found = smallest(pixels, self._at(low), None, references, None, self.device)
+        return self._finished(with_metadata(found.data, metadata), pixels, references)
 
-    def _at(self, quality: int) -> "PictureCoding":
+    def _at(self, quality: int) -> Settings:
+        """Settings of a quality; of one past the best, lossless ones."""
         lossless = quality not in QUALITIES
         kept = min(quality, QUALITIES[-1])
-        changed = self.settings._replace(quality=kept, lossless=lossless, mode="mse")
-        return replace(self, settings=changed, criteria=None)
-
-    def _coded(
-        self, pixels: Tensor, references: Mapping[bytes, Tensor] | None, metadata: Metadata
-    ) -> CodedPicture:
-        found = smallest(pixels, self.settings, None, references, None, self.device)
-        return self._finished(with_metadata(found.data, metadata), pixels, references)
+        return self.settings._replace(quality=kept, lossless=lossless, mode="mse")
 
     def _finished(
         self, data: bytes, pixels: Tensor, references: Mapping[bytes, Tensor] | None
@@ -123,7 +117,7 @@ class PictureCoding:
         known = references or {}
         (planes,) = exact([data], references=known, device=self.device)
         (shown,) = decode([data], references=known, device=self.device)
-        reached = float(psnr(shown[None].float() / 255, pixels[None].float() / 255))
+        reached = SCORES["psnr"].measure(pixels, shown)
         prediction = open_stream(data).prediction
         reference = None if prediction is None else prediction.reference
         loss = None if math.isinf(reached) else reached

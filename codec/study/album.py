@@ -1,6 +1,5 @@
 """Albums beside single files: bytes of sets of pictures at equal PSNR, and of files, exactly."""
 
-import io
 import math
 import random
 import tempfile
@@ -13,12 +12,11 @@ from matplotlib.figure import Figure
 from torch import Tensor
 from tqdm import tqdm
 
-from codec.album.album import open_album
+from codec.album.album import Album, open_album
 from codec.learn.made_pairs import burst, set_of
 from codec.pictures.folders import list_pictures
-from codec.pictures.layout import to_image
 from codec.pictures.picture_files import encode_jpeg, read_picture
-from codec.pictures.resize import resize
+from codec.pictures.resize import fit_into
 from codec.pictures.sample_photos import load_pictures
 from codec.pictures.storage import write_atomically
 from codec.report import Report, render_page, save_tables
@@ -131,18 +129,14 @@ def _files(photos: str | None, folders: Sequence[str], made: int) -> dict[str, l
     for name, pixels in list(load_pictures(photos)[0].items())[:made]:
         rng = random.Random(Path(name).stem)
         shots = burst(pixels, SHIFT, GAIN, _NOISE["burst"], rng, 4)
-        found[f"burst of {Path(name).stem}, q{_FILE_QUALITY}"] = [_jpeg(one) for one in shots]
+        found[f"burst of {Path(name).stem}, q{_FILE_QUALITY}"] = [
+            encode_jpeg(one, _FILE_QUALITY) for one in shots
+        ]
     for folder in folders:
         paths = [path for path, _ in list_pictures([folder], (".jpg", ".jpeg"))]
         step = max(1, len(paths) // _MOST_FILES)
         found[Path(folder).name] = [path.read_bytes() for path in paths[::step][:_MOST_FILES]]
     return found
-
-
-def _jpeg(pixels: Tensor) -> bytes:
-    buffer = io.BytesIO()
-    to_image(pixels).save(buffer, "JPEG", quality=_FILE_QUALITY)
-    return buffer.getvalue()
 
 
 def _exact_row(name: str, files: Sequence[bytes]) -> dict[str, str]:
@@ -171,7 +165,7 @@ def _exact_row(name: str, files: Sequence[bytes]) -> dict[str, str]:
     }
 
 
-def _added(album: Any, files: Sequence[tuple[Path, str]]) -> None:
+def _added(album: Album, files: Sequence[tuple[Path, str]]) -> None:
     """Files that are one group, whatever they say of their time, if they say nothing."""
     album.collection.add(files)
     album.group()
@@ -245,5 +239,4 @@ def _plot(sizes: dict[str, dict[str, float]]) -> bytes:
 
 
 def _thumbnail(pixels: Tensor) -> bytes:
-    scale = _THUMBNAIL / max(pixels.shape[1:])
-    return encode_jpeg(resize(pixels, [max(1, round(n * scale)) for n in pixels.shape[1:]]), 80)
+    return encode_jpeg(fit_into(pixels, _THUMBNAIL), 80)

@@ -19,10 +19,10 @@ from codec import picture as picture_codec
 from codec.album.references import choose, pair_costs
 from codec.align.search import SMALL, best_prediction
 from codec.pictures.layout import from_array, to_array
-from codec.pictures.metrics import psnr
-from codec.pictures.resize import resize
+from codec.pictures.resize import fit_into
 from codec.prediction.chain import Predicted
 from codec.search.encoders import Encoder, encoder
+from codec.search.scores import SCORES
 from codec.settings import Settings
 
 GOAL = 85  # quality of the JPEG files whose PSNR is to be reached
@@ -35,6 +35,7 @@ _FINER = (0, 4)  # qualities by which references may be finer than what stands o
 _STEP = 8  # of the qualities between which a predicted picture's bytes are read off
 _HALF = 127
 _BEYOND = 1.0  # dB that a curve is followed past its end
+_psnr = SCORES["psnr"].measure
 
 
 class Point(NamedTuple):
@@ -59,8 +60,8 @@ def goals_of(pictures: Sequence[Tensor]) -> list[Goal]:
     one = encoder("jpeg")
     found = []
     for pixels in pictures:
-        data = one.encode(pixels, GOAL)
-        found.append(Goal(pixels, Point(len(data), _psnr(one.decode(data), pixels))))
+        (point,) = _curve(one, pixels, [GOAL])
+        found.append(Goal(pixels, point))
     return found
 
 
@@ -86,7 +87,7 @@ def _curve(one: Encoder, pixels: Tensor, qualities: Sequence[int]) -> list[Point
     found = []
     for quality in qualities:
         data = one.encode(pixels, quality)
-        found.append(Point(len(data), _psnr(one.decode(data), pixels)))
+        found.append(Point(len(data), _psnr(pixels, one.decode(data))))
     return found
 
 
@@ -101,7 +102,7 @@ def _own(goal: Goal) -> float:
 
 def own_set(goals: Sequence[Goal]) -> float:
     """A star or several, as albums choose it, with the best of a few qualities of references."""
-    small = [_small(goal.pixels) for goal in goals]
+    small = [fit_into(goal.pixels, SMALL) for goal in goals]
     pairs = [(n, m) for n in range(len(goals)) for m in range(n)]
     parents = choose(pair_costs(small, pairs))
     own = [(_own(goal), _quality_at(goal)) for goal in goals]
@@ -147,7 +148,7 @@ def _quality_at(goal: Goal) -> int:
     while high - low > 1:
         middle = (low + high) // 2
         (shown,) = picture_codec.preview([goal.pixels], [Settings(middle, _MODE)])
-        reached = _psnr(shown, goal.pixels) >= goal.jpeg.psnr
+        reached = _psnr(goal.pixels, shown) >= goal.jpeg.psnr
         low, high = (low, middle) if reached else (middle, high)
     return high
 
@@ -181,7 +182,7 @@ def _own_point(
 ) -> Point:
     (data,) = picture_codec.encode([pixels], quality, mode=_MODE, predictions=[predicted])
     (shown,) = picture_codec.decode([data], references=references or {})
-    return Point(len(data), _psnr(shown, pixels))
+    return Point(len(data), _psnr(pixels, shown))
 
 
 def literal(goals: Sequence[Goal]) -> float:
@@ -201,14 +202,14 @@ def literal(goals: Sequence[Goal]) -> float:
         shown = jpeg.decode(base)
         for number, goal in enumerate(goals):
             if goal is first:
-                points[number].append(Point(len(base), _psnr(shown, goal.pixels)))
+                points[number].append(Point(len(base), _psnr(goal.pixels, shown)))
                 continue
             rest = goal.pixels.int() - first.pixels.int()
             shifted = (rest.clamp(-_HALF, _HALF) + _HALF).to(torch.uint8)
             data = jpeg.encode(shifted, quality)
             made = shown.int() + jpeg.decode(data).int() - _HALF
             points[number].append(
-                Point(len(data), _psnr(made.clamp(0, 255).to(torch.uint8), goal.pixels))
+                Point(len(data), _psnr(goal.pixels, made.clamp(0, 255).to(torch.uint8)))
             )
     return sum(_at(found, goal.jpeg.psnr) for found, goal in zip(points, goals, strict=True))
 
@@ -241,21 +242,12 @@ def as_video(goals: Sequence[Goal]) -> float:
         with av.open(buffer, "r") as film:
             frames = [frame.to_ndarray(format="rgb24") for frame in film.decode(video=0)]
         reached = [
-            _psnr(from_array(np.ascontiguousarray(frame)), goal.pixels)
+            _psnr(goal.pixels, from_array(np.ascontiguousarray(frame)))
             for frame, goal in zip(frames, goals, strict=True)
         ]
         found.append(Point(size, sum(reached) / len(reached)))
     wanted = sum(goal.jpeg.psnr for goal in goals) / len(goals)
     return _at(found, wanted)
-
-
-def _small(pixels: Tensor) -> Tensor:
-    scale = min(1.0, SMALL / max(pixels.shape[1:]))
-    return resize(pixels, [max(1, round(n * scale)) for n in pixels.shape[1:]])
-
-
-def _psnr(shown: Tensor, wanted: Tensor) -> float:
-    return float(psnr(shown[None].float() / 255, wanted[None].float() / 255))
 
 
 def _at(points: Sequence[Point], wanted: float) -> float:

@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 from tqdm import tqdm
 
-from codec.gallery.descriptors import Descriptor, describe, shipped_model
+from codec.gallery.descriptors import Descriptor, describe
 from codec.gallery.gallery import Code
 from codec.gallery.index import NEAREST, BlockTables, Scan, distances_to
 from codec.gallery.matching import LEAST_INLIERS, agreement
@@ -132,7 +132,7 @@ def _recalls(found: dict[Code, list[tuple[int, int]]], twins: list[Twin]) -> lis
         these = [n for n, twin in enumerate(twins) if _is_of(twin.kind, kind)]
         row = {"twin": kind, "queries": str(len(these))}
         for code, ranks in found.items():
-            bits = 2048 if code == Code.WHOLE else 256
+            bits = 8 * code.size
             places = [ranks[n] for n in these]
             row[f"{bits} bits"] = f"{np.mean([place == 0 for place, _ in places]):.3f}"
             row[f"{bits} bits, points"] = f"{np.mean([again == 0 for _, again in places]):.3f}"
@@ -156,7 +156,7 @@ def _candidates(
         thresholds = {
             "the largest of the largest, as the application has it": int(own.max()),
             "95 % of twins": int(np.quantile(own, 0.95)),
-            "1 % of strangers (default)": int(shipped_model().limits[list(Code).index(code)]),
+            "1 % of strangers (default)": code.limit,
         }
         for name, limit in thresholds.items():
             near = [(t, n) for t, row in enumerate(strangers) for n in np.flatnonzero(row < limit)]
@@ -167,7 +167,7 @@ def _candidates(
             ]
             rows.append(
                 {
-                    "threshold": f"{'2048' if code == Code.WHOLE else '256'} bits: {name}",
+                    "threshold": f"{8 * code.size} bits: {name}",
                     "bits": str(limit),
                     "twins nearer": f"{100 * np.mean(own < limit):.1f} %",
                     "strangers nearer": f"{100 * len(near) / strangers.size:.2f} %",
@@ -230,12 +230,12 @@ def _plot(descriptors: list[Descriptor], twins: list[Twin]) -> bytes:
     figure = Figure(figsize=(8.5, 3.2), layout="constrained")
     for axes, code in zip(figure.subplots(1, 2), Code, strict=True):
         own, strangers = _distances(descriptors, there, code)
-        bits = 2048 if code == Code.WHOLE else 256
+        bits = 8 * code.size
         bins = np.linspace(0, 0.7 * bits, 60)
         others = strangers[strangers <= bits]
         axes.hist(others, bins, density=True, alpha=0.6, label="strangers")
         axes.hist(own, bins, density=True, alpha=0.6, label="twins")
-        axes.axvline(shipped_model().limits[list(Code).index(code)], color="black", linewidth=0.8)
+        axes.axvline(code.limit, color="black", linewidth=0.8)
         axes.set_xlabel(f"Hamming distance of {bits} bits")
         axes.set_yticks([])
         axes.legend(fontsize=8)

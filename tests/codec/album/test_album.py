@@ -20,7 +20,7 @@ from codec.pictures.metrics import psnr
 from codec.pictures.picture_files import read_picture, write_pixels
 from codec.settings import Settings
 from codec.store.pictures import MOST_DRIFT, PictureCoding, allowed, drifted
-from codec.store.records import StoreError
+from codec.store.records import Item, StoreError
 from tests.codec.jpeg.test_coefficients import jpeg
 from tests.codec.test_picture import photo
 
@@ -78,7 +78,7 @@ def reference_of(album: Album) -> str:
     return one.name
 
 
-def reference(album: Album, name: str):  # type: ignore[no-untyped-def]
+def reference(album: Album, name: str) -> Item | None:
     return album.reference(album.collection.item(name, hidden=True))
 
 

@@ -146,10 +146,11 @@ def test_codings_come_back() -> None:
 
 def test_only_jpeg_files_are_predicted() -> None:
     first = jpeg(photo(0, 64, 64), quality=90)
-    assert code_predicted(b"text", [first]) is None
-    assert code_predicted(first, [b"text"]) is None
+    assert code_predicted(b"text", [first], 99) is None
+    assert code_predicted(first, [b"text"], len(first)) is None
     again = first[:-2] + b"\0\0" + first[-2:]
-    coded = code_predicted(again, [b"text", first])
+    assert code_predicted(again, [first], 1) is None
+    coded = code_predicted(again, [b"text", first], len(again))
     assert coded is not None and (coded.coding, coded.number) == (JPEG, 1)
     assert decode(JPEG, coded.data, first) == again
 
