@@ -94,6 +94,9 @@ def run(
         f"Pictures, % of {ALONE}": [_row(n, s, ALONE) for n, s in sizes.items()],
         "Files, every byte back, % of the files": exact,
     }
+    tables = {title: rows for title, rows in tables.items() if rows}
+    if not tables:
+        raise ValueError("expected sets of pictures, photos to make some of, or folders of files")
     report = save_tables("album", tables, out, sizes=sizes)
     page = render_page(
         Path(__file__).with_name("album.html"),
