@@ -18,6 +18,7 @@ from tqdm import tqdm
 from codec.album.arranging import AT_ONCE, Arranger, Coded, levels
 from codec.album.groups import LEAST, ByTimeAndPlace, Rule, group, utc
 from codec.album.references import Form, PairCost
+from codec.cloud.places import open_store
 from codec.pictures.folders import search
 from codec.pictures.jobs import BatchResult, OnResult
 from codec.pictures.resize import fit_into
@@ -25,6 +26,7 @@ from codec.pictures.thumbnails import thumbnail_of
 from codec.planes import from_planes
 from codec.store.codings import PICTURE
 from codec.store.collection import Collection
+from codec.store.copying import copy_items
 from codec.store.exporting import export_items
 from codec.store.pictures import PictureCoding, allowed, drifted
 from codec.store.records import Content, Item, StoreError
@@ -68,17 +70,17 @@ class Wanted(NamedTuple):
 
 @contextmanager
 def open_album(path: Path | str, write: bool = True, create: bool = False) -> Iterator["Album"]:
-    """An album in a file.
+    """An album.
 
     Args:
-        path: of the file, usually called `.dfa`.
+        path: of its file, usually called `.dfa`, its folder or its address, see `open_store`.
         write: whether it will be changed.
         create: whether it is made where it is not there.
 
     Raises:
         StoreError: there is none, or it cannot be read.
     """
-    with SqliteStore(path, write, create) as store:
+    with open_store(path, write, create) as store:
         yield Album(store)
 
 
@@ -118,7 +120,6 @@ class Album:
         Raises:
             PictureError: something is missing.
         """
-        own = self.store.path.resolve()
         folders = sum(Path(path).is_dir() for path in paths)
         files: list[tuple[Path, str]] = []
         about: list[str] = []
@@ -129,7 +130,7 @@ class Album:
             start = Path(given).resolve().name if is_folder and folders > 1 else ""
             for path, relative in listing.found:
                 hidden = is_folder and any(part.startswith(".") for part in relative.parts)
-                if not hidden and not path.resolve().name.startswith(own.name):
+                if not hidden and not self.store.owns(path):
                     files.append((path, (Path(start) / relative).as_posix()))
         return Wanted(files, "; ".join(about))
 
@@ -341,8 +342,14 @@ class Album:
 
         Args:
             folder: where to, with the paths that they had.
-            names: of items; none is all.
+            names: see `Collection.chosen`.
             on_result: called with each file.
         """
-        items = [self.collection.item(one) for one in names] or self.store.items()
+        items = self.collection.chosen(names)
         return export_items(self.collection.contents, items, Path(folder), on_result)
+
+    def copy_to(
+        self, other: "Album", names: Sequence[str] = (), on_result: OnResult | None = None
+    ) -> BatchResult:
+        """Copy what is here into another album, see `copy_items`."""
+        return copy_items(self.collection, other.collection, names, on_result)

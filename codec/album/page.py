@@ -70,7 +70,7 @@ def write_page(album: Album, target: Path) -> None:
     page = render_page(
         Path(__file__).with_name("album.html"),
         {"bytes": bytes_text},
-        title=album.store.path.name,
+        title=album.store.place.rstrip("/").rpartition("/")[2],
         sentences=_sentences(album.collection.stats(), len(items) - len(shown)),
         groups=[_shown(labels[number or 0], rows, cards) for number, rows in groups.items()],
         alone=_shown("", alone, cards),

@@ -41,16 +41,18 @@ def add_album(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -
     listing.add_argument("--hidden", action="store_true", help="deleted ones that others need, too")
 
     show = _verb(verbs, "show", "what is known of pictures")
-    show.add_argument("name", nargs="+", help="as `list` says it")
+    _add_names(show, "list")
 
     export = _verb(verbs, "export", "write files as they were")
-    export.add_argument(
-        "--only", nargs="+", metavar="NAME", default=(), help="as `list` says it (default: all)"
-    )
+    _add_only(export)
     export.add_argument("-o", "--output", required=True, metavar="OUT", help="folder to write to")
 
+    copy = _verb(verbs, "copy", "copy files into another album, as to a bucket; goes on if stopped")
+    copy.add_argument("target", help="file, folder or address of the other album")
+    _add_only(copy)
+
     delete = _verb(verbs, "delete", "delete files; one that others stand on is hidden until then")
-    delete.add_argument("name", nargs="+", help="as `list` says it")
+    _add_names(delete, "list")
     delete.add_argument(
         "--scheme",
         choices=SCHEMES,
@@ -60,12 +62,11 @@ def add_album(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -
         "(files only)",
     )
 
-    for name, help in (
-        ("undelete", "show hidden files again"),
-        ("purge", "really remove files, hidden or not, and code anew what stands on them"),
-    ):
-        verb = _verb(verbs, name, help)
-        verb.add_argument("name", nargs="+", help="as `list --hidden` says it")
+    _add_names(_verb(verbs, "undelete", "show hidden files again"), "list --hidden")
+
+    purge = _verb(verbs, "purge", "really remove files, and code anew what stands on them")
+    _add_names(purge, "list --hidden", "*")
+    purge.add_argument("--hidden", action="store_true", help="all that were deleted, and are kept")
 
     _verb(verbs, "verify", "decode and compare everything")
     _verb(verbs, "stats", "how much is there, and how little it takes")
@@ -103,9 +104,23 @@ def _verb(
     of: str = "album",
 ) -> argparse.ArgumentParser:
     made = verbs.add_parser(name, help=help)
-    made.add_argument("album", help=f"file of the {of}, .dfa")
+    made.add_argument("album", help=f"the {of}: a file (.dfa), a folder, or an address as s3://...")
     made.set_defaults(command=command(f"{of}_{name}", f"{of}_verbs"))
     return made
+
+
+def _add_names(verb: argparse.ArgumentParser, said_by: str, count: str = "+") -> None:
+    verb.add_argument("name", nargs=count, help=f"as `{said_by}` says it, or a pattern as '*.jpg'")
+
+
+def _add_only(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument(
+        "--only",
+        nargs="+",
+        metavar="NAME",
+        default=(),
+        help="as `list` says it, or a pattern as '2024/*' (default: all)",
+    )
 
 
 def _positive(text: str) -> float:

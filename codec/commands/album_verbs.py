@@ -140,12 +140,22 @@ def album_show(options: argparse.Namespace) -> int:
             if value:
                 print(f"  {key}: {value}")
 
-    return _each(options, show, write=False)
+    return _each(options, show, write=False, hidden=True)
 
 
 def album_export(options: argparse.Namespace) -> int:
     with open_album(options.album, write=False) as album:
         return report(album.export(options.output, options.only, teller(PROGRAM)))
+
+
+def album_copy(options: argparse.Namespace) -> int:
+    with (
+        open_album(options.album, write=False) as album,
+        open_album(options.target, create=True) as target,
+    ):
+        status = report(album.copy_to(target, options.only, teller(PROGRAM)))
+        say_stats(target)
+    return status
 
 
 def album_delete(options: argparse.Namespace) -> int:
@@ -163,15 +173,21 @@ def album_undelete(options: argparse.Namespace) -> int:
         album.collection.undelete(name)
         print(f"{name}: there again")
 
-    return _each(options, undelete)
+    return _each(options, undelete, hidden=True)
 
 
 def album_purge(options: argparse.Namespace) -> int:
+    if bool(options.name) == options.hidden:
+        raise ValueError("expected names, or --hidden for all that were deleted")
+
     def purge(album: Album, name: str) -> None:
         say_coded(album.purge(name))
         print(f"{name}: removed for good")
 
-    return _each(options, purge)
+    if options.hidden:
+        with open_album(options.album, write=False) as album:
+            options.name = [item.name for item in album.store.items(hidden=True) if item.hidden]
+    return _each(options, purge, hidden=True)
 
 
 def album_verify(options: argparse.Namespace) -> int:
@@ -197,9 +213,9 @@ def album_stats(options: argparse.Namespace) -> int:
 
 def album_compact(options: argparse.Namespace) -> int:
     with open_album(options.album) as album:
-        before = album.store.path.stat().st_size
+        before = album.store.taken()
         album.store.compact()
-        print(f"{album.store.path}: {sizes_text(before, album.store.path.stat().st_size)}")
+        print(f"{album.store.place}: {sizes_text(before, album.store.taken())}")
     return DONE
 
 
@@ -217,14 +233,19 @@ def album_page(options: argparse.Namespace) -> int:
 
 
 def _each(
-    options: argparse.Namespace, act: Callable[[Album, str], None], write: bool = True
+    options: argparse.Namespace,
+    act: Callable[[Album, str], None],
+    write: bool = True,
+    hidden: bool = False,
 ) -> int:
-    """Do something for every name; what is wrong with one is said, and costs the others nothing."""
+    """Do something for every file that is named; what is wrong with one is said, and costs the
+    others nothing."""
     failed = False
     with open_album(options.album, write) as album:
-        for name in options.name:
+        for given in options.name:
             try:
-                act(album, name)
+                for item in album.collection.chosen([given], hidden):
+                    act(album, item.name)
             except ValueError as error:
                 failed = True
                 print(f"{PROGRAM}: {error}", file=sys.stderr)
@@ -248,7 +269,7 @@ def say_stats(album: Album) -> None:
         parts.append(f"{found.pictures} as pictures, not as the files that they were")
     if found.hidden:
         parts.append(f"{found.hidden} deleted and hidden")
-    print(f"{album.store.path}: {', '.join(parts)}")
+    print(f"{album.store.place}: {', '.join(parts)}")
     if album.waiting():
         print(
             f"groups that were not finished: {album.waiting()}; dfc album arrange goes on, and "

@@ -18,6 +18,7 @@ from tqdm import tqdm
 
 from codec.album.album import Album
 from codec.album.arranging import Coded
+from codec.cloud.places import open_store
 from codec.gallery.descriptors import (
     GLOBAL_BYTES,
     KEY_BYTES,
@@ -73,12 +74,13 @@ class Hit(NamedTuple):
 
 @contextmanager
 def open_gallery(path: Path | str, write: bool = True, create: bool = False) -> Iterator["Gallery"]:
-    """A gallery in a file; albums are galleries, and galleries albums, see `open_album`.
+    """A gallery in a file, a folder or a bucket, see `open_store`; albums are galleries, and
+    galleries albums, see `open_album`.
 
     Raises:
         StoreError: there is none, or it cannot be read.
     """
-    with SqliteStore(path, write, create) as store:
+    with open_store(path, write, create) as store:
         yield Gallery(store)
 
 
@@ -166,7 +168,7 @@ class Gallery:
         try:
             return None if parts is None else unpack_descriptor(parts)
         except ValueError as error:
-            raise StoreError(f"{self._store.path}: damaged ({error})") from error
+            raise StoreError(f"{self._store.place}: damaged ({error})") from error
 
     def _hits(self, wanted: Descriptor, without: set[bytes]) -> list[Hit]:
         """The nearest, whose points are matched."""

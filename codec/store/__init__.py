@@ -8,4 +8,5 @@ contents.py    contents decoded with what they stand on, and coded anew
 pictures.py    pictures that are stored instead of their files
 collection.py  items added, deleted, hidden and counted
 exporting.py   items written as files
+copying.py     items copied from one store into another
 """

@@ -1,6 +1,7 @@
 """A collection of files in a store: added, found by name, deleted, hidden, counted."""
 
 from collections.abc import Sequence
+from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
@@ -101,7 +102,7 @@ class Collection:
         for (path, _), found in tqdm(every, total=len(files), unit="file", disable=None):
             result = found
             if isinstance(found, _Read):
-                item, is_new = self._free(found.item)
+                item, is_new = self.free(found.item)
                 added[item.name] = path
                 if repair and found.data is None and self._repaired(item, path):
                     size = found.content.size
@@ -138,7 +139,7 @@ class Collection:
         content = content._replace(coding=whole.coding, stored=len(whole.data))
         return _Read(item, content, whole.data)
 
-    def _free(self, item: Item) -> tuple[Item, bool]:
+    def free(self, item: Item) -> tuple[Item, bool]:
         """The item under a name that is free, and whether it is new; a deleted one comes back."""
         path = PurePosixPath(item.name)
         name, number = item.name, 1
@@ -244,10 +245,32 @@ class Collection:
         """
         found = self.store.item(name)
         if found is None:
-            raise StoreError(f"{name}: there is no such file in {self.store.path}")
+            raise StoreError(f"{name}: there is no such file in {self.store.place}")
         if found.hidden and not hidden:
             raise StoreError(f"{name}: was deleted, and is hidden; undelete it first")
         return found
+
+    def chosen(self, names: Sequence[str] = (), hidden: bool = False) -> list[Item]:
+        """Items by their names, or by patterns as `2024/*.jpg`; without names all.
+
+        Args:
+            names: of items.
+            hidden: whether those that were deleted, and are kept for others, count.
+
+        Raises:
+            StoreError: there is none of a name, or none that a pattern fits.
+        """
+        every = self.store.items(hidden) if not names or any(map(_is_pattern, names)) else []
+        found: dict[str, Item] = {} if names else {item.name: item for item in every}
+        for name in names:
+            if _is_pattern(name) and self.store.item(name) is None:
+                fitting = [item for item in every if fnmatchcase(item.name, name)]
+                if not fitting:
+                    raise StoreError(f"{name}: fits no file in {self.store.place}")
+            else:
+                fitting = [self.item(name, hidden)]
+            found |= {item.name: item for item in fitting}
+        return list(found.values())
 
     def stats(self) -> Stats:
         """Numbers of everything."""
@@ -279,6 +302,10 @@ def picture_content(coded: CodedPicture, size: int, reference: Content | None) -
         coded.planes,
         coded.psnr,
     )
+
+
+def _is_pattern(name: str) -> bool:
+    return any(mark in name for mark in "*?[")
 
 
 def _result(path: Path, item: Item, found: _Read, taken: int) -> FileResult:

@@ -46,7 +46,7 @@ class Contents:
         """
         found = self.store.content(name)
         if found is None:
-            raise StoreError(f"{self.store.path}: content {name.hex()[:16]} is missing")
+            raise StoreError(f"{self.store.place}: content {name.hex()[:16]} is missing")
         return found
 
     def bytes_of(self, name: bytes) -> bytes:
@@ -86,9 +86,9 @@ class Contents:
             try:
                 (planes,) = exact([self.bytes_of(one.name)], references=below)
             except FormatError as error:
-                raise StoreError(f"{self.store.path}: damaged ({error})") from error
+                raise StoreError(f"{self.store.place}: damaged ({error})") from error
             if hash_of(planes) != one.planes:
-                raise StoreError(f"{self.store.path}: content {one.name.hex()[:16]} is damaged")
+                raise StoreError(f"{self.store.place}: content {one.name.hex()[:16]} is damaged")
             below = {hash_of(planes): planes}
             self._planes[one.name] = planes
             while len(self._planes) > _MOST_PLANES:
@@ -114,7 +114,7 @@ class Contents:
             found = self.known(wanted)
             chain.append(found)
             if len(chain) > MOST_DEPTH + 1:
-                raise StoreError(f"{self.store.path}: damaged (contents stand on each other)")
+                raise StoreError(f"{self.store.place}: damaged (contents stand on each other)")
             is_start = found.coding == PICTURE and not through_pictures
             wanted = None if is_start else found.reference
         return chain, wanted
@@ -189,7 +189,7 @@ class Contents:
             if self.known(content.name).reference != content.reference or not (
                 reference is None or self.may_stand_on(content.name, reference)
             ):
-                raise StoreError(f"{self.store.path}: another program is changing it; try again")
+                raise StoreError(f"{self.store.place}: another program is changing it; try again")
             depth = 0 if reference is None else self.known(reference).depth + 1
             changed = content._replace(
                 coding=coded.coding, reference=reference, stored=len(coded.data), depth=depth

@@ -30,12 +30,16 @@ class SqliteStore:
         write: whether it will be changed; else it may lie where nothing can be written.
         create: whether it is made where it is not there.
 
+    Attributes:
+        place: what people call it.
+
     Raises:
         StoreError: there is none, or it cannot be opened.
     """
 
     def __init__(self, path: Path | str, write: bool = True, create: bool = False):
         self.path = Path(path)
+        self.place = str(path)
         if create and not self.path.exists() and self.path.suffix.lower() != SUFFIX:
             raise StoreError(f"{path}: expected a name that ends in {SUFFIX} for a new album")
         if not create and not self.path.is_file():
@@ -85,9 +89,9 @@ class SqliteStore:
                     for statement in SCHEMA.split(";"):
                         self._database.execute(statement)
         if self._pragma("application_id") != APPLICATION:
-            raise StoreError(f"{self.path}: is no album")
+            raise StoreError(f"{self.place}: is no album")
         if self._pragma("user_version") != VERSION:
-            raise StoreError(f"{self.path}: made by a newer version, which has to read it")
+            raise StoreError(f"{self.place}: made by a newer version, which has to read it")
 
     def _pragma(self, name: str) -> int:
         return int(self._one(f"PRAGMA {name}")[0])
@@ -108,7 +112,7 @@ class SqliteStore:
         try:
             yield
         except (sqlite3.Error, OverflowError, UnicodeDecodeError) as error:
-            raise StoreError(f"{self.path}: {_sentence(str(error))}") from error
+            raise StoreError(f"{self.place}: {_sentence(str(error))}") from error
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
@@ -119,12 +123,20 @@ class SqliteStore:
         with self._said():
             self._database.execute("BEGIN IMMEDIATE")
             try:
+                self._begun()
                 yield
+                self._ending()
                 self._database.execute("COMMIT")
             except BaseException:
                 if self._database.in_transaction:
                     self._database.execute("ROLLBACK")
                 raise
+
+    def _begun(self) -> None:
+        """What a store that is shared does as a transaction begins."""
+
+    def _ending(self) -> None:
+        """What it does before what was done counts."""
 
     def _one(self, statement: str, values: tuple[object, ...] = ()) -> tuple[Any, ...]:
         found = self._database.execute(statement, values).fetchone()
@@ -136,7 +148,7 @@ class SqliteStore:
             return self._database.execute(statement, values).fetchall()
 
     def _change(self, statement: str, values: tuple[object, ...]) -> None:
-        with self._said():
+        with self._said(), self.transaction():
             self._database.execute(statement, values)
 
     def _update(
@@ -155,23 +167,23 @@ class SqliteStore:
     def content(self, name: bytes) -> Content | None:
         """What is known of a content, or None where there is no such."""
         found = self._rows(f"SELECT {_CONTENT} FROM contents WHERE name = ?", (name,))
-        return _content(found[0], self.path) if found else None
+        return _content(found[0], self.place) if found else None
 
     def contents(self) -> list[Content]:
         """All of them, those that others stand on first."""
         rows = self._rows(f"SELECT {_CONTENT} FROM contents ORDER BY depth, name")
-        return [_content(row, self.path) for row in rows]
+        return [_content(row, self.place) for row in rows]
 
     def children(self, name: bytes) -> list[Content]:
         """The contents that are predicted from one."""
         statement = f"SELECT {_CONTENT} FROM contents WHERE reference = ? ORDER BY name"
-        return [_content(row, self.path) for row in self._rows(statement, (name,))]
+        return [_content(row, self.place) for row in self._rows(statement, (name,))]
 
     def content_of_planes(self, planes: bytes) -> Content | None:
         """The picture with these exact planes, or None; the one with the shortest chain."""
         statement = f"SELECT {_CONTENT} FROM contents WHERE planes = ? ORDER BY depth, name"
         rows = self._rows(statement, (planes,))
-        return _content(rows[0], self.path) if rows else None
+        return _content(rows[0], self.place) if rows else None
 
     def data(self, name: bytes) -> bytes:
         """The bytes as they are stored.
@@ -181,7 +193,7 @@ class SqliteStore:
         """
         found = self._rows("SELECT data FROM data WHERE name = ?", (name,))
         if not found or not isinstance(found[0][0], bytes):
-            raise StoreError(f"{self.path}: content {name.hex()[:16]} is missing")
+            raise StoreError(f"{self.place}: content {name.hex()[:16]} is missing")
         return found[0][0]
 
     def put(self, content: Content, data: bytes) -> None:
@@ -215,23 +227,23 @@ class SqliteStore:
     def item(self, name: str) -> Item | None:
         """An item, hidden or not, or None where there is no such."""
         found = self._rows(f"SELECT {_ITEM} FROM items WHERE name = ?", (name,))
-        return _item(found[0], self.path) if found else None
+        return _item(found[0], self.place) if found else None
 
     def items(self, hidden: bool = False) -> list[Item]:
         """All items by name, with hidden ones or without."""
         where = "" if hidden else "WHERE NOT hidden"
         rows = self._rows(f"SELECT {_ITEM} FROM items {where} ORDER BY name")
-        return [_item(row, self.path) for row in rows]
+        return [_item(row, self.place) for row in rows]
 
     def items_of(self, content: bytes) -> list[Item]:
         """The items of a content, hidden ones included."""
         rows = self._rows(f"SELECT {_ITEM} FROM items WHERE content = ? ORDER BY name", (content,))
-        return [_item(row, self.path) for row in rows]
+        return [_item(row, self.place) for row in rows]
 
     def items_from(self, source: bytes) -> list[Item]:
         """The items of files with these bytes, hidden ones included."""
         rows = self._rows(f"SELECT {_ITEM} FROM items WHERE source = ? ORDER BY name", (source,))
-        return [_item(row, self.path) for row in rows]
+        return [_item(row, self.place) for row in rows]
 
     def add_item(self, item: Item) -> None:
         """Add an item whose content is there."""
@@ -261,11 +273,11 @@ class SqliteStore:
         statement = (
             f'SELECT {_ITEM} FROM items WHERE "group" = ? AND NOT hidden ORDER BY taken, name'
         )
-        return [_item(row, self.path) for row in self._rows(statement, (number,))]
+        return [_item(row, self.place) for row in self._rows(statement, (number,))]
 
     def add_group(self, label: str) -> int:
         """Add a group; its number."""
-        with self._said():
+        with self._said(), self.transaction():
             cursor = self._database.execute("INSERT INTO groups (label) VALUES (?)", (label,))
         assert cursor.lastrowid is not None
         return cursor.lastrowid
@@ -316,11 +328,20 @@ class SqliteStore:
 
     def compact(self) -> None:
         """Give back the room of what was removed."""
-        self._change("VACUUM", ())
+        self._rows("VACUUM")
         self._rows("PRAGMA wal_checkpoint(TRUNCATE)")
 
+    def taken(self) -> int:
+        """Bytes that all of it takes."""
+        return self.path.stat().st_size
 
-def _content(row: tuple[Any, ...], path: Path) -> Content:
+    def owns(self, path: Path) -> bool:
+        """Whether a file is part of the store."""
+        own, one = self.path.resolve(), path.resolve()
+        return own.parent == one.parent and one.name.startswith(own.name)
+
+
+def _content(row: tuple[Any, ...], place: str) -> Content:
     found = Content(*row)
     sound = (
         isinstance(found.name, bytes)
@@ -331,11 +352,11 @@ def _content(row: tuple[Any, ...], path: Path) -> Content:
         and all(n is None or isinstance(n, (int, float)) for n in (found.psnr, found.drift))
     )
     if not sound:
-        raise StoreError(f"{path}: the file is damaged (a content that is none)")
+        raise StoreError(f"{place}: the file is damaged (a content that is none)")
     return found
 
 
-def _item(row: tuple[Any, ...], path: Path) -> Item:
+def _item(row: tuple[Any, ...], place: str) -> Item:
     found = Item(*row)
     numbers = (found.taken, found.zone, found.latitude, found.longitude, found.group)
     sound = (
@@ -347,7 +368,7 @@ def _item(row: tuple[Any, ...], path: Path) -> Item:
         and all(n is None or isinstance(n, (int, float)) for n in numbers)
     )
     if not sound:
-        raise StoreError(f"{path}: the file is damaged (an item that is none)")
+        raise StoreError(f"{place}: the file is damaged (an item that is none)")
     return found._replace(hidden=bool(found.hidden), pinned=bool(found.pinned))
 
 

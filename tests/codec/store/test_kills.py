@@ -3,7 +3,9 @@
 import os
 import random
 import select
+import shutil
 import signal
+import subprocess
 import sys
 import time
 import warnings
@@ -12,13 +14,14 @@ from pathlib import Path
 import pytest
 
 from codec.album.album import Album, Scheme, open_album
+from codec.cloud.places import open_store
 from codec.learn.made_pairs import burst
 from codec.store.records import StoreError
-from codec.store.sqlite import SqliteStore
 from tests.codec.album.test_album import taken
 from tests.codec.jpeg.test_coefficients import jpeg
 from tests.codec.test_picture import photo
 
+_ROOT = Path(__file__).parents[3]
 _LONGEST = 2.5  # seconds that a process lives
 
 
@@ -37,7 +40,7 @@ def files_in(folder: Path) -> dict[str, bytes]:
     return found
 
 
-def work(path: Path, folder: Path, names: list[str], seed: int, pipe: int) -> None:
+def work(path: str, folder: Path, names: list[str], seed: int, pipe: int) -> None:
     """Add, delete and compact at random, and say before and after what is done."""
     rng = random.Random(seed)
 
@@ -65,19 +68,11 @@ def work(path: Path, folder: Path, names: list[str], seed: int, pipe: int) -> No
                 album.store.compact()
 
 
-def killed(path: Path, folder: Path, names: list[str], seed: int) -> list[str]:
+def killed(path: str, folder: Path, names: list[str], seed: int) -> list[str]:
     """Run `work` in a process, kill it after a random time; what it said."""
-    reading, writing = os.pipe()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # fork beside threads, which do nothing here
-        child = os.fork()
-    if child == 0:
-        try:
-            sys.stderr = Path(os.devnull).open("w")  # noqa: SIM115
-            work(path, folder, names, seed, writing)
-        finally:
-            os._exit(1)  # only an error ends it
-    os.close(writing)
+    # What reads and writes objects has threads, which do not live on in a process that is forked.
+    start = _forked if path.endswith(".dfa") else _started
+    child, reading = start(path, folder, names, seed)
     said = b""
     end = time.monotonic() + random.Random(seed).uniform(0, _LONGEST)
     while (left := end - time.monotonic()) > 0:
@@ -93,16 +88,50 @@ def killed(path: Path, folder: Path, names: list[str], seed: int) -> list[str]:
     return said.decode().splitlines()
 
 
+def _forked(path: str, folder: Path, names: list[str], seed: int) -> tuple[int, int]:
+    """A process that works, and where what it says is read."""
+    reading, writing = os.pipe()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # fork beside threads, which do nothing here
+        child = os.fork()
+    if child == 0:
+        try:
+            sys.stderr = Path(os.devnull).open("w")  # noqa: SIM115
+            work(path, folder, names, seed, writing)
+        finally:
+            os._exit(1)  # only an error ends it
+    os.close(writing)
+    return child, reading
+
+
+def _started(path: str, folder: Path, names: list[str], seed: int) -> tuple[int, int]:
+    reading, writing = os.pipe()
+    arguments = f"{path!r}, Path({str(folder)!r}), {names!r}, {seed}, {writing}"
+    code = (
+        "import os; from pathlib import Path; from tests.codec.store.test_kills import work; "
+        f"os.write({writing}, b'ready\\n'); work({arguments})"
+    )
+    child = subprocess.Popen(
+        [sys.executable, "-c", code], stderr=subprocess.DEVNULL, pass_fds=[writing], cwd=_ROOT
+    )
+    os.close(writing)
+    assert os.read(reading, 6) == b"ready\n"
+    child.returncode = 0  # waited for elsewhere
+    return child.pid, reading
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs processes that share nothing but files")
-def test_nothing_acknowledged_is_lost(tmp_path: Path, kills: int) -> None:
+@pytest.mark.parametrize("kind", ["file", "folder"])
+def test_nothing_acknowledged_is_lost(tmp_path: Path, kills: int, kind: str) -> None:
     files = files_in(tmp_path / "in")
-    path = tmp_path / "a.dfa"
+    path = f"{tmp_path}/{'a.dfa' if kind == 'file' else 'album/'}"
     sure: set[str] = set()  # acknowledged, and not deleted since
     for number in range(kills):
         if number % 10 == 0:
             for one in tmp_path.glob("a.dfa*"):
                 one.unlink()
+            shutil.rmtree(tmp_path / "album", ignore_errors=True)
             sure = set()
         for line in killed(path, tmp_path / "in", list(files), number):
             act, _, name = line.partition(" ")
@@ -110,17 +139,18 @@ def test_nothing_acknowledged_is_lost(tmp_path: Path, kills: int) -> None:
                 sure.add(name)
             elif act == "deleting":
                 sure.discard(name)
-        if path.exists():
+        if Path(path).exists():
             check(path, files, sure, number)
 
 
-def check(path: Path, files: dict[str, bytes], sure: set[str], number: int) -> None:
+def check(path: str, files: dict[str, bytes], sure: set[str], number: int) -> None:
     """What was acknowledged is there, and all that is there is right."""
     try:
-        store = SqliteStore(path)
+        store = open_store(path)
     except StoreError:
         assert not sure, number  # killed before there were any tables
-        path.unlink()
+        if path.endswith(".dfa"):
+            Path(path).unlink()
         return
     with store:
         album = Album(store)

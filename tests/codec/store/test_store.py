@@ -1,8 +1,7 @@
-"""A store in one file: what goes in comes out, what is needed stays, what is wrong is said."""
+"""Stores of every kind: what goes in comes out, what is needed stays, what is wrong is said."""
 
 import os
 import sqlite3
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,12 +14,6 @@ from codec.store.records import MOST_DEPTH, Content, Item, StoreError
 from codec.store.sqlite import SqliteStore
 from tests.codec.jpeg.test_coefficients import jpeg
 from tests.codec.test_picture import photo
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[SqliteStore]:
-    with SqliteStore(tmp_path / "a.dfa", create=True) as opened:
-        yield opened
 
 
 def put(store: SqliteStore, text: str, reference: bytes | None = None, depth: int = 0) -> bytes:
@@ -117,14 +110,16 @@ def test_a_store_where_nothing_can_be_written(tmp_path: Path) -> None:
         folder.chmod(0o755)
 
 
-def test_two_at_once(store: SqliteStore) -> None:
+def test_two_at_once(file_store: SqliteStore) -> None:
+    store = file_store
     with SqliteStore(store.path) as other:
         put(store, "a")
         put(other, "b")
         assert [one.name for one in store.items()] == ["a", "b"]
 
 
-def test_a_full_disk_is_said(store: SqliteStore) -> None:
+def test_a_full_disk_is_said(file_store: SqliteStore) -> None:
+    store = file_store
     put(store, "a")
     store._database.execute("PRAGMA max_page_count = 20")
     with pytest.raises(StoreError, match="disk is full"), store.transaction():
@@ -239,7 +234,8 @@ def test_names_that_lead_elsewhere_are_refused(name: str) -> None:
         checked_name(name)
 
 
-def test_a_damaged_content_is_found(store: SqliteStore, tmp_path: Path) -> None:
+def test_a_damaged_content_is_found(file_store: SqliteStore, tmp_path: Path) -> None:
+    store = file_store
     collection, _ = added(store, tmp_path)
     item = collection.item("sub/c.bin")
     store._database.execute("UPDATE data SET data = ? WHERE name = ?", (b"?", item.content))
@@ -312,7 +308,8 @@ def test_pinned_ones_stay(store: SqliteStore) -> None:
     assert [one.name for one in store.items(hidden=True)] == ["0"]
 
 
-def test_a_circle_that_somebody_made_is_said(store: SqliteStore) -> None:
+def test_a_circle_that_somebody_made_is_said(file_store: SqliteStore) -> None:
+    store = file_store
     names = chain(store, 2)
     store._database.execute(
         "UPDATE contents SET reference = ?, depth = 1 WHERE name = ?", names[::-1]

@@ -1,0 +1,325 @@
+"""A store that several machines share: objects in a bucket or a folder, see docs/store.md.
+
+Bytes are objects that never change. What a transaction changed is one more object, which is written
+only if none of its number is there, so that all machines see the same changes in the same order.
+Each has a working copy, an SQLite file that is brought up to date before anything is looked at, and
+keeps bytes that were fetched.
+"""
+
+import hashlib
+import json
+import os
+import sqlite3
+import uuid
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+
+from codec.cloud import changes
+from codec.cloud.changes import Changes
+from codec.cloud.descriptors import Descriptors, Parts
+from codec.cloud.objects import Objects
+from codec.store.records import Content, StoreError
+from codec.store.sqlite import MOST_BYTES, SUFFIX, SqliteStore
+
+_MARKER = "album.json"
+_LOG, _SNAPSHOTS, _CONTENTS = "log", "snapshots", "contents"
+_VERSION = 1
+_EACH = 200  # changes after which all rows are written down, so that nobody has to read them all
+_MOST_KEPT = 4 << 30  # bytes that a working copy keeps of what it fetched
+_YOUNG = timedelta(hours=1)  # what is not referred to yet may be about to be
+
+
+class CloudStore(SqliteStore):
+    """A store in a bucket or a folder.
+
+    Args:
+        place: an address (`s3://BUCKET/NAME`), or a folder.
+        create: whether it is made where it is not there.
+
+    Raises:
+        StoreError: there is none, or it cannot be reached.
+    """
+
+    def __init__(self, place: str, create: bool = False):
+        self._objects = Objects(place, create)
+        identity = self._identity(place, create)
+        self._descriptors = Descriptors(place)
+        self._watched = False  # while the tables of the working copy are made
+        copy = (
+            _cache() / f"{hashlib.sha256(f'{place} {identity}'.encode()).hexdigest()[:32]}{SUFFIX}"
+        )
+        try:
+            self._open_copy(copy)
+        except StoreError:  # it holds nothing that is not elsewhere
+            for path in copy.parent.glob(f"{copy.name}*"):
+                path.unlink(missing_ok=True)
+            self._open_copy(copy)
+        self.place = place
+        changes.watch(self._database)
+        self._watched = True
+        with self.transaction():
+            pass  # bring the copy up to date
+
+    def _identity(self, place: str, create: bool) -> str:
+        """What tells this album from another one that was in the same place."""
+        marker = self._objects.get(_MARKER)
+        if marker is None and create:
+            if self._objects.list():
+                raise StoreError(
+                    f"{place}: holds something else; name a new folder, or a file that ends in "
+                    f"{SUFFIX}"
+                )
+            made = {"format": "dfa", "version": _VERSION, "id": uuid.uuid4().hex}
+            self._objects.create(_MARKER, json.dumps(made).encode())
+            marker = self._objects.get(_MARKER)
+        if marker is None:
+            raise StoreError(f"{place}: there is no album")
+        try:
+            known = json.loads(marker)
+            if known["format"] != "dfa":
+                raise ValueError("another format")
+            version, identity = int(known["version"]), str(known["id"])
+        except (ValueError, KeyError, TypeError) as error:
+            raise StoreError(f"{place}: {_MARKER} is damaged") from error
+        if version != _VERSION:
+            raise StoreError(f"{place}: made by a newer version, which has to read it")
+        return identity
+
+    def _open_copy(self, path: Path) -> None:
+        super().__init__(path, create=True)
+        with self._said():
+            self._database.execute("CREATE TABLE IF NOT EXISTS seen (number INTEGER NOT NULL)")
+
+    def close(self) -> None:
+        """Store descriptors that wait, and let go of the working copy."""
+        try:
+            self._descriptors.flush()
+            self._trim()
+        finally:
+            super().close()
+
+    def _trim(self) -> None:
+        """Let the oldest bytes go where the working copy keeps too many."""
+        room = 0 if self._objects.folder is not None else _MOST_KEPT
+        rows = self._rows("SELECT rowid, length(data) FROM data ORDER BY rowid DESC")
+        for number, size in rows:
+            room -= size
+            if room < 0:
+                self._rows("DELETE FROM data WHERE rowid <= ?", (number,))
+                return
+
+    # Changes
+
+    def _begun(self) -> None:
+        if not self._watched:
+            return
+        self._catch_up()
+        self._database.execute("SAVEPOINT own")
+        changes.forget(self._database)
+
+    def _ending(self) -> None:
+        made = changes.collect(self._database) if self._watched else Changes([], [])
+        if not made.rows and not made.gone:
+            return
+        data = changes.pack(made)
+        while not self._objects.create(_numbered(_LOG, self._seen() + 1), data):
+            self._after_others(made)
+        number = self._seen() + 1
+        self._set_seen(number)
+        if number % _EACH == 0:
+            self._write_snapshot(number)
+
+    def _after_others(self, made: Changes) -> None:
+        """Make changes anew after those that others made meanwhile, if both go together."""
+        self._database.execute("ROLLBACK TO own")
+        theirs = self._catch_up()
+        try:
+            if theirs & made.keys():
+                raise StoreError("the same was changed")
+            changes.apply(self._database, made)
+            wrong = self._rows(
+                "SELECT 1 FROM contents AS one JOIN contents AS below "
+                "ON one.reference = below.name WHERE one.depth <> below.depth + 1 LIMIT 1"
+            )
+            if wrong or self._rows("PRAGMA foreign_key_check"):
+                raise StoreError("what it stands on was changed")
+        except (StoreError, sqlite3.IntegrityError) as error:
+            raise StoreError(
+                f"{self.place}: another program changed the same at the same time; try again"
+            ) from error
+
+    def _catch_up(self) -> set[tuple[str, object]]:
+        """Apply what others changed; the keys of that."""
+        seen = self._seen()
+        there = self._numbers(_LOG, seen)
+        touched: set[tuple[str, object]] = set()
+        if seen not in there:  # a new copy, or one that lags far behind
+            seen = self._apply_snapshot()
+            there = self._numbers(_LOG, seen)
+        for number in there:
+            if number <= seen:
+                continue
+            if number != seen + 1:
+                raise StoreError(f"{self.place}: change {seen + 1} is missing")
+            made = self._read(_LOG, number)
+            touched |= made.keys()
+            self._apply(made)
+            seen = number
+            self._set_seen(seen)
+        return touched
+
+    def _apply(self, made: Changes, from_nothing: bool = False) -> None:
+        try:
+            changes.apply(self._database, made, from_nothing)
+        except (sqlite3.Error, OverflowError) as error:
+            raise StoreError(f"{self.place}: a change does not fit the others ({error})") from error
+
+    def _apply_snapshot(self) -> int:
+        numbers = self._numbers(_SNAPSHOTS)
+        newest = numbers[-1] if numbers else 0
+        made = self._read(_SNAPSHOTS, newest) if numbers else Changes([], [])
+        self._apply(made, from_nothing=True)
+        self._set_seen(newest)
+        return newest
+
+    def _write_snapshot(self, number: int) -> None:
+        every = changes.collect(self._database, everything=True)
+        self._objects.put(_numbered(_SNAPSHOTS, number), changes.pack(every))
+
+    def _read(self, kind: str, number: int) -> Changes:
+        key = _numbered(kind, number)
+        data = self._objects.get(key)
+        if data is None:
+            raise StoreError(f"{self.place}: {key} is missing")
+        return changes.unpack(data, f"{self.place}: {key}")
+
+    def _numbers(self, kind: str, first: int = 0) -> list[int]:
+        """Numbers of changes or snapshots from one on."""
+        after = _numbered(kind, first - 1) if first else None
+        names = [one.key.rpartition("/")[2] for one in self._objects.list(kind, after)]
+        return [int(name) for name in names if name.isdecimal()]
+
+    def _seen(self) -> int:
+        """The number of the last change that the working copy has."""
+        found = self._rows("SELECT number FROM seen")
+        return int(found[0][0]) if found else 0
+
+    def _set_seen(self, number: int) -> None:
+        self._database.execute("DELETE FROM seen")
+        self._database.execute("INSERT INTO seen VALUES (?)", (number,))
+
+    # Bytes
+
+    def data(self, name: bytes) -> bytes:
+        """The bytes as they are stored, fetched if they are not on this machine.
+
+        Raises:
+            StoreError: there are none, or others than were stored.
+        """
+        kept = self._rows("SELECT data FROM data WHERE name = ?", (name,))
+        if kept and isinstance(kept[0][0], bytes):
+            return kept[0][0]
+        content = self.content(name)
+        found = None if content is None else self._objects.get(_key(content))
+        if found is None and not self._database.in_transaction:
+            with self.transaction():  # another program may have coded it anew
+                content = self.content(name)
+            found = None if content is None else self._objects.get(_key(content))
+        if content is None:
+            raise StoreError(f"{self.place}: content {name.hex()[:16]} is missing")
+        if found is None:
+            raise StoreError(f"{self.place}: {_key(content)} is missing")
+        if len(found) != content.stored:
+            raise StoreError(f"{self.place}: {_key(content)} is not what was stored")
+        if self._objects.folder is None:
+            self._rows("INSERT OR REPLACE INTO data VALUES (?, ?)", (name, found))
+        return found
+
+    def put(self, content: Content, data: bytes) -> None:
+        """Store a content, or store it anew in another coding."""
+        if len(data) <= MOST_BYTES:
+            self._objects.put(_key(content), data)
+        super().put(content, data)
+
+    # Descriptors
+
+    def described(self) -> list[bytes]:
+        """See `SqliteStore`."""
+        return sorted(self._descriptors.names())
+
+    def codes(self, kind: str) -> list[tuple[bytes, bytes]]:
+        """See `SqliteStore`."""
+        known = {content.name for content in self.contents()}
+        found = self._descriptors.codes(kind)
+        return sorted((name, code) for name, code in found.items() if name in known)
+
+    def descriptor(self, name: bytes) -> Parts | None:
+        """See `SqliteStore`."""
+        return self._descriptors.get([name]).get(name)
+
+    def put_descriptor(self, name: bytes, parts: Parts) -> None:
+        """See `SqliteStore`."""
+        self._descriptors.put(name, parts)
+
+    # All of it
+
+    def problems(self) -> list[str]:
+        """Objects that are missing or of another size, a sentence each; what was fetched before is
+        fetched again from then on."""
+        with self.transaction():
+            self._database.execute("DELETE FROM data")
+        there = {one.key: one.size for one in self._objects.list(_CONTENTS)}
+        found = []
+        for content in self.contents():
+            size = there.get(_key(content))
+            if size != content.stored:
+                what = "is missing" if size is None else "is not what was stored"
+                found.append(f"{self.place}: {_key(content)} {what}")
+        return found
+
+    def compact(self) -> None:
+        """Give back the room of what was removed more than an hour ago."""
+        with self.transaction():
+            number, every = self._seen(), self.contents()
+            if number:
+                self._write_snapshot(number)
+        current = {_key(content) for content in every}
+        limit = datetime.now(timezone.utc) - _YOUNG
+        old = [one.key for one in self._objects.list() if one.modified < limit]
+        unused = [key for key in old if key.startswith(f"{_CONTENTS}/") and key not in current]
+        for kind in (_LOG, _SNAPSHOTS):
+            # Whoever has the last change still finds it, and sees that there is no other.
+            last = _numbered(kind, number)
+            unused += [key for key in old if key.startswith(f"{kind}/") and key < last]
+        self._objects.delete(unused)
+        self._descriptors.compact(content.name for content in every)
+        super().compact()
+
+    def taken(self) -> int:
+        """Bytes of all objects."""
+        return sum(one.size for one in self._objects.list())
+
+    def owns(self, path: Path) -> bool:
+        """Whether a file is part of the store."""
+        folder = self._objects.folder
+        return folder is not None and folder.resolve() in path.resolve().parents
+
+
+def _cache() -> Path:
+    """The folder of working copies."""
+    from platformdirs import user_cache_path
+
+    folder = Path(os.environ.get("DFC_CACHE") or user_cache_path("dfc"))
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def _numbered(kind: str, number: int) -> str:
+    return f"{kind}/{number:012}"
+
+
+def _key(content: Content) -> str:
+    """Where the bytes of a content are. Coded anew they are elsewhere, and whoever knows of the
+    former ones still finds those."""
+    below = "" if content.reference is None else f".{content.reference.hex()}"
+    return f"{_CONTENTS}/{content.name.hex()}.{content.coding}{below}"
