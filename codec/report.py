@@ -1,5 +1,6 @@
 """What every study saves: figures with commit, versions and machine, and pages."""
 
+import base64
 import contextlib
 import json
 import platform
@@ -73,8 +74,15 @@ def markdown_table(header: list[str], rows: list[list[str]]) -> str:
     return "\n".join(lines + ["| " + " | ".join(row) + " |" for row in rows])
 
 
+def data_url(picture: bytes, kind: str = "png") -> str:
+    """A picture file as the address of itself, for pages that need nothing else."""
+    return f"data:image/{kind};base64," + base64.b64encode(picture).decode()
+
+
 def render_page(template: Path, filters: dict[str, Callable[..., str]], **values: Any) -> bytes:
     """An HTML page from a jinja2 template; a value that it names and does not get is an error.
+
+    Every template has the filter `url`, see `data_url`.
 
     Args:
         template: the file, beside the code that fills it.
@@ -90,7 +98,7 @@ def render_page(template: Path, filters: dict[str, Callable[..., str]], **values
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
     )
-    environment.filters.update(filters)
+    environment.filters.update({"url": data_url} | filters)
     return environment.get_template(template.name).render(**values).encode()
 
 

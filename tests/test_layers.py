@@ -16,6 +16,7 @@ PICTURE_LIBRARIES = (
     "codec/pictures/",
     "codec/align/",
     "codec/gallery/descriptors.py",
+    "codec/gallery/literal.py",
     "codec/gallery/matching.py",
     "codec/pillow.py",
     "codec/search/encoders.py",

@@ -1,6 +1,5 @@
 """A page that shows an album: groups, who stands on whom, and the bytes that this saves."""
 
-import base64
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -24,7 +23,7 @@ class Card(NamedTuple):
 
     Attributes:
         name: see `Item`.
-        url: of its thumbnail, or empty.
+        jpeg: its thumbnail, or empty.
         size, stored: bytes of the file, and that it takes.
         reference: name of what it is predicted from, or empty.
         children: the files that are predicted from it.
@@ -32,7 +31,7 @@ class Card(NamedTuple):
     """
 
     name: str
-    url: str
+    jpeg: bytes
     size: int
     stored: int
     reference: str
@@ -100,10 +99,10 @@ def _card(album: Album, item: Item) -> Card:
         small = album.thumbnail(item, _SIDE)
     except StoreError:
         small = None
-    url = "" if small is None else _url(encode_jpeg(small, _QUALITY))
+    jpeg = b"" if small is None else encode_jpeg(small, _QUALITY)
     reference = album.reference(item)
     name = "" if reference is None else reference.name
-    return Card(item.name, url, content.size, content.stored, name, [], item.hidden)
+    return Card(item.name, jpeg, content.size, content.stored, name, [], item.hidden)
 
 
 def _shown(label: str, items: Sequence[Item], cards: dict[str, Card]) -> Shown:
@@ -116,10 +115,6 @@ def _shown(label: str, items: Sequence[Item], cards: dict[str, Card]) -> Shown:
     roots = [card for card in own if card.reference not in inside]
     roots.sort(key=lambda card: (not card.children, card.name))
     return Shown(label, roots, sum(c.size for c in own), sum(c.stored for c in own))
-
-
-def _url(jpeg: bytes) -> str:
-    return "data:image/jpeg;base64," + base64.b64encode(jpeg).decode()
 
 
 def bytes_text(count: int) -> str:

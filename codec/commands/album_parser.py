@@ -18,7 +18,7 @@ def add_album(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -
     )
     verbs = album.add_subparsers(required=True, metavar="VERB")
 
-    add = _verb(verbs, "add", "store files, and predict pictures from each other where smaller")
+    add = _verb(verbs, "album", "add", "store files, and predict pictures from each other")
     add.add_argument("picture", nargs="+", help="files, folders or patterns")
     add.add_argument(
         "--repair", action="store_true", help="check what is there, and mend it from its files"
@@ -34,24 +34,72 @@ def add_album(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -
     add_settings(add)
     add_device(add)
 
-    arrange = _verb(verbs, "arrange", "go on where `add` or `delete` was stopped")
+    arrange = _verb(verbs, "album", "arrange", "go on where `add` or `delete` was stopped")
     _add_rules(arrange)
+    _add_common(verbs, "album")
 
-    listing = _verb(verbs, "list", "what is there, group by group")
+
+def add_gallery(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    gallery = commands.add_parser(
+        "gallery",
+        help="keep pictures in one file, each as what is new beside what resembles it",
+        description="A gallery is an album in which pictures are predicted from whatever resembles "
+        "them, whenever it was taken.",
+    )
+    verbs = gallery.add_subparsers(required=True, metavar="VERB")
+    add = _verb(
+        verbs, "gallery", "add", "store files, and predict each from what resembles it, if smaller"
+    )
+    find = _verb(
+        verbs, "gallery", "find", "what resembles pictures, with distances and points that agree"
+    )
+    find.add_argument("--page", metavar="OUT", help="write a page with the pictures, .html")
+    for verb in (add, find):
+        verb.add_argument("picture", nargs="+", help="files, folders or patterns")
+        verb.add_argument(
+            "--code",
+            choices=CODES,
+            default="whole",
+            help="compared first: 2048 bits, or a key of 256 (default %(default)s)",
+        )
+        verb.add_argument(
+            "--within",
+            type=int,
+            metavar="BITS",
+            help="only what is nearer (default: as near as one of a hundred strangers)",
+        )
+        verb.add_argument(
+            "--similar",
+            metavar="FOLDER",
+            help="nearer than these pictures are to each other, called SET-NUMBER",
+        )
+        verb.add_argument(
+            "--quantile",
+            type=_share,
+            default=1.0,
+            metavar="Q",
+            help="of their distances (default 1, the largest)",
+        )
+    _add_common(verbs, "gallery")
+
+
+def _add_common(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]", of: str) -> None:
+    """What albums and galleries share."""
+    listing = _verb(verbs, of, "list", "what is there, group by group")
     listing.add_argument("--hidden", action="store_true", help="deleted ones that others need, too")
 
-    show = _verb(verbs, "show", "what is known of pictures")
+    show = _verb(verbs, of, "show", "what is known of pictures")
     _add_names(show, "list")
 
-    export = _verb(verbs, "export", "write files as they were")
+    export = _verb(verbs, of, "export", "write files as they were")
     _add_only(export)
     export.add_argument("-o", "--output", required=True, metavar="OUT", help="folder to write to")
 
-    copy = _verb(verbs, "copy", "copy files into another album, as to a bucket; goes on if stopped")
+    copy = _verb(verbs, of, "copy", "copy files into another album; goes on if it was stopped")
     copy.add_argument("target", help="file, folder or address of the other album")
     _add_only(copy)
 
-    delete = _verb(verbs, "delete", "delete files; one that others stand on is hidden until then")
+    delete = _verb(verbs, of, "delete", "delete files; hide those that others stand on")
     _add_names(delete, "list")
     delete.add_argument(
         "--scheme",
@@ -62,51 +110,34 @@ def add_album(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -
         "(files only)",
     )
 
-    _add_names(_verb(verbs, "undelete", "show hidden files again"), "list --hidden")
+    _add_names(_verb(verbs, of, "undelete", "show hidden files again"), "list --hidden")
 
-    purge = _verb(verbs, "purge", "really remove files, and code anew what stands on them")
+    purge = _verb(verbs, of, "purge", "really remove files, and code anew what stands on them")
     _add_names(purge, "list --hidden", "*")
     purge.add_argument("--hidden", action="store_true", help="all that were deleted, and are kept")
 
-    _verb(verbs, "verify", "decode and compare everything")
-    _verb(verbs, "stats", "how much is there, and how little it takes")
-    _verb(verbs, "compact", "give back the room of what was removed")
-    page = _verb(verbs, "page", "a page with all groups to look at, for any browser")
+    _verb(verbs, of, "verify", "decode and compare everything")
+    _verb(verbs, of, "stats", "how much is there, and how little it takes")
+    _verb(verbs, of, "compact", "give back the room of what was removed")
+    page = _verb(verbs, of, "page", "a page with all pictures to look at, for any browser")
     page.add_argument("-o", "--output", metavar="OUT", help="file to write (default ALBUM.html)")
 
 
-def add_gallery(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    gallery = commands.add_parser(
-        "gallery",
-        help="keep pictures in one file, each as what is new beside what resembles it",
-        description="A gallery is an album (`dfc album` lists, exports and deletes) in which "
-        "pictures are predicted from whatever resembles them, whenever it was taken.",
-    )
-    verbs = gallery.add_subparsers(required=True, metavar="VERB")
-    for name, help in (
-        ("add", "store files, and predict each from what resembles it where that is smaller"),
-        ("find", "what resembles pictures, with distances and points that agree"),
-    ):
-        verb = _verb(verbs, name, help, "gallery")
-        verb.add_argument("picture", nargs="+", help="files, folders or patterns")
-        verb.add_argument(
-            "--code",
-            choices=CODES,
-            default="whole",
-            help="compared first: 2048 bits, or a key of 256 (default %(default)s)",
-        )
-
-
 def _verb(
-    verbs: "argparse._SubParsersAction[argparse.ArgumentParser]",
-    name: str,
-    help: str,
-    of: str = "album",
+    verbs: "argparse._SubParsersAction[argparse.ArgumentParser]", of: str, name: str, help: str
 ) -> argparse.ArgumentParser:
     made = verbs.add_parser(name, help=help)
     made.add_argument("album", help=f"the {of}: a file (.dfa), a folder, or an address as s3://...")
-    made.set_defaults(command=command(f"{of}_{name}", f"{of}_verbs"))
+    home = of if of == "gallery" and name in ("add", "find") else "album"
+    made.set_defaults(command=command(f"{home}_{name}", f"{home}_verbs"))
     return made
+
+
+def _share(text: str) -> float:
+    value = number(text)
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"expected 0 to 1, got {text}")
+    return value
 
 
 def _add_names(verb: argparse.ArgumentParser, said_by: str, count: str = "+") -> None:

@@ -25,11 +25,11 @@ from codec.gallery.descriptors import (
     SIDE,
     Descriptor,
     describe,
-    shipped_model,
     unpack_descriptor,
 )
-from codec.gallery.index import NEAREST, Scan
+from codec.gallery.index import NEAREST, FaissScan, Scan, scan_of
 from codec.gallery.matching import LEAST_INLIERS, agreement
+from codec.gallery.thresholds import of_strangers
 from codec.pictures.jobs import BatchResult, OnResult
 from codec.pictures.storage import read_limited
 from codec.pictures.thumbnails import thumbnail_of
@@ -37,7 +37,7 @@ from codec.pictures.workers import spread, stop_if_asked
 from codec.store.records import Item, StoreError
 from codec.store.sqlite import MOST_BYTES, SqliteStore
 
-_LOOKED_AT = 20  # of the nearest, whose points are matched
+LOOKED_AT = 20  # of the nearest, whose points are matched
 _TRIED = 2  # of those, that are coded from
 
 
@@ -51,11 +51,6 @@ class Code(Enum):
     def size(self) -> int:
         """Bytes."""
         return {Code.WHOLE: GLOBAL_BYTES, Code.KEY: KEY_BYTES}[self]
-
-    @property
-    def limit(self) -> int:
-        """The distance in bits below which pictures are looked at."""
-        return int(shipped_model().limits[list(Code).index(self)])
 
 
 class Hit(NamedTuple):
@@ -90,6 +85,8 @@ class Gallery:
     Attributes:
         album: the same store as an album, to list, export and delete.
         code: that candidates are found by.
+        limit: distance in bits below which pictures are looked at; None is the default of the code,
+            see `thresholds`.
         view: what descriptors see of a picture (3, H, W) uint8; a de-filter, for one, so that a
             look does not hide a twin. None is the picture itself.
     """
@@ -101,8 +98,9 @@ class Gallery:
         view: Callable[[Tensor], Tensor] | None = None,
     ):
         self.album, self.code, self.view = Album(store), code, view
+        self.limit: int | None = None
         self._store = store
-        self._scans: dict[Code, tuple[list[bytes], Scan]] = {}
+        self._scans: dict[Code, tuple[list[bytes], Scan | FaissScan]] = {}
 
     def add(
         self, paths: Sequence[Path | str], on_result: OnResult | None = None
@@ -174,10 +172,11 @@ class Gallery:
         """The nearest, whose points are matched."""
         names, scan = self._index()
         own = getattr(wanted, self.code.value)
-        nearest = scan.search(own, NEAREST, self.code.limit - 1)  # strictly nearer counts
+        limit = of_strangers(self.code.value) if self.limit is None else self.limit
+        nearest = scan.search(own, NEAREST, limit - 1)  # strictly nearer counts
         hits: list[Hit] = []
         for number, distance in zip(nearest.numbers, nearest.distances, strict=True):
-            if len(hits) == _LOOKED_AT:
+            if len(hits) == LOOKED_AT:
                 break
             name = names[number]
             item = None if name in without else self._shown(name)
@@ -189,14 +188,14 @@ class Gallery:
         hits.sort(key=lambda hit: (-hit.inliers, hit.distance, hit.name))
         return [hit for hit in hits if hit.inliers >= LEAST_INLIERS]
 
-    def _index(self) -> tuple[list[bytes], Scan]:
+    def _index(self) -> tuple[list[bytes], Scan | FaissScan]:
         """Names of contents and their codes, read once for as long as nothing is described."""
         if self.code not in self._scans:
             size = self.code.size
             every = self._store.codes(self.code.value)
             sound = [(name, code) for name, code in every if len(code) == size]
             codes = np.frombuffer(b"".join(code for _, code in sound), np.uint8)
-            self._scans[self.code] = [n for n, _ in sound], Scan(codes.reshape(-1, size))
+            self._scans[self.code] = [n for n, _ in sound], scan_of(codes.reshape(-1, size))
         return self._scans[self.code]
 
     def _shown(self, name: bytes) -> Item | None:

@@ -1,4 +1,4 @@
-"""The nearest of many codes by Hamming distance: an exact scan, or tables of blocks.
+"""The nearest of many codes by Hamming distance: exact scans, or tables of blocks.
 
 Tables are multi-index hashing (Norouzi et al. 2012): a code is cut into blocks, and two codes that
 differ in few bits agree in a block, or nearly so. Within their radius they find what the scan
@@ -12,6 +12,7 @@ from itertools import combinations
 from typing import NamedTuple
 
 import numpy as np
+import torch
 
 NEAREST = 300  # that are looked at, as the seed has it
 _AT_ONCE = 1 << 14  # codes that fit a processor's cache
@@ -75,6 +76,73 @@ class Scan:
             radius: only those at most so many bits away; None is all.
         """
         return _nearest(None, _distances(query, self._columns), most, radius)
+
+
+class TorchScan:
+    """Every code looked at, on any device.
+
+    Args:
+        codes: (N, B) uint8; B is a multiple of 8.
+        device: where.
+    """
+
+    def __init__(self, codes: np.ndarray, device: str = "cpu"):
+        self._columns = torch.from_numpy(_columns(codes).view(np.int64)).to(device)
+
+    def search(self, query: np.ndarray, most: int = NEAREST, radius: int | None = None) -> Nearest:
+        """As `Scan.search`."""
+        wanted = torch.from_numpy(np.ascontiguousarray(query).view(np.int64))
+        wanted = wanted.to(self._columns.device)[:, None]
+        parts = self._columns.split(_AT_ONCE, dim=1)
+        distances = torch.cat([_ones(part ^ wanted) for part in parts], dim=0)
+        return _nearest(None, distances.cpu().numpy(), most, radius)
+
+
+def _ones(words: torch.Tensor) -> torch.Tensor:
+    """(N,) int64 bits that are set in words (W, N) int64, of which there are at most 1023."""
+    # Counts of ever wider fields side by side (Warren, "Hacker's Delight", section 5-1).
+    words = words.sub_((words >> 1) & 0x5555555555555555)
+    words = (words & 0x3333333333333333).add_((words >> 2) & 0x3333333333333333)
+    words = words.add_(words >> 4).bitwise_and_(0x0F0F0F0F0F0F0F0F)
+    fields = (words & 0x00FF00FF00FF00FF).add_((words >> 8) & 0x00FF00FF00FF00FF).sum(0)
+    return (fields * 0x0001000100010001 >> 48) & 0xFFFF
+
+
+class FaissScan:
+    """Every code looked at by FAISS (`IndexBinaryFlat`), which is made for it; of codes that are
+    equally near as the last one, any.
+
+    Args:
+        codes: (N, B) uint8.
+
+    Raises:
+        ImportError: it is not installed.
+    """
+
+    def __init__(self, codes: np.ndarray):
+        import faiss
+
+        self._index = faiss.IndexBinaryFlat(8 * codes.shape[1])
+        self._index.add(np.ascontiguousarray(codes))
+
+    def search(self, query: np.ndarray, most: int = NEAREST, radius: int | None = None) -> Nearest:
+        """As `Scan.search`."""
+        if not self._index.ntotal:
+            return Nearest(np.zeros(0, np.int64), np.zeros(0, np.int64))
+        distances, numbers = self._index.search(query[None], min(most, self._index.ntotal))
+        return _nearest(numbers[0], distances[0], most, radius)
+
+
+def scan_of(codes: np.ndarray) -> "Scan | FaissScan":
+    """The fastest exact search here: that of FAISS where it is installed.
+
+    Args:
+        codes: (N, B) uint8.
+    """
+    try:
+        return FaissScan(codes)
+    except ImportError:
+        return Scan(codes)
 
 
 class BlockTables:

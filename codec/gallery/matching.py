@@ -29,18 +29,23 @@ class Agreement(NamedTuple):
     inliers: int
 
 
-def agreement(one: Descriptor, other: Descriptor) -> Agreement:
-    """How many points of two pictures match, and how many of those agree on a homography."""
-    if min(len(one.points), len(other.points)) < 4:
-        return Agreement(0, 0)
+def matches(one: Descriptor, other: Descriptor) -> tuple[np.ndarray, np.ndarray]:
+    """Places (M, 2) in two pictures whose points are alike."""
+    if min(len(one.points), len(other.points)) < 2:
+        return one.places[:0], other.places[:0]
     distances = np.stack([distances_to(code, other.points) for code in one.points])
     two = np.partition(distances, 1, axis=1)[:, :2]
     good = np.flatnonzero(two[:, 0] < _RATIO * two[:, 1])
-    if len(good) < 4:
-        return Agreement(len(good), 0)
-    here, there = one.places[good], other.places[distances[good].argmin(1)]
+    return one.places[good], other.places[distances[good].argmin(1)]
+
+
+def agreement(one: Descriptor, other: Descriptor) -> Agreement:
+    """How many points of two pictures match, and how many of those agree on a homography."""
+    here, there = matches(one, other)
+    if len(here) < 4:
+        return Agreement(len(here), 0)
     scale = _SIDE / max(float(np.ptp(here)), 1.0), _SIDE / max(float(np.ptp(there)), 1.0)
     _, mask = cv2.findHomography(
         here * scale[0], there * scale[1], cv2.USAC_MAGSAC, _TOLERANCE, maxIters=2000
     )
-    return Agreement(len(good), 0 if mask is None else int(mask.sum()))
+    return Agreement(len(here), 0 if mask is None else int(mask.sum()))

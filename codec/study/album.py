@@ -25,13 +25,14 @@ from codec.study.album_methods import (
     Method,
     as_video,
     each_alone,
+    gallery_literal,
     goals_of,
     literal,
     own_alone,
     own_set,
     single_files,
 )
-from codec.study.rate_report import data_url, png_of
+from codec.study.rate_report import png_of
 
 SHIFT, GAIN = 4.0, 1.04  # of bursts, see `made_pairs.burst`
 _NOISE = {"burst": 1.2, "noisy burst": 3.0}
@@ -46,6 +47,7 @@ def methods() -> dict[str, Method]:
     return {
         JPEG: single_files,
         "as the patent has it": literal,
+        "as the gallery's application has it": gallery_literal,
         "JPEG XL e7": each_alone("jxl"),
         "AVIF s6 4:2:0": each_alone("avif"),
         ALONE: own_alone,
@@ -100,7 +102,7 @@ def run(
     report = save_tables("album", tables, out, sizes=sizes)
     page = render_page(
         Path(__file__).with_name("album.html"),
-        {"url": data_url},
+        {},
         plot=_plot(sizes),
         pictures={name: [_thumbnail(one) for one in every] for name, every in pictures.items()},
         tables=tables,

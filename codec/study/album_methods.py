@@ -18,6 +18,7 @@ from torch import Tensor
 from codec import picture as picture_codec
 from codec.album.references import choose, pair_costs
 from codec.align.search import SMALL, best_prediction
+from codec.gallery import literal as literal_gallery
 from codec.pictures.layout import from_array, to_array
 from codec.pictures.resize import fit_into
 from codec.prediction.chain import Predicted
@@ -212,6 +213,24 @@ def literal(goals: Sequence[Goal]) -> float:
                 Point(len(data), _psnr(goal.pixels, made.clamp(0, 255).to(torch.uint8)))
             )
     return sum(_at(found, goal.jpeg.psnr) for found, goal in zip(points, goals, strict=True))
+
+
+def gallery_literal(goals: Sequence[Goal]) -> float:
+    """The first picture as JPEG, the others from it as the gallery's application has it, or as JPEG
+    where no points match."""
+    first, *rest = goals
+    jpeg = encoder("jpeg")
+    total = float(first.jpeg.size)
+    shown = jpeg.decode(jpeg.encode(first.pixels, GOAL))
+    for goal in rest:
+        streams = [literal_gallery.encode(goal.pixels, shown, quality) for quality in _LITERAL]
+        points = [
+            Point(len(one), _psnr(goal.pixels, literal_gallery.decode(one, shown)))
+            for one in streams
+            if one is not None
+        ]
+        total += _at(points, goal.jpeg.psnr) if points else goal.jpeg.size
+    return total
 
 
 def as_video(goals: Sequence[Goal]) -> float:

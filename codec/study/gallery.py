@@ -1,5 +1,6 @@
 """Twins found among many photos: by code, by kind of twin, by threshold, and how fast."""
 
+import contextlib
 import math
 import random
 import statistics
@@ -16,9 +17,10 @@ from torch import Tensor
 from tqdm import tqdm
 
 from codec.gallery.descriptors import Descriptor, describe
-from codec.gallery.gallery import Code
-from codec.gallery.index import NEAREST, BlockTables, Scan, distances_to
+from codec.gallery.gallery import LOOKED_AT, Code
+from codec.gallery.index import NEAREST, BlockTables, FaissScan, Scan, TorchScan, distances_to
 from codec.gallery.matching import LEAST_INLIERS, agreement
+from codec.gallery.thresholds import of_strangers
 from codec.learn.made_pairs import graded
 from codec.pictures.picture_files import encode_jpeg, read_picture
 from codec.pictures.resize import resize
@@ -26,11 +28,15 @@ from codec.pictures.sample_photos import list_photos
 from codec.pictures.storage import write_atomically
 from codec.report import Report, render_page, save_tables
 from codec.search.encoders import encoder
-from codec.study.rate_report import data_url, png_of
+from codec.study.gallery_scenes import scene_views
+from codec.study.rate_report import png_of
 
-_LOOKED_AT = 20  # of the nearest, whose points are matched
 _REPEATS = 7
+_SEED = 0
 _SHOWN = 6
+
+
+Change = Callable[[Tensor, random.Random], Tensor]
 
 
 class Twin(NamedTuple):
@@ -42,39 +48,53 @@ class Twin(NamedTuple):
     pixels: Tensor
 
 
-def run(photos: str | None, out: str, queries: int, codes: int, seed: int) -> Report:
+def run(
+    photos: str | None,
+    scenes: list[str],
+    out: str,
+    queries: int,
+    codes: int,
+    look: Change | None = None,
+    view: Callable[[Tensor], Tensor] | None = None,
+) -> Report:
     """Describe photos, change some of them, and look for those.
 
     Args:
         photos: folder; None is scikit-image's.
+        scenes: folders of pictures of scenes from several standpoints, see `scene_views`.
         out: folder for tables, JSON and the page.
         queries: photos that are changed.
         codes: random ones of 256 bits that the speed of a search is measured with.
-        seed: of what is drawn.
+        look: gives a photo a look, with a random one; None leaves those out.
+        view: what descriptors see of a picture in a second run, such as a de-filter.
     """
     paths = list_photos(photos, "all")
     every = [
         describe(read_picture(path).pixels) for path in tqdm(paths, desc="photos", disable=None)
     ]
     known = [(path, found) for path, found in zip(paths, every, strict=True) if found is not None]
-    rng = random.Random(seed)
+    rng = random.Random(_SEED)
     chosen = sorted(rng.sample(range(len(known)), min(queries, len(known))))
     twins = [
         Twin(kind, number, describe(pixels), pixels)
         for number in tqdm(chosen, desc="twins", disable=None)
-        for kind, pixels in _twins(read_picture(known[number][0]).pixels, rng)
+        for kind, pixels in _twins(read_picture(known[number][0]).pixels, rng, look)
     ]
     descriptors = [found for _, found in known]
     found = {code: _ranks(descriptors, twins, code) for code in Code}
-    tables = {
-        "Recall at 1": _recalls(found, twins),
+    tables = {"Recall at 1": _recalls(found, twins)}
+    if view is not None:
+        tables["Recall at 1, as a view shows pictures"] = _viewed(known, twins, view)
+    if scenes:
+        tables["The same scene from another standpoint"] = scene_views(descriptors, scenes)
+    tables |= {
         "Candidates": _candidates(descriptors, twins, found),
-        f"Search of {codes:,} random codes of 256 bits": _speeds(codes, seed),
+        f"Search of {codes:,} random codes of 256 bits": _speeds(codes),
     }
     report = save_tables("gallery", tables, out, photos=len(known), queries=len(chosen))
     page = render_page(
         Path(__file__).with_name("gallery.html"),
-        {"url": data_url},
+        {},
         plot=_plot(descriptors, twins),
         missed=_missed(known, twins, found[Code.KEY]),
         tables=tables,
@@ -83,7 +103,22 @@ def run(photos: str | None, out: str, queries: int, codes: int, seed: int) -> Re
     return Report(report.summary, [])
 
 
-def _twins(pixels: Tensor, rng: random.Random) -> Iterator[tuple[str, Tensor]]:
+def _viewed(
+    known: list[tuple[Path, Descriptor]], twins: list[Twin], view: Callable[[Tensor], Tensor]
+) -> list[dict[str, str]]:
+    """Recall where a view is described instead of pictures."""
+    descriptors = [
+        describe(view(read_picture(path).pixels)) or before
+        for path, before in tqdm(known, desc="views of photos", disable=None)
+    ]
+    seen = [
+        twin._replace(descriptor=describe(view(twin.pixels)))
+        for twin in tqdm(twins, desc="views of twins", disable=None)
+    ]
+    return _recalls({code: _ranks(descriptors, seen, code) for code in Code}, seen)
+
+
+def _twins(pixels: Tensor, rng: random.Random, look: Change | None) -> Iterator[tuple[str, Tensor]]:
     """A photo as people keep it once more."""
     height, width = pixels.shape[1:]
     top, left = (int(rng.uniform(0, 0.2) * n) for n in (height, width))
@@ -95,6 +130,8 @@ def _twins(pixels: Tensor, rng: random.Random) -> Iterator[tuple[str, Tensor]]:
     yield "gamma", (255 * (pixels / 255) ** gamma).round().to(torch.uint8)
     yield "8 degrees", _turned(pixels, math.radians(8))
     yield "a look of 27 numbers", graded(pixels, rng)
+    if look is not None:
+        yield "a test look", look(pixels, rng)
 
 
 def _turned(pixels: Tensor, angle: float) -> Tensor:
@@ -118,7 +155,7 @@ def _ranks(descriptors: list[Descriptor], twins: list[Twin], code: Code) -> list
             continue
         nearest = scan.search(getattr(twin.descriptor, code.value), NEAREST).numbers.tolist()
         place = nearest.index(twin.number) if twin.number in nearest else NEAREST
-        looked = nearest[:_LOOKED_AT]
+        looked = nearest[:LOOKED_AT]
         inliers = {n: agreement(twin.descriptor, descriptors[n]).inliers for n in looked}
         looked.sort(key=lambda n: -inliers[n])
         again = looked.index(twin.number) if twin.number in looked else NEAREST
@@ -156,7 +193,7 @@ def _candidates(
         thresholds = {
             "the largest of the largest, as the application has it": int(own.max()),
             "95 % of twins": int(np.quantile(own, 0.95)),
-            "1 % of strangers (default)": code.limit,
+            "1 % of strangers (default)": of_strangers(code.value),
         }
         for name, limit in thresholds.items():
             near = [(t, n) for t, row in enumerate(strangers) for n in np.flatnonzero(row < limit)]
@@ -191,24 +228,21 @@ def _distances(
     return own_distances, distances
 
 
-def _speeds(count: int, seed: int) -> list[dict[str, str]]:
+def _speeds(count: int) -> list[dict[str, str]]:
     """Milliseconds of a search, median and spread, with what is installed."""
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(_SEED)
     codes = rng.integers(0, 256, (count, 32), np.uint8)
     query = codes[count // 2]
     scan, tables = Scan(codes), BlockTables(codes)
+    in_torch = TorchScan(codes)
     ways: dict[str, Callable[[], Any]] = {
-        f"scan, {NEAREST} nearest": lambda: scan.search(query),
+        f"NumPy, {NEAREST} nearest": lambda: scan.search(query),
+        f"PyTorch, {NEAREST} nearest": lambda: in_torch.search(query),
         f"block tables, within {tables.radius} bits": lambda: tables.search(query),
     }
-    try:
-        import faiss
-
-        index = faiss.IndexBinaryFlat(256)
-        index.add(codes)
-        ways[f"FAISS, {NEAREST} nearest"] = lambda: index.search(query[None], NEAREST)
-    except ImportError:
-        pass
+    with contextlib.suppress(ImportError):
+        by_faiss = FaissScan(codes)
+        ways[f"FAISS, {NEAREST} nearest"] = lambda: by_faiss.search(query)
     rows = []
     for name, way in ways.items():
         times = []
@@ -235,7 +269,7 @@ def _plot(descriptors: list[Descriptor], twins: list[Twin]) -> bytes:
         others = strangers[strangers <= bits]
         axes.hist(others, bins, density=True, alpha=0.6, label="strangers")
         axes.hist(own, bins, density=True, alpha=0.6, label="twins")
-        axes.axvline(code.limit, color="black", linewidth=0.8)
+        axes.axvline(of_strangers(code.value), color="black", linewidth=0.8)
         axes.set_xlabel(f"Hamming distance of {bits} bits")
         axes.set_yticks([])
         axes.legend(fontsize=8)

@@ -30,7 +30,7 @@ from codec.pictures.workers import spread
 from codec.report import Report, render_page, save_tables
 from codec.search.encoders import encoder
 from codec.settings import Settings
-from codec.study.rate_report import data_url, png_of
+from codec.study.rate_report import png_of
 
 SINGLE, JPEG = "one layer", "one JPEG 4:2:0"
 _MODE = "mse"
@@ -155,7 +155,7 @@ def run(
     report = save_tables("layered", tables, out, points=points, simulcast=simulcast)
     page = render_page(
         Path(__file__).with_name("layered.html"),
-        {"url": data_url},
+        {},
         plots={label: _plot(points, pictures, key) for key, label in _LABELS.items()},
         crops=_crops(points, pictures),
         bits=_CROPS_AT,

@@ -34,7 +34,7 @@ from codec.pictures.ssimulacra2 import ssimulacra2
 from codec.pictures.storage import write_atomically
 from codec.report import Report, render_page, save_tables
 from codec.settings import Settings
-from codec.study.rate_report import data_url, png_of
+from codec.study.rate_report import png_of
 
 _MODE = "mse"
 _OFFSET = 64
@@ -184,7 +184,7 @@ def run(  # noqa: PLR0913 - one argument for each line of the configuration
     report = save_tables("layered_video", tables, out, points=points)
     page = render_page(
         Path(__file__).with_name("layered_video.html"),
-        {"url": data_url},
+        {},
         plots={label: _plot(points, key) for key, label in _LABELS.items()},
         crops=crops,
         clips=len(clips),

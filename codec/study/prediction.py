@@ -31,7 +31,7 @@ from codec.prediction.chain import Predicted, Prediction
 from codec.report import Report, render_page, save_tables
 from codec.residual.quantise import WEIGHTINGS
 from codec.settings import step_of
-from codec.study.rate_report import data_url, png_of
+from codec.study.rate_report import png_of
 
 _SHIFT, _GAIN = 4.0, 1.04  # of bursts, see `made_pairs.burst`
 _NOISE = {"burst": 1.2, "noisy burst": 3.0}
@@ -115,7 +115,7 @@ def run(
     report = save_tables("prediction", tables, out)
     page = render_page(
         Path(__file__).with_name("prediction.html"),
-        {"url": data_url},
+        {},
         plot=_plot(outcomes),
         outcomes=[_shown(one) for one in outcomes],
         tables=tables,

@@ -1,6 +1,5 @@
 """The pages of the rate-distortion study: plots, crops at equal size of file, tables. One file."""
 
-import base64
 import io
 from pathlib import Path
 from typing import Any
@@ -39,7 +38,7 @@ def write_report(
         write_atomically(target / f"{metric}.png", plots[label])
     page = render_page(
         Path(__file__).with_name("rate_report.html"),
-        {"url": data_url},
+        {},
         pictures=len(pictures),
         plots=plots,
         bits=_BITS,
@@ -102,8 +101,3 @@ def png_of(figure: Figure) -> bytes:
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=110)
     return buffer.getvalue()
-
-
-def data_url(picture: bytes, kind: str = "png") -> str:
-    """A picture as the address of itself."""
-    return f"data:image/{kind};base64," + base64.b64encode(picture).decode()

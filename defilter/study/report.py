@@ -4,7 +4,6 @@ The page holds a before/after slider for each photo, the curves of the look, its
 timings. It loads nothing from anywhere.
 """
 
-import base64
 import io
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,7 +16,7 @@ from torch import Tensor
 
 from codec.pictures.picture_files import encode_jpeg, to_dtype
 from codec.pictures.storage import write_atomically
-from codec.report import render_page
+from codec.report import data_url, render_page
 from defilter.look import Look
 from defilter.render import WEAK
 from defilter.study.maps import PhotoMaps
@@ -96,8 +95,7 @@ def _thumbnail(picture: Tensor) -> str:
 
 
 def _data_url(picture: Tensor) -> str:
-    jpeg = base64.b64encode(encode_jpeg(to_dtype(picture, torch.uint8), 85)).decode()
-    return f"data:image/jpeg;base64,{jpeg}"
+    return data_url(encode_jpeg(to_dtype(picture, torch.uint8), 85), "jpeg")
 
 
 def reduced(picture: Tensor, side: int = SLIDER_SIDE) -> Tensor:

@@ -1,6 +1,7 @@
 """Galleries: twins are found among everything, stored as what is new in them, and come back."""
 
 import random
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -8,9 +9,10 @@ import pytest
 import torch
 
 from codec.__main__ import main
-from codec.gallery.descriptors import describe, unpack_descriptor
+from codec.gallery.descriptors import Descriptor, describe, unpack_descriptor
 from codec.gallery.gallery import Code, Gallery, open_gallery
 from codec.gallery.matching import LEAST_INLIERS, agreement
+from codec.gallery.thresholds import of_similar
 from codec.learn.made_pairs import burst
 from codec.pictures.picture_files import read_picture
 from codec.pictures.resize import resize
@@ -125,3 +127,58 @@ def test_commands(
     assert main(["gallery", "find", "none.dfa", str(folder)]) == 1
     assert "none.dfa: no such album" in capsys.readouterr().err
     assert main(["album", "list", "g.dfa"]) == 0
+
+
+def test_a_page_shows_what_was_found(
+    folder: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["gallery", "add", "g.dfa", str(folder)]) == 0
+    command = ["gallery", "find", "g.dfa", str(folder / "again.jpg"), "--page"]
+    assert main([*command, "found.txt"]) == 1
+    assert "ends in .html" in capsys.readouterr().err
+    assert main([*command, "found.html"]) == 0
+    page = (tmp_path / "found.html").read_text()
+    hits = capsys.readouterr().out.count("points agree")
+    assert page.count("data:image/jpeg;base64,") == 1 + hits and "0.jpg" in page
+    assert "http" not in page and 'src="data:' in page
+
+
+def test_nearer_than_what_is_said(folder: Path, tmp_path: Path) -> None:
+    with open_gallery(tmp_path / "g.dfa", create=True) as gallery:
+        gallery.add([folder])
+        found = gallery.find(folder / "again.jpg")
+        assert found[0].distance == 0 and len(found) > 1
+        gallery.limit = found[1].distance
+        assert len(gallery.find(folder / "again.jpg")) == 1  # strictly nearer
+        gallery.limit = found[1].distance + 1
+        assert len(gallery.find(folder / "again.jpg")) > 1
+
+
+def test_thresholds_of_similar_pictures(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def made(*numbers: int) -> Descriptor:
+        code = np.packbits(np.arange(2048) < numbers[0])
+        key = np.packbits(np.arange(256) < numbers[-1])
+        return Descriptor(np.zeros((1, 2), np.float32), np.zeros((1, 16), np.uint8), code, key)
+
+    sets = [[made(0), made(100), made(40)], [made(0, 7), made(30, 9)], [made(2000)]]
+    assert of_similar(sets, "whole") == 100 and of_similar(sets, "key") == 100
+    assert of_similar(sets, "whole", 0.2) == 30  # of 30, 30, 60, 100, 100
+    assert of_similar(sets, "whole", 0.5) == 60
+    with pytest.raises(ValueError, match="two or more"):
+        of_similar([[made(0)], []], "whole")
+    for name, source in (("a-1", "0.jpg"), ("a-2", "again.jpg")):
+        (tmp_path / "sets").mkdir(exist_ok=True)
+        shutil.copy(folder / source, tmp_path / "sets" / f"{name}.jpg")
+    found = ["gallery", "find", str(tmp_path / "g.dfa"), str(folder / "again.jpg")]
+    assert main(["gallery", "add", str(tmp_path / "g.dfa"), str(folder)]) == 0
+    assert main([*found, "--similar", str(tmp_path / "sets"), "--quantile", "0.5"]) == 0
+    assert "of 2048 bits" in capsys.readouterr().out
+    assert main([*found, "--similar", str(folder)]) == 1
+    assert "called SET-NUMBER" in capsys.readouterr().err
+    assert main([*found, "--similar", str(folder), "--within", "3"]) == 1

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from codec.gallery.index import BlockTables, Scan, distances_to
+from codec.gallery.index import BlockTables, FaissScan, Scan, TorchScan, distances_to, scan_of
 
 RNG = np.random.default_rng(0)
 CODES = RNG.integers(0, 256, (3000, 32), np.uint8)
@@ -28,14 +28,36 @@ def test_distances() -> None:
     assert list(distances_to(query, CODES)) == [wanted[n] for n in range(len(CODES))]
 
 
+@pytest.mark.parametrize("kind", [Scan, TorchScan])
 @pytest.mark.parametrize("most", [1, 10, 300, 5000])
-def test_a_scan_is_brute_force(most: int) -> None:
+def test_a_scan_is_brute_force(kind: type[Scan | TorchScan], most: int) -> None:
     query = flipped(CODES[5], 30)
-    found = Scan(CODES).search(query, most)
+    found = kind(CODES).search(query, most)
     wanted = brute_force(query, CODES)[:most]
     assert list(zip(found.distances, found.numbers, strict=True)) == wanted
-    near = Scan(CODES).search(query, most, radius=40)
+    near = kind(CODES).search(query, most, radius=40)
     assert list(near.numbers) == [5]
+
+
+@pytest.mark.parametrize("size", [8, 32, 256])
+def test_scans_agree_to_the_farthest_bit(size: int) -> None:
+    codes = np.array([[0] * size, [255] * size, *RNG.integers(0, 256, (99, size))], np.uint8)
+    for query in codes[:3]:
+        one, other = (kind(codes).search(query) for kind in (Scan, TorchScan))
+        assert np.array_equal(one.distances, other.distances)
+        assert np.array_equal(one.numbers, other.numbers)
+    assert Scan(codes).search(codes[0], 1000).distances.max() == 8 * size
+    assert len(TorchScan(codes[:0]).search(codes[0]).numbers) == 0
+
+
+def test_faiss_finds_the_same() -> None:
+    pytest.importorskip("faiss")
+    query = flipped(CODES[5], 30)
+    one, other = Scan(CODES).search(query), FaissScan(CODES).search(query)
+    assert np.array_equal(one.distances, other.distances)
+    assert list(FaissScan(CODES).search(query, radius=40).numbers) == [5]
+    assert len(FaissScan(CODES[:0]).search(query).numbers) == 0
+    assert isinstance(scan_of(CODES), FaissScan)
 
 
 @pytest.mark.parametrize(("blocks", "flips"), [(16, 0), (16, 1), (32, 1), (8, 2)])
