@@ -18,7 +18,7 @@ _ROUNDS = 3
 _AROUND = ((-1, 0), (1, 0), (0, -1), (0, 1))
 
 
-def find_motion(picture: Tensor, prediction: Tensor, step: float) -> Motion:
+def find_motion(picture: Tensor, prediction: Tensor, step: float, every: int = 1) -> Motion:
     """Vectors that take a prediction to a picture.
 
     Each block takes the vector with the least squared error plus what its bits are worth, out of
@@ -27,12 +27,13 @@ def find_motion(picture: Tensor, prediction: Tensor, step: float) -> Motion:
     Args:
         picture, prediction: luma (H, W) int32 in 1/16 grey level.
         step: of quantisation, in grey levels: a bit is worth LAMBDA of its square.
+        every: one of so many pixels across and down is looked at.
     """
     wanted, given = (x.cpu().numpy().astype(np.float32) / 16 for x in (picture, prediction))
     dense = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
     flow = dense.calc(as_grey(picture), as_grey(prediction), None)  # type: ignore[call-overload]
     field = _medians(flow)
-    matcher = _Matcher(wanted, given)
+    matcher = _Matcher(wanted, given, every)
     worth = LAMBDA * step * step
     least = np.full(field.shape[:2], np.inf)
     best = field
@@ -83,14 +84,16 @@ def _median_around(field: np.ndarray) -> np.ndarray:
 class _Matcher:
     """What blocks of a picture differ by from a prediction under vectors."""
 
-    def __init__(self, wanted: np.ndarray, given: np.ndarray):
-        self.wanted, self.given = wanted, given
-        self.x, self.y = np.meshgrid(*(np.arange(n, dtype=np.float32) for n in wanted.shape[::-1]))
+    def __init__(self, wanted: np.ndarray, given: np.ndarray, every: int):
+        self.wanted, self.given = wanted[::every, ::every], given
+        rows, columns = (np.arange(0, n, every, dtype=np.float32) for n in wanted.shape)
+        self.x, self.y = np.meshgrid(columns, rows)
+        self._side, self._weight = BLOCK // every, every * every
 
     def error(self, field: np.ndarray) -> np.ndarray:
         """(R, S) sums of squares."""
         height, width = self.wanted.shape
-        dense = np.repeat(np.repeat(field, BLOCK, 0), BLOCK, 1)[:height, :width]
+        dense = np.repeat(np.repeat(field, self._side, 0), self._side, 1)[:height, :width]
         dense = dense.astype(np.float32) / VECTOR_ONE
         moved = cv2.remap(
             self.given,
@@ -101,5 +104,6 @@ class _Matcher:
         )
         wrong = np.square(self.wanted - moved)
         rows, columns = field.shape[:2]
-        pad = ((0, rows * BLOCK - height), (0, columns * BLOCK - width))
-        return np.pad(wrong, pad).reshape(rows, BLOCK, columns, BLOCK).sum((1, 3))
+        pad = ((0, rows * self._side - height), (0, columns * self._side - width))
+        blocks = np.pad(wrong, pad).reshape(rows, self._side, columns, self._side)
+        return blocks.sum((1, 3)) * self._weight

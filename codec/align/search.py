@@ -5,7 +5,9 @@ predicted = codec.best_prediction(picture, references, quality=80)
 (smaller,) = codec.encode([picture], 80, predictions=[predicted])
 """
 
+import math
 from collections.abc import Collection, Iterator, Mapping
+from functools import cached_property
 from typing import NamedTuple
 
 import torch.nn.functional as F
@@ -36,6 +38,8 @@ from codec.settings import Settings, check_settings, step_of
 _LOSSLESS_STEP = 2 * STEPS_PER_OCTAVE  # a grey level: no finer detail is worth anything
 _LEAST_GAIN = 0.97  # of the bytes alone: what a trial is sure of
 SMALL = 320  # pixels of the longer side of pictures that tell how others are predicted
+_STEP_BYTES = 3  # around what a step packs
+_SPARSE = 2  # of pixels that tell the vectors of a large picture, one in so many each way
 # When to look no further, in shares of the bytes alone.
 _GOOD_ENOUGH = 0.1  # an edited copy, or a scene where nothing moved
 _HOPELESS = 0.97  # strangers, where light alone saves nothing
@@ -82,19 +86,39 @@ def best_for_planes(
     return best
 
 
+class Reference:
+    """Exact planes (c, h, w), with what a search finds out about them once for many pictures."""
+
+    def __init__(self, planes: Tensor):
+        self.planes = planes
+        self._small: dict[int, Reference] = {}
+
+    @cached_property
+    def features(self) -> Features:
+        """See there."""
+        return Features(self.planes[0])
+
+    def smaller(self, times: int) -> "Reference":
+        """The same, smaller by a whole number."""
+        if times not in self._small:
+            self._small[times] = Reference(_shrunk(self.planes, times))
+        return self._small[times]
+
+
 def quick_for_planes(
-    wanted: Tensor, candidates: Mapping[bytes, Tensor], step_index: int, weighting: Weighting
+    wanted: Tensor, candidates: Mapping[bytes, Reference], step_index: int, weighting: Weighting
 ) -> Predicted | None:
     """`best_for_planes` in about half the time: small versions tell which of the candidates is
     the best one, and which steps help."""
     times = max(1, max(wanted.shape[1:]) // SMALL)
     if times == 1:
-        return best_for_planes(wanted, candidates, step_index, weighting)
+        planes = {name: one.planes for name, one in candidates.items()}
+        return best_for_planes(wanted, planes, step_index, weighting)
     search = Search(_shrunk(wanted, times), step_index, weighting)
     ways = [
         (way, name)
-        for name, planes in candidates.items()
-        for way in search.ways(_shrunk(planes, times))
+        for name, one in candidates.items()
+        for way in search.ways_from(one.smaller(times))
     ]
     way, name = min(ways, key=lambda one: one[0].cost, default=(None, b""))
     if way is None or way.cost >= _LEAST_GAIN * search.alone:
@@ -111,11 +135,21 @@ def _shrunk(planes: Tensor, times: int) -> Tensor:
 
 
 class Way(NamedTuple):
-    """A way to predict a picture: its steps, what they say (C, H, W), and bytes by the trial."""
+    """A way to predict a picture.
+
+    Attributes:
+        chain: its steps.
+        size: bytes that these take.
+        whole: the planes that they make of a reference's.
+        planes: (C, H, W) of those, as many as the picture has.
+        cost: bytes of the picture by the trial.
+    """
 
     chain: tuple[Step, ...]
+    size: int
+    whole: Tensor
     planes: Tensor
-    cost: float
+    cost: float = math.inf
 
 
 class Search:
@@ -146,77 +180,84 @@ class Search:
         """
         if not is_exact(planes):
             raise ValueError("expected candidates as exact planes: codec.references_of(streams)")
+        return self.ways_from(Reference(planes))
+
+    def ways_from(self, reference: Reference) -> Iterator[Way]:
+        """The same from planes that many pictures are compared with."""
+        planes = reference.planes
         starts: list[tuple[Step, ...]] = [()] if planes.shape[1:] == self.wanted.shape[1:] else []
-        warp = find_warp(self._features, Features(planes[0]))
+        warp = find_warp(self._features, reference.features)
         if warp is not None:
             starts.append((warp,))
         for start in starts:
-            for way in self._from(start, planes):
+            for way in self._from(self._begun(start, planes)):
                 yield way
                 if self._below(way.cost, _GOOD_ENOUGH):
                     return
 
-    def follow(self, kinds: Collection[type[Step]], planes: Tensor) -> Way | None:
+    def follow(self, kinds: Collection[type[Step]], reference: Reference) -> Way | None:
         """The way with steps of these kinds, or None where the pictures share no plane.
 
         Args:
             kinds: of the steps.
-            planes: exact ones (c, h, w).
+            reference: what to predict from.
         """
-        chain: tuple[Step, ...] = ()
+        planes = reference.planes
+        start: tuple[Step, ...] = ()
         if Warp in kinds or planes.shape[1:] != self.wanted.shape[1:]:
-            warp = find_warp(self._features, Features(planes[0]))
+            warp = find_warp(self._features, reference.features)
             if warp is None:
                 return None
-            chain = (warp,)
-        found = self._predict(chain, planes)
+            start = (warp,)
+        found = self._begun(start, planes)
         if Motion in kinds:
-            lit = self._predict((*chain, find_tone(self.wanted, found)), planes)
-            chain = (*chain, find_motion(self.wanted[0], lit[0], self.step))
-            found = self._predict(chain, planes)
+            lit = self._next(found, find_tone(self.wanted, found.planes))
+            motion = find_motion(self.wanted[0], lit.planes[0], self.step, _SPARSE)
+            found = self._next(found, motion)
         light: Step | None = None
         if Grade in kinds and len(planes) == 3:
-            light = find_grade(self.wanted, found)
-        chain = (*chain, light or find_tone(self.wanted, found))
+            light = find_grade(self.wanted, found.planes)
+        found = self._next(found, light or find_tone(self.wanted, found.planes))
         if Alpha in kinds:
-            chain = (*chain, self.trial.choose_alpha(self._predict(chain, planes)))
-        return self._way(chain, planes)
+            found = self._next(found, self.trial.choose_alpha(found.planes))
+        return self._priced(found)
 
-    def _from(self, start: tuple[Step, ...], planes: Tensor) -> Iterator[Way]:
-        """Ways that begin with some steps: light, then what moved."""
-        plain = self._way(start, planes)
+    def _from(self, start: Way) -> Iterator[Way]:
+        """Ways that go on from one: light, then what moved."""
+        plain = self._priced(start)
         yield plain
-        tone = find_tone(self.wanted, plain.planes)
-        lit = self._way((*start, tone), planes)
+        lit = self._priced(self._next(plain, find_tone(self.wanted, plain.planes)))
         yield lit
-        hopeless = (_HOPELESS_WARP if start else _HOPELESS) * self.alone
+        hopeless = (_HOPELESS_WARP if start.chain else _HOPELESS) * self.alone
         if min(plain.cost, lit.cost) > hopeless and not self.thorough:
             return
         # A grey reference has no colours to grade.
-        grade = find_grade(self.wanted, plain.planes) if len(planes) == 3 else None
+        grade = find_grade(self.wanted, plain.planes) if len(plain.whole) == 3 else None
         if grade is not None:
-            graded = self._way((*start, grade), planes)
+            graded = self._priced(self._next(plain, grade))
             yield graded
             if self._below(graded.cost, _GOOD_ENOUGH):
                 return
         if self._below(lit.cost, _GOOD_ENOUGH):
             return
-        motion = find_motion(self.wanted[0], lit.planes[0], self.step)
-        moved = self._way((*start, motion), planes)
-        chain = (*start, motion, find_tone(self.wanted, moved.planes))
-        both = self._way(chain, planes)
+        moved = self._next(plain, find_motion(self.wanted[0], lit.planes[0], self.step))
+        both = self._priced(self._next(moved, find_tone(self.wanted, moved.planes)))
         yield both
-        yield self._way((*chain, self.trial.choose_alpha(both.planes)), planes)
+        yield self._priced(self._next(both, self.trial.choose_alpha(both.planes)))
 
-    def _way(self, chain: tuple[Step, ...], planes: Tensor) -> Way:
-        found = self._predict(chain, planes)
-        size = len(Prediction(bytes(HASH_BYTES), chain).pack())
-        return Way(chain, found, self.trial.rest(found) + size)
+    def _begun(self, chain: tuple[Step, ...], planes: Tensor) -> Way:
+        """A way whose first steps are these, without a price."""
+        whole = Prediction(bytes(HASH_BYTES), chain)(planes, self.size)
+        size = sum(len(step.pack()) + _STEP_BYTES for step in chain)
+        return Way(chain, size, whole, fit_planes(whole, len(self.wanted)))
 
-    def _predict(self, chain: tuple[Step, ...], planes: Tensor) -> Tensor:
-        """What a chain says, (C, H, W) int32."""
-        found = Prediction(bytes(HASH_BYTES), chain)(planes, self.size)
-        return fit_planes(found, len(self.wanted))
+    def _next(self, way: Way, step: Step) -> Way:
+        """A way that goes one step further, without a price."""
+        found = self._begun((step,), way.whole)
+        return found._replace(chain=(*way.chain, step), size=way.size + found.size)
+
+    def _priced(self, way: Way) -> Way:
+        return way._replace(cost=self.trial.rest(way.planes) + way.size + HASH_BYTES)
 
     def _below(self, cost: float, share: float) -> bool:
         """Whether a cost is so low that no more is tried; never where all is to be tried."""

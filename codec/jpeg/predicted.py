@@ -7,7 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from codec.align.search import quick_for_planes
+from codec.align.search import Reference, quick_for_planes
 from codec.jpeg.blocks import Guess, guess_of, planes_of
 from codec.jpeg.coefficients import JpegFile, read_jpeg
 from codec.prediction.chain import Prediction, hash_of
@@ -35,8 +35,13 @@ class Opened(NamedTuple):
     """A file, its planes, and the hash of those."""
 
     file: JpegFile
-    planes: Tensor
+    reference: Reference
     name: bytes
+
+    @property
+    def planes(self) -> Tensor:
+        """(C, H, W) int32 in 1/16 grey level."""
+        return self.reference.planes
 
 
 @lru_cache(maxsize=2)
@@ -48,12 +53,12 @@ def opened(data: bytes) -> Opened:
     """
     file = read_jpeg(data)
     planes = planes_of(file)
-    return Opened(file, planes, hash_of(planes))
+    return Opened(file, Reference(planes), hash_of(planes))
 
 
 def best_guess(file: JpegFile, references: Sequence[Opened]) -> BestGuess | None:
     """The prediction that a trial finds cheapest, or None where it finds none that helps."""
-    candidates = {one.name: one.planes for one in references}
+    candidates = {one.name: one.reference for one in references}
     numbers = {one.name: number for number, one in enumerate(references)}
     found = quick_for_planes(planes_of(file), candidates, step_of(file), WEIGHTINGS["mse"])
     if found is None:
