@@ -12,6 +12,7 @@ from torch import Tensor
 
 from codec.album.references import Costs, Form, PairCost, choose, pair_costs
 from codec.align.search import SMALL
+from codec.picture import exact
 from codec.pictures.resize import fit_into
 from codec.pictures.thumbnails import thumbnail_of
 from codec.pictures.workers import spread, stop_if_asked
@@ -23,6 +24,7 @@ from codec.store.records import Content, Item
 
 AT_ONCE = 16  # pictures that are tried against each other
 _NEIGHBOURS = 6  # of a picture by time, with which it is tried
+_FINER = 2  # qualities by which a reference may be finer than what stands on it
 _NEAREST = 2  # references that a new picture is coded from
 
 
@@ -47,6 +49,15 @@ class Member(NamedTuple):
     item: Item
     content: Content
     small: Tensor
+
+
+class _Star(NamedTuple):
+    """A reference coded anew, or None where it stays; what stands on it, or None where that does;
+    bytes of all."""
+
+    root: CodedPicture | None
+    children: list[CodedPicture | None]
+    total: int
 
 
 @dataclass(frozen=True)
@@ -128,9 +139,70 @@ class Arranger:
         """Choose references among members of one kind, and predict the others from them."""
         parents = self.parents(members)
         coded = []
-        for level in levels(parents):
-            coded += self._predict([(members[n], [members[parents[n]].item]) for n in level])
+        for number, level in enumerate(levels(parents)):
+            if number == 0 and members[0].content.coding == PICTURE:
+                for root in sorted({parents[n] for n in level}):
+                    children = [members[n] for n in level if parents[n] == root]
+                    coded += self._star(members[root], children)
+            else:
+                coded += self._predict([(members[n], [members[parents[n]].item]) for n in level])
         return coded
+
+    def _star(self, root: Member, children: Sequence[Member]) -> list[Coded]:
+        """Code pictures from another one, which becomes finer if all of them take less then."""
+        there = [one for one in children if one.item.name in self.sources]
+        contents = self.collection.contents
+        best = _Star(None, [], root.content.stored + sum(one.content.stored for one in there))
+        for coding in (None, self._finer(root)) if there else ():
+            again = None if coding is None else coding.code(*self._file(root))
+            if again is not None:
+                (planes,) = exact([again.data], device=self.coding.device)
+                references = {again.planes: planes}
+            elif coding is None:
+                references = dict(contents.references_of([root.content.name]))
+            else:
+                continue
+            best = min(best, self._tried(root, again, there, references), key=lambda s: s.total)
+        if best.root is not None:
+            self.collection.exchange(root.item, best.root)
+        for one, stream in zip(there, best.children, strict=False):
+            if stream is not None:
+                self.collection.exchange(one.item, stream)
+        changed = [root] if best.root is not None else []
+        changed += [o for o, s in zip(there, best.children, strict=False) if s is not None]
+        return [self.coded(one.item.name, one.content.stored) for one in changed]
+
+    def _finer(self, root: Member) -> PictureCoding | None:
+        """How a reference may be coded finer: from its file, before anything stands on it."""
+        alone = len(self.collection.store.items_of(root.content.name)) == 1
+        free = alone and not self.collection.store.children(root.content.name)
+        return self.coding.finer(_FINER) if free and root.item.name in self.sources else None
+
+    def _tried(
+        self,
+        root: Member,
+        again: CodedPicture | None,
+        children: Sequence[Member],
+        references: Mapping[bytes, Tensor],
+    ) -> "_Star":
+        """What pictures take from a reference, those that take less than now."""
+
+        def code(one: Member) -> CodedPicture | None:
+            stop_if_asked()
+            found = self.coding.code(*self._file(one), references)
+            if found is None or found.reference is None:
+                return None
+            return found if len(found.data) < one.content.stored else None
+
+        streams = list(spread(code, children))
+        total = root.content.stored if again is None else len(again.data)
+        for one, stream in zip(children, streams, strict=True):
+            total += one.content.stored if stream is None else len(stream.data)
+        return _Star(again, streams, total)
+
+    def _file(self, one: Member) -> tuple[bytes, Path]:
+        path = self.sources[one.item.name]
+        return path.read_bytes(), path
 
     def parents(self, members: Sequence[Member]) -> dict[int, int]:
         """Which member is to stand on which, by number."""
@@ -170,8 +242,7 @@ class Arranger:
 
         def code(part: tuple[Member, dict[bytes, Tensor]]) -> tuple[Member, CodedPicture | None]:
             stop_if_asked()
-            path = self.sources[part[0].item.name]
-            return part[0], self.coding.code(path.read_bytes(), path, part[1])
+            return part[0], self.coding.code(*self._file(part[0]), part[1])
 
         for one, coded in spread(code, parts()):
             if coded is None or coded.reference is None or len(coded.data) >= one.content.stored:

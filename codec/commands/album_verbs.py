@@ -30,7 +30,7 @@ def album_add(options: argparse.Namespace) -> int:
     with open_album(options.album, create=True) as album:
         album.settings = settings
         done, coded = album.add(options.picture, teller(PROGRAM), options.repair)
-        say_coded(coded)
+        say_coded(coded, kept_finer=True)
         status = report(done)
         say_stats(album)
     return status
@@ -252,11 +252,19 @@ def _each(
     return FAILED if failed else DONE
 
 
-def say_coded(coded: Sequence[Coded]) -> None:
-    """A line for every file that was coded anew."""
+def say_coded(coded: Sequence[Coded], kept_finer: bool = False) -> None:
+    """A line for every file that was coded anew.
+
+    Args:
+        coded: what became of them.
+        kept_finer: whether what grew became a finer reference.
+    """
     for one in coded:
-        whole = "stored whole" if one.reference is None else f"predicted from {one.reference}"
-        print(f"{_shown(one.name)}: {whole}  {sizes_text(one.before, one.after)}")
+        how = f"predicted from {one.reference}"
+        if one.reference is None:
+            is_finer = kept_finer and one.after > one.before
+            how = "finer, as others stand on it" if is_finer else "stored whole"
+        print(f"{_shown(one.name)}: {how}  {sizes_text(one.before, one.after)}")
 
 
 def say_stats(album: Album) -> None:

@@ -177,13 +177,14 @@ class Collection:
             self.store.add_item(item)
         return taken
 
-    def exchange(self, item: Item, coded: CodedPicture, drift: float = 0.0) -> None:
+    def exchange(self, item: Item, coded: CodedPicture, drift: float | None = None) -> None:
         """Give an item, whose content is a picture, another stream of it.
 
         Args:
             item: that has it.
             coded: the stream.
-            drift: in dB, how much worse the picture is than when it was added.
+            drift: in dB, how much worse the picture is than when it was added; None is for one that
+                was coded from its file.
         """
         before = self.contents.known(item.content)
         reference = None
@@ -194,7 +195,9 @@ class Collection:
         content = picture_content(coded, before.size, reference)
         with self.store.transaction():
             if self.store.content(content.name) is None:
-                self.store.put(content._replace(drift=drift, psnr=before.psnr), coded.data)
+                if drift is not None:
+                    content = content._replace(drift=drift, psnr=before.psnr)
+                self.store.put(content, coded.data)
             self.store.change_item(item.name, content=content.name)
             self.sweep(item.content)
 

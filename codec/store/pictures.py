@@ -5,7 +5,7 @@ What comes back is the picture at the quality that was asked for, not the file.
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -57,6 +57,14 @@ class PictureCoding:
     settings: Settings = field(default_factory=Settings)
     criteria: Sequence[Criterion] | None = None
     device: str = "cpu"
+
+    def finer(self, steps: int) -> "PictureCoding | None":
+        """The same with a quality that is higher by so many, or None where there is none to raise:
+        without loss, at the top, or where a score says what is enough."""
+        quality = self.settings.quality + steps
+        if self.criteria is not None or self.settings.lossless or quality not in QUALITIES:
+            return None
+        return replace(self, settings=self.settings._replace(quality=quality))
 
     def code(
         self, data: bytes, path: Path, references: Mapping[bytes, Tensor] | None = None

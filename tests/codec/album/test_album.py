@@ -12,12 +12,13 @@ from PIL import ExifTags, Image
 from torch import Tensor
 
 from codec.__main__ import main
+from codec.album import arranging
 from codec.album.album import Album, AlbumSettings, Scheme, open_album
 from codec.album.arranging import levels
 from codec.album.references import Form
 from codec.learn.made_pairs import burst
 from codec.pictures.metrics import psnr
-from codec.pictures.picture_files import read_picture, write_pixels
+from codec.pictures.picture_files import encode_png, read_picture, write_pixels
 from codec.settings import Settings
 from codec.store.pictures import MOST_DRIFT, PictureCoding, allowed, drifted
 from codec.store.records import Item, StoreError
@@ -265,6 +266,39 @@ def test_pictures_instead_of_files(folder: Path, tmp_path: Path) -> None:
             content = album.content(album.collection.item(name))
             assert content.psnr is not None and float(psnr(x, y)) > 30
             assert shown.stat().st_mtime_ns == (folder / name).stat().st_mtime_ns
+        assert [problem for _, problem in album.collection.contents.verify() if problem] == []
+
+
+@pytest.mark.parametrize("steps", [4, 0])
+def test_a_reference_is_finer_where_all_take_less_then(
+    steps: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "in").mkdir()
+    still = burst(photo(0, 96, 128), 0.7, 1.0, 0.5, random.Random(3), 4)
+    for number, pixels in enumerate(still):
+        (tmp_path / f"in/{number}.png").write_bytes(encode_png(pixels))
+        os.utime(tmp_path / f"in/{number}.png", (number, number))
+    monkeypatch.setattr(arranging, "_FINER", steps)
+    with open_album(tmp_path / "p.dfa", create=True) as album:
+        album.settings = AlbumSettings(coding=PictureCoding(Settings(70, "mse")))
+        files = [(tmp_path / f"in/{n}.png", f"{n}.png") for n in range(4)]
+        album.collection.add(files, coding=album.settings.coding)
+        number = album.store.add_group("together")
+        for item in album.store.items():
+            album.store.change_item(item.name, group=number)
+        before = {item.name: album.content(item) for item in album.store.items()}
+        sources = {f"{n}.png": tmp_path / f"in/{n}.png" for n in range(4)}
+        coded = album.arrange(sources)
+        (root,) = {one.reference for one in coded} - {None}
+        content = album.content(album.collection.item(root))
+        was = before[root].psnr
+        assert content.psnr is not None and was is not None
+        if steps:
+            assert content.psnr > was and content.stored > before[root].stored
+            assert sum(one.after for one in coded) < sum(one.before for one in coded)
+            assert len(coded) == 4
+        else:
+            assert content == before[root] and len(coded) == 3
         assert [problem for _, problem in album.collection.contents.verify() if problem] == []
 
 
