@@ -15,7 +15,7 @@ from codec.gallery.matching import agreement
 from codec.pictures.folders import list_pictures
 from codec.pictures.picture_files import read_picture
 
-NEAR = 100  # numbers of frames by which pictures of one scene may differ
+NEAR = 300  # frames, ten seconds of a film, by which pictures of one scene may differ
 _NUMBER = re.compile(r"(\d+)\D*$")
 _MOST = 80  # pictures of a folder that are looked for
 
@@ -43,22 +43,23 @@ def scene_views(photos: Sequence[Descriptor], folders: Sequence[str]) -> list[di
 
     Args:
         photos: descriptors of pictures of other scenes.
-        folders: of pictures called by their scene and a number; those of one scene whose numbers
+        folders: or patterns, of pictures called by their scene and a number; those of one scene whose numbers
             differ by at most NEAR show the same.
     """
-    return [_row(photos, Path(folder)) for folder in folders]
+    return [_row(photos, folder) for folder in folders]
 
 
-def _row(photos: Sequence[Descriptor], folder: Path) -> dict[str, str]:
-    views = list(_views(folder))
+def _row(photos: Sequence[Descriptor], folder: str) -> dict[str, str]:
+    name = "/".join(Path(folder).parts[-2:])
+    views = list(_views(folder, name))
     wanted = [one for one in views if any(one.is_like(other) for other in views)]
     wanted = wanted[:: max(1, len(wanted) // _MOST)]
     every = [*(one.descriptor for one in views), *photos]
-    row = {"scenes": folder.name, "queries": str(len(wanted)), "among": str(len(every) - 1)}
+    row = {"scenes": name, "queries": str(len(wanted)), "among": str(len(every) - 1)}
     for code in Code:
         scan = Scan(np.stack([getattr(one, code.value) for one in every]))
         first, again, near = 0, 0, 0
-        for one in tqdm(wanted, desc=f"{folder.name} by {code.value}", disable=None):
+        for one in tqdm(wanted, desc=f"{name} by {code.value}", disable=None):
             found = scan.search(getattr(one.descriptor, code.value), NEAREST).numbers.tolist()
             found = [n for n in found if n >= len(views) or views[n] is not one]
             right = [n < len(views) and one.is_like(views[n]) for n in found]
@@ -73,8 +74,8 @@ def _row(photos: Sequence[Descriptor], folder: Path) -> dict[str, str]:
     return row
 
 
-def _views(folder: Path) -> Iterator[View]:
-    for path, _ in tqdm(list_pictures([folder]), desc=folder.name, disable=None):
+def _views(folder: str, name: str) -> Iterator[View]:
+    for path, _ in tqdm(list_pictures([folder]), desc=name, disable=None):
         number = _NUMBER.search(path.stem)
         found = None if number is None else describe(read_picture(path).pixels)
         if number is not None and found is not None:
