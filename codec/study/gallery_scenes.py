@@ -43,7 +43,8 @@ def scene_views(photos: Sequence[Descriptor], folders: Sequence[str]) -> list[di
 
     Args:
         photos: descriptors of pictures of other scenes.
-        folders: or patterns, of pictures called by their scene and a number; those of one scene whose numbers
+        folders: or patterns, of pictures called by their scene and a number; those of one scene
+            whose numbers
             differ by at most NEAR show the same.
     """
     return [_row(photos, folder) for folder in folders]

@@ -143,6 +143,33 @@ def test_nothing_acknowledged_is_lost(tmp_path: Path, kills: int, kind: str) -> 
             check(path, files, sure, number)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["file", "folder"])
+def test_two_processes_add_at_once(tmp_path: Path, kind: str) -> None:
+    files = files_in(tmp_path / "in")
+    path = f"{tmp_path}/{'a.dfa' if kind == 'file' else 'album/'}"
+    with open_album(path, create=True):
+        pass
+    half = len(files) // 2
+    both = [
+        subprocess.Popen(
+            [sys.executable, "-m", "codec", "album", "add", path]
+            + [str(tmp_path / "in" / name) for name in names],
+            cwd=_ROOT,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for names in (list(files)[: half + 2], list(files)[half:])
+    ]
+    said = [process.communicate(timeout=120)[1] for process in both]
+    for process, text in zip(both, said, strict=True):  # whole, or a sentence, and added again
+        assert process.returncode == 0 or "try again" in text, text
+    with open_album(path) as album:
+        album.add([tmp_path / "in"])
+    check(path, files, set(files), 0)
+
+
 def check(path: str, files: dict[str, bytes], sure: set[str], number: int) -> None:
     """What was acknowledged is there, and all that is there is right."""
     try:
