@@ -45,12 +45,14 @@ class CloudStore(SqliteStore):
         identity = self._identity(place, create)
         self._descriptors = Descriptors(place)
         self._watched = False  # while the tables of the working copy are made
-        copy = (
-            _cache() / f"{hashlib.sha256(f'{place} {identity}'.encode()).hexdigest()[:32]}{SUFFIX}"
-        )
+        name = hashlib.sha256(f"{place} {identity}".encode()).hexdigest()[:32]
+        copy = _cache() / f"{name}{SUFFIX}"
         try:
             self._open_copy(copy)
-        except StoreError:  # it holds nothing that is not elsewhere
+        except StoreError as error:
+            if isinstance(error.__cause__, sqlite3.OperationalError):
+                raise  # in use, or the disk is full
+            # It is damaged, and holds nothing that is not elsewhere.
             for path in copy.parent.glob(f"{copy.name}*"):
                 path.unlink(missing_ok=True)
             self._open_copy(copy)
@@ -122,12 +124,16 @@ class CloudStore(SqliteStore):
         if not made.rows and not made.gone:
             return
         data = changes.pack(made)
-        while not self._objects.create(_numbered(_LOG, self._seen() + 1), data):
+        while not self._written(_numbered(_LOG, self._seen() + 1), data):
             self._after_others(made)
         number = self._seen() + 1
         self._set_seen(number)
         if number % _EACH == 0:
             self._write_snapshot(number)
+
+    def _written(self, key: str, data: bytes) -> bool:
+        """Whether changes have this number; also where the answer to a first try was lost."""
+        return self._objects.create(key, data) or self._objects.get(key) == data
 
     def _after_others(self, made: Changes) -> None:
         """Make changes anew after those that others made meanwhile, if both go together."""

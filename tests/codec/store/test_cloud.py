@@ -174,6 +174,10 @@ def test_what_was_not_finished_is_not_there(
             with pytest.raises(KeyboardInterrupt), one.transaction():
                 put(one, "c")
         assert named(one) == ["a", "c"]
+        with monkeypatch.context() as patch:
+            patch.setattr(one._objects, "create", lambda *some: real(*some) and False)
+            put(one, "d")
+        assert named(one) == ["a", "c", "d"]
 
 
 def test_places_that_are_no_albums(tmp_path: Path, bucket: str) -> None:
