@@ -14,7 +14,7 @@ from codec.container import FormatError
 from codec.prediction.warp import CORNER_ONE, Warp, homography
 
 # Pixels of the longest side, and most features: first to see whether there is anything in common.
-_GLANCE, _LOOK = (640, 1000), (1600, 4000)
+_GLANCE, _LOOK = (640, 1000), (1100, 2500)
 _RATIO = 0.8  # of the distances to the best and the second best match (Lowe 2004, section 7.1)
 _TOLERANCE = 2.0  # pixels
 _TRIES = 5000

@@ -7,7 +7,6 @@ predicted = codec.best_prediction(picture, references, quality=80)
 
 import math
 from collections.abc import Collection, Iterator, Mapping
-from functools import cached_property
 from typing import NamedTuple
 
 import torch.nn.functional as F
@@ -43,7 +42,7 @@ _SPARSE = 2  # of pixels that tell the vectors of a large picture, one in so man
 # When to look no further, in shares of the bytes alone.
 _GOOD_ENOUGH = 0.1  # an edited copy, or a scene where nothing moved
 _HOPELESS = 0.97  # strangers, where light alone saves nothing
-_HOPELESS_WARP = 1.4  # features agree, so that vectors may help yet
+HOPELESS_WARP = 1.4  # features agree, so that vectors may help yet
 
 
 def best_prediction(
@@ -91,12 +90,8 @@ class Reference:
 
     def __init__(self, planes: Tensor):
         self.planes = planes
+        self.features = Features(planes[0])
         self._small: dict[int, Reference] = {}
-
-    @cached_property
-    def features(self) -> Features:
-        """See there."""
-        return Features(self.planes[0])
 
     def smaller(self, times: int) -> "Reference":
         """The same, smaller by a whole number."""
@@ -160,17 +155,27 @@ class Search:
         step_index: that it will be coded with.
         weighting: see `quantise.Weighting`.
         thorough: whether ways without much hope are tried, too.
+        hopeless: share of its bytes alone above which vectors do not help a picture of a plane
+            that both show.
+
+    Attributes:
+        own: the picture as others may be predicted from it.
     """
 
     def __init__(
-        self, wanted: Tensor, step_index: int, weighting: Weighting, thorough: bool = False
+        self,
+        wanted: Tensor,
+        step_index: int,
+        weighting: Weighting,
+        thorough: bool = False,
+        hopeless: float = HOPELESS_WARP,
     ):
-        self.wanted, self.thorough = wanted, thorough
+        self.wanted, self.thorough, self._hopeless = wanted, thorough, hopeless
         self.size = (wanted.shape[1], wanted.shape[2])
         self.trial: Trial = trial_of(wanted, step_index, weighting)
         self.step = steps()[step_index] / 2**FRACTION
         self.alone = self.trial.alone()
-        self._features = Features(wanted[0])
+        self.own = Reference(wanted)
 
     def ways(self, planes: Tensor) -> Iterator[Way]:
         """Ways from other planes (c, h, w).
@@ -186,7 +191,7 @@ class Search:
         """The same from planes that many pictures are compared with."""
         planes = reference.planes
         starts: list[tuple[Step, ...]] = [()] if planes.shape[1:] == self.wanted.shape[1:] else []
-        warp = find_warp(self._features, reference.features)
+        warp = find_warp(self.own.features, reference.features)
         if warp is not None:
             starts.append((warp,))
         for start in starts:
@@ -205,7 +210,7 @@ class Search:
         planes = reference.planes
         start: tuple[Step, ...] = ()
         if Warp in kinds or planes.shape[1:] != self.wanted.shape[1:]:
-            warp = find_warp(self._features, reference.features)
+            warp = find_warp(self.own.features, reference.features)
             if warp is None:
                 return None
             start = (warp,)
@@ -228,7 +233,7 @@ class Search:
         yield plain
         lit = self._priced(self._next(plain, find_tone(self.wanted, plain.planes)))
         yield lit
-        hopeless = (_HOPELESS_WARP if start.chain else _HOPELESS) * self.alone
+        hopeless = (self._hopeless if start.chain else _HOPELESS) * self.alone
         if min(plain.cost, lit.cost) > hopeless and not self.thorough:
             return
         # A grey reference has no colours to grade.

@@ -57,7 +57,8 @@ def trial_of(picture: Tensor, step_index: int, weighting: Weighting) -> Trial:
 
 def frequencies(planes: Tensor) -> Tensor:
     """(C, H, W) int32 -> (C, I, J, K) float32, all blocks of 16."""
-    return forward(pad(planes[None])[0], _BLOCK).float()
+    every = pad(planes[None])[0]
+    return torch.cat([forward(plane[None], _BLOCK).float() for plane in every])
 
 
 def _detail(x: Tensor) -> Tensor:

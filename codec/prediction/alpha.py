@@ -34,14 +34,20 @@ class Alpha:
         regions = tuple(-(-n // REGION) for n in size)
         if tuple(self.kept.shape) != regions:
             raise FormatError(f"expected {regions} regions, got {tuple(self.kept.shape)}")
-        padded = pad(planes[None])[0]
-        blocks = to_blocks(padded, REGION)  # (C S T, 32, 32)
-        index = self.kept.to(planes.device).flatten().repeat(len(planes))
+        index = self.kept.to(planes.device).flatten()
         changed = (index > 0).nonzero()[:, 0]
         if not len(changed):
             return planes
+        # One at a time: frequencies take several times the room of pixels.
+        return torch.cat([self._scaled(plane[None], index, changed) for plane in planes])
+
+    def _scaled(self, plane: Tensor, index: Tensor, changed: Tensor) -> Tensor:
+        """(1, H, W) int32 -> the same."""
+        size = plane.shape[1:]
+        padded = pad(plane[None])[0]
+        blocks = to_blocks(padded, REGION)  # (S T, 32, 32)
         parts = to_blocks(blocks[changed], _BLOCK)
-        quarters = torch.tensor(QUARTERS, dtype=torch.float64, device=planes.device)
+        quarters = torch.tensor(QUARTERS, dtype=torch.float64, device=plane.device)
         share = quarters[index[changed].long()].repeat_interleave((REGION // _BLOCK) ** 2)
         found = forward_blocks(parts, _BLOCK)
         scaled = torch.floor(found * share[:, None, None, None] / 4 + 0.5)
