@@ -2,8 +2,8 @@
 
 By room: `pictures` what both packages stand on, `residual` the residual coder, `prediction` and
 `align` pictures from pictures, `picture` pictures to streams, `layered` small pictures that grow,
-`jpeg` JPEG files told by others, `store`, `album` and `gallery` collections, `search` the quality
-search, `files` and `commands` what `dfc` does.
+`jpeg` JPEG files told by others, `store`, `cloud`, `album` and `gallery` collections, `search` the
+quality search, `files` and `commands` what `dfc` does.
 """
 
 from typing import TYPE_CHECKING

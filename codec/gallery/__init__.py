@@ -9,5 +9,6 @@ After the Chinese patent application on coding pictures with those of a cloud ga
 """
 
 from codec.gallery.gallery import Code, Gallery, Hit, open_gallery
+from codec.gallery.page import write_page
 
-__all__ = ["Code", "Gallery", "Hit", "open_gallery"]
+__all__ = ["Code", "Gallery", "Hit", "open_gallery", "write_page"]
