@@ -37,6 +37,7 @@ from codec.settings import Settings, check_settings, step_of
 _LOSSLESS_STEP = 2 * STEPS_PER_OCTAVE  # a grey level: no finer detail is worth anything
 _LEAST_GAIN = 0.97  # of the bytes alone: what a trial is sure of
 SMALL = 320  # pixels of the longer side of pictures that tell how others are predicted
+_ABOUT = 1.02  # of the cheapest way, what a simpler one may cost
 _STEP_BYTES = 3  # around what a step packs
 _SPARSE = 2  # of pixels that tell the vectors of a large picture, one in so many each way
 # When to look no further, in shares of the bytes alone.
@@ -115,9 +116,11 @@ def quick_for_planes(
         for name, one in candidates.items()
         for way in search.ways_from(one.smaller(times))
     ]
-    way, name = min(ways, key=lambda one: one[0].cost, default=(None, b""))
-    if way is None or way.cost >= _LEAST_GAIN * search.alone:
+    least = min((way.cost for way, _ in ways), default=math.inf)
+    if least >= _LEAST_GAIN * search.alone:
         return None
+    # The simplest of those that are about as good: steps take time, here and in every decoder.
+    way, name = next((way, name) for way, name in ways if way.cost <= _ABOUT * least)
     large = Search(wanted, step_index, weighting)
     found = large.follow([type(step) for step in way.chain], candidates[name])
     if found is None or found.cost >= _LEAST_GAIN * large.alone:

@@ -27,7 +27,7 @@ from codec.gallery.descriptors import (
     describe,
     unpack_descriptor,
 )
-from codec.gallery.index import NEAREST, FaissScan, Scan, scan_of
+from codec.gallery.index import NEAREST, Index, scan_of
 from codec.gallery.matching import LEAST_INLIERS, agreement
 from codec.gallery.thresholds import of_strangers
 from codec.pictures.jobs import BatchResult, OnResult
@@ -87,6 +87,8 @@ class Gallery:
         code: that candidates are found by.
         limit: distance in bits below which pictures are looked at; None is the default of the code,
             see `thresholds`.
+        index: makes an index of codes (N, B) uint8; `codec.gallery.index` has others, such as block
+            tables for a limit within their radius.
         view: what descriptors see of a picture (3, H, W) uint8; a de-filter, for one, so that a
             look does not hide a twin. None is the picture itself.
     """
@@ -100,7 +102,8 @@ class Gallery:
         self.album, self.code, self.view = Album(store), code, view
         self.limit: int | None = None
         self._store = store
-        self._scans: dict[Code, tuple[list[bytes], Scan | FaissScan]] = {}
+        self.index: Callable[[np.ndarray], Index] = scan_of
+        self._indices: dict[Code, tuple[list[bytes], Index]] = {}
 
     def add(
         self, paths: Sequence[Path | str], on_result: OnResult | None = None
@@ -129,7 +132,7 @@ class Gallery:
 
     def describe(self) -> None:
         """Describe what was stored without that, as an album does."""
-        self._scans.clear()
+        self._indices.clear()
         known = set(self._store.described())
         by_content = {item.content: item for item in self._store.items(hidden=True)}
         missing = [item for name, item in by_content.items() if name not in known]
@@ -188,15 +191,15 @@ class Gallery:
         hits.sort(key=lambda hit: (-hit.inliers, hit.distance, hit.name))
         return [hit for hit in hits if hit.inliers >= LEAST_INLIERS]
 
-    def _index(self) -> tuple[list[bytes], Scan | FaissScan]:
+    def _index(self) -> tuple[list[bytes], Index]:
         """Names of contents and their codes, read once for as long as nothing is described."""
-        if self.code not in self._scans:
+        if self.code not in self._indices:
             size = self.code.size
             every = self._store.codes(self.code.value)
             sound = [(name, code) for name, code in every if len(code) == size]
             codes = np.frombuffer(b"".join(code for _, code in sound), np.uint8)
-            self._scans[self.code] = [n for n, _ in sound], scan_of(codes.reshape(-1, size))
-        return self._scans[self.code]
+            self._indices[self.code] = [n for n, _ in sound], self.index(codes.reshape(-1, size))
+        return self._indices[self.code]
 
     def _shown(self, name: bytes) -> Item | None:
         return next((item for item in self._store.items_of(name) if not item.hidden), None)

@@ -9,7 +9,7 @@ Axes: N codes, B bytes of a code.
 
 from collections.abc import Iterator
 from itertools import combinations
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -28,6 +28,13 @@ class Nearest(NamedTuple):
 
     numbers: np.ndarray
     distances: np.ndarray
+
+
+class Index(Protocol):
+    """Codes that can be searched."""
+
+    def search(self, query: np.ndarray, most: int = NEAREST, radius: int | None = None) -> Nearest:
+        """See `Scan.search`."""
 
 
 def distances_to(query: np.ndarray, codes: np.ndarray) -> np.ndarray:
@@ -133,7 +140,7 @@ class FaissScan:
         return _nearest(numbers[0], distances[0], most, radius)
 
 
-def scan_of(codes: np.ndarray) -> "Scan | FaissScan":
+def scan_of(codes: np.ndarray) -> Index:
     """The fastest exact search here: that of FAISS where it is installed.
 
     Args:

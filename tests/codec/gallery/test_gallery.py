@@ -11,6 +11,7 @@ import torch
 from codec.__main__ import main
 from codec.gallery.descriptors import Descriptor, describe, unpack_descriptor
 from codec.gallery.gallery import Code, Gallery, open_gallery
+from codec.gallery.index import BlockTables
 from codec.gallery.matching import LEAST_INLIERS, agreement
 from codec.gallery.thresholds import of_similar
 from codec.learn.made_pairs import burst
@@ -156,6 +157,12 @@ def test_nearer_than_what_is_said(folder: Path, tmp_path: Path) -> None:
         assert len(gallery.find(folder / "again.jpg")) == 1  # strictly nearer
         gallery.limit = found[1].distance + 1
         assert len(gallery.find(folder / "again.jpg")) > 1
+    with open_gallery(tmp_path / "g.dfa") as gallery:
+        gallery.index, gallery.limit, gallery.code = BlockTables, 31, Code.KEY
+        assert [hit.name for hit in gallery.find(folder / "again.jpg")] == ["again.jpg"]
+        gallery.limit = 99
+        with pytest.raises(ValueError, match="radius of at most 31"):
+            gallery.find(folder / "again.jpg")
 
 
 def test_thresholds_of_similar_pictures(

@@ -1,11 +1,13 @@
 """Stores of every kind: what goes in comes out, what is needed stays, what is wrong is said."""
 
 import os
+import random
 import sqlite3
 from pathlib import Path
 
 import pytest
 
+from codec.learn.made_pairs import burst
 from codec.store import codings
 from codec.store.codings import JPEG, LZMA, RAW, code_predicted, code_whole, decode, name_of
 from codec.store.collection import Collection
@@ -266,6 +268,33 @@ def chain(store: SqliteStore, count: int) -> list[bytes]:
     for n in range(count):
         names.append(put(store, f"{n}", names[-1] if names else None, n))
     return names
+
+
+def test_one_of_many_is_read_with_what_it_stands_on(
+    store: SqliteStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with store.transaction():
+        for n in range(300):
+            put(store, f"other {n}")
+    shots = [jpeg(one, quality=90) for one in burst(photo(0, 48, 64), 1, 1, 1, random.Random(0))]
+    for name, data in zip("ab", shots, strict=True):
+        (tmp_path / name).write_bytes(data)
+    collection = Collection(store)
+    collection.add([(tmp_path / name, name) for name in "ab"])
+    first, second = (collection.item(name).content for name in "ab")
+    assert collection.contents.predict([(second, [first])]) == [second]
+    real, read = store.data, []
+
+    def data(name: bytes) -> bytes:
+        read.append(name)
+        return real(name)
+
+    monkeypatch.setattr(store, "data", data)
+    monkeypatch.setattr(store, "items", lambda *_: 1 / 0)
+    monkeypatch.setattr(store, "contents", lambda *_: 1 / 0)
+    again = Collection(store)
+    assert again.contents.bytes_of(again.item("b").content) == shots[1]
+    assert read == [first, second]
 
 
 def test_no_circles_and_no_long_chains(store: SqliteStore) -> None:
