@@ -25,7 +25,7 @@ from codec.pictures.resize import fit_into
 from codec.pictures.thumbnails import thumbnail_of
 from codec.planes import from_planes
 from codec.store.codings import PICTURE
-from codec.store.collection import Collection
+from codec.store.collection import Collection, repeated
 from codec.store.copying import copy_items
 from codec.store.exporting import export_items
 from codec.store.pictures import PictureCoding, allowed, drifted
@@ -136,6 +136,9 @@ class Album:
 
     def group(self) -> None:
         """Find the groups of pictures that have none, also among those of a group that is there."""
+        repeated(self._group)
+
+    def _group(self) -> None:
         items = self.store.items()
         when = utc(items)
         with self.store.transaction():

@@ -14,13 +14,15 @@ from codec.album.references import Costs, Form, PairCost, choose, pair_costs
 from codec.align.search import SMALL
 from codec.picture import exact
 from codec.pictures.resize import fit_into
+from codec.pictures.storage import read_limited
 from codec.pictures.thumbnails import thumbnail_of
 from codec.pictures.workers import spread, stop_if_asked
 from codec.planes import from_planes
-from codec.store.codings import PICTURE, can_be_predicted
+from codec.store.codings import PICTURE, can_be_predicted, name_of
 from codec.store.collection import Collection
 from codec.store.pictures import CodedPicture, PictureCoding
-from codec.store.records import Content, Item
+from codec.store.records import Content, Item, StoreError
+from codec.store.sqlite import MOST_BYTES
 
 AT_ONCE = 16  # pictures that are tried against each other
 _NEIGHBOURS = 6  # of a picture by time, with which it is tried
@@ -51,11 +53,9 @@ class Member(NamedTuple):
     small: Tensor
 
 
-class _Star(NamedTuple):
-    """A reference coded anew, or None where it stays; what stands on it, or None where that does;
-    bytes of all."""
+class _Tried(NamedTuple):
+    """Streams of pictures, or None where they stay as they are; bytes of all with the reference."""
 
-    root: CodedPicture | None
     children: list[CodedPicture | None]
     total: int
 
@@ -143,66 +143,76 @@ class Arranger:
             if number == 0 and members[0].content.coding == PICTURE:
                 for root in sorted({parents[n] for n in level}):
                     children = [members[n] for n in level if parents[n] == root]
-                    coded += self._star(members[root], children)
+                    coded += self._from_root(members[root], children)
             else:
                 coded += self._predict([(members[n], [members[parents[n]].item]) for n in level])
         return coded
 
-    def _star(self, root: Member, children: Sequence[Member]) -> list[Coded]:
+    def _from_root(self, root: Member, children: Sequence[Member]) -> list[Coded]:
         """Code pictures from another one, which becomes finer if all of them take less then."""
-        there = [one for one in children if one.item.name in self.sources]
-        contents = self.collection.contents
-        best = _Star(None, [], root.content.stored + sum(one.content.stored for one in there))
-        for coding in (None, self._finer(root)) if there else ():
-            again = None if coding is None else coding.code(*self._file(root))
-            if again is not None:
-                (planes,) = exact([again.data], device=self.coding.device)
-                references = {again.planes: planes}
-            elif coding is None:
-                references = dict(contents.references_of([root.content.name]))
-            else:
-                continue
-            best = min(best, self._tried(root, again, there, references), key=lambda s: s.total)
-        if best.root is not None:
-            self.collection.exchange(root.item, best.root)
-        for one, stream in zip(there, best.children, strict=False):
+        there = [one for one in children if self._file(one) is not None]
+        if not there:
+            return []
+        references = self.collection.contents.references_of([root.content.name])
+        best = self._tried(root.content.stored, there, references)
+        changed = []
+        again = self._finer(root)
+        if again is not None:
+            (planes,) = exact([again.data], device=self.coding.device)
+            other = self._tried(len(again.data), there, {again.planes: planes})
+            if other.total < best.total:
+                best = other
+                self.collection.exchange(root.item, again)
+                changed.append(root)
+        for one, stream in zip(there, best.children, strict=True):
             if stream is not None:
                 self.collection.exchange(one.item, stream)
-        changed = [root] if best.root is not None else []
-        changed += [o for o, s in zip(there, best.children, strict=False) if s is not None]
+                changed.append(one)
         return [self.coded(one.item.name, one.content.stored) for one in changed]
 
-    def _finer(self, root: Member) -> PictureCoding | None:
-        """How a reference may be coded finer: from its file, before anything stands on it."""
-        alone = len(self.collection.store.items_of(root.content.name)) == 1
-        free = alone and not self.collection.store.children(root.content.name)
-        return self.coding.finer(_FINER) if free and root.item.name in self.sources else None
+    def _finer(self, root: Member) -> CodedPicture | None:
+        """A reference coded finer from its file, if nothing depends yet on how it is coded."""
+        store, file = self.collection.store, self._file(root)
+        is_free = len(store.items_of(root.content.name)) == 1
+        is_free = is_free and not store.children(root.content.name)
+        coding = self.coding.finer(_FINER) if is_free else None
+        return None if coding is None or file is None else coding.code(*file)
 
     def _tried(
-        self,
-        root: Member,
-        again: CodedPicture | None,
-        children: Sequence[Member],
-        references: Mapping[bytes, Tensor],
-    ) -> "_Star":
-        """What pictures take from a reference, those that take less than now."""
+        self, size: int, children: Sequence[Member], references: Mapping[bytes, Tensor]
+    ) -> _Tried:
+        """What pictures, whose files are there, take from a reference of so many bytes, those that
+        take less than now."""
 
         def code(one: Member) -> CodedPicture | None:
             stop_if_asked()
-            found = self.coding.code(*self._file(one), references)
-            if found is None or found.reference is None:
-                return None
-            return found if len(found.data) < one.content.stored else None
+            return self._smaller(one, references)
 
         streams = list(spread(code, children))
-        total = root.content.stored if again is None else len(again.data)
-        for one, stream in zip(children, streams, strict=True):
-            total += one.content.stored if stream is None else len(stream.data)
-        return _Star(again, streams, total)
+        taken = [
+            one.content.stored if stream is None else len(stream.data)
+            for one, stream in zip(children, streams, strict=True)
+        ]
+        return _Tried(streams, size + sum(taken))
 
-    def _file(self, one: Member) -> tuple[bytes, Path]:
-        path = self.sources[one.item.name]
-        return path.read_bytes(), path
+    def _smaller(self, one: Member, references: Mapping[bytes, Tensor]) -> CodedPicture | None:
+        """A picture predicted from others, if its file is there, and it takes less than now."""
+        file = self._file(one)
+        found = None if file is None else self.coding.code(*file, references)
+        if found is None or found.reference is None or len(found.data) >= one.content.stored:
+            return None
+        return found
+
+    def _file(self, one: Member) -> tuple[bytes, Path] | None:
+        """The file that a picture was made of, or None where it is not there as it was."""
+        path = self.sources.get(one.item.name)
+        try:
+            data = None if path is None else read_limited(path, MOST_BYTES, StoreError)
+        except (StoreError, OSError):
+            return None
+        if path is None or data is None or name_of(data) != one.item.source:
+            return None
+        return data, path
 
     def parents(self, members: Sequence[Member]) -> dict[int, int]:
         """Which member is to stand on which, by number."""
@@ -242,13 +252,12 @@ class Arranger:
 
         def code(part: tuple[Member, dict[bytes, Tensor]]) -> tuple[Member, CodedPicture | None]:
             stop_if_asked()
-            return part[0], self.coding.code(*self._file(part[0]), part[1])
+            return part[0], self._smaller(*part)
 
         for one, coded in spread(code, parts()):
-            if coded is None or coded.reference is None or len(coded.data) >= one.content.stored:
-                continue
-            self.collection.exchange(one.item, coded)
-            yield one.content.name
+            if coded is not None:
+                self.collection.exchange(one.item, coded)
+                yield one.content.name
 
     def coded(self, name: str, before: int) -> Coded:
         """What became of an item that took so many bytes before."""

@@ -120,7 +120,8 @@ def quick_for_planes(
     if least >= _LEAST_GAIN * search.alone:
         return None
     # The simplest of those that are about as good: steps take time, here and in every decoder.
-    way, name = next((way, name) for way, name in ways if way.cost <= _ABOUT * least)
+    good = [one for one in ways if one[0].cost <= _ABOUT * least]
+    way, name = min(good, key=lambda one: (len(one[0].chain), one[0].cost))
     large = Search(wanted, step_index, weighting)
     found = large.follow([type(step) for step in way.chain], candidates[name])
     if found is None or found.cost >= _LEAST_GAIN * large.alone:

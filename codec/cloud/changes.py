@@ -17,6 +17,7 @@ TABLES: dict[str, tuple[str, tuple[str, ...]]] = {  # the key and the columns of
     "items": ("name", Item._fields),
 }
 _MOST_BYTES = 1 << 28  # of changes, unpacked
+MOST_PACKED = 1 << 27
 _VERSION = 1
 
 
@@ -113,6 +114,10 @@ def apply(database: sqlite3.Connection, changes: Changes, from_nothing: bool = F
     gone.sort(key=lambda one: (order.index(one[0]), -(depths.get(one[1]) or (0,))[0]))
     for table, value in gone:
         database.execute(f"DELETE FROM {table} WHERE {TABLES[table][0]} = ?", (value,))
+    # What is changed after these is checked at once again.
+    if database.execute("PRAGMA foreign_key_check").fetchone() is not None:
+        raise sqlite3.IntegrityError("something stands on what is missing")
+    database.execute("PRAGMA defer_foreign_keys = OFF")
 
 
 def pack(changes: Changes) -> bytes:

@@ -10,23 +10,27 @@ import hashlib
 import json
 import os
 import sqlite3
+import time
 import uuid
-from datetime import datetime, timedelta, timezone
+from contextlib import suppress
+from datetime import timedelta
 from pathlib import Path
 
 from codec.cloud import changes
-from codec.cloud.changes import Changes
+from codec.cloud.changes import MOST_PACKED, Changes
 from codec.cloud.descriptors import Descriptors, Parts
 from codec.cloud.objects import Objects
-from codec.store.records import Content, StoreError
+from codec.store.records import Conflict, Content, StoreError
 from codec.store.sqlite import MOST_BYTES, SUFFIX, SqliteStore
 
 _MARKER = "album.json"
 _LOG, _SNAPSHOTS, _CONTENTS = "log", "snapshots", "contents"
 _VERSION = 1
+_SMALL = 1 << 16  # bytes of the marker
 _EACH = 200  # changes after which all rows are written down, so that nobody has to read them all
 _MOST_KEPT = 4 << 30  # bytes that a working copy keeps of what it fetched
 _YOUNG = timedelta(hours=1)  # what is not referred to yet may be about to be
+_LONGEST = 1800.0  # seconds of a transaction, so that what it needs is not old before it ends
 
 
 class CloudStore(SqliteStore):
@@ -44,27 +48,26 @@ class CloudStore(SqliteStore):
         self._objects = Objects(place, create)
         identity = self._identity(place, create)
         self._descriptors = Descriptors(place)
-        self._watched = False  # while the tables of the working copy are made
+        self._began = time.time()
+        self._fetched = 0  # bytes since the working copy was trimmed
+        self._shared = place
         name = hashlib.sha256(f"{place} {identity}".encode()).hexdigest()[:32]
         copy = _cache() / f"{name}{SUFFIX}"
         try:
             self._open_copy(copy)
         except StoreError as error:
-            if isinstance(error.__cause__, sqlite3.OperationalError):
-                raise  # in use, or the disk is full
+            if not isinstance(error.__cause__, sqlite3.DatabaseError) or isinstance(
+                error.__cause__, sqlite3.OperationalError
+            ):
+                raise  # the shared place is at fault; or it is in use, or the disk is full
             # It is damaged, and holds nothing that is not elsewhere.
             for path in copy.parent.glob(f"{copy.name}*"):
                 path.unlink(missing_ok=True)
             self._open_copy(copy)
-        self.place = place
-        changes.watch(self._database)
-        self._watched = True
-        with self.transaction():
-            pass  # bring the copy up to date
 
     def _identity(self, place: str, create: bool) -> str:
         """What tells this album from another one that was in the same place."""
-        marker = self._objects.get(_MARKER)
+        marker = self._objects.get(_MARKER, _SMALL)
         if marker is None and create:
             if self._objects.list():
                 raise StoreError(
@@ -73,7 +76,7 @@ class CloudStore(SqliteStore):
                 )
             made = {"format": "dfa", "version": _VERSION, "id": uuid.uuid4().hex}
             self._objects.create(_MARKER, json.dumps(made).encode())
-            marker = self._objects.get(_MARKER)
+            marker = self._objects.get(_MARKER, _SMALL)
         if marker is None:
             raise StoreError(f"{place}: there is no album")
         try:
@@ -81,22 +84,29 @@ class CloudStore(SqliteStore):
             if known["format"] != "dfa":
                 raise ValueError("another format")
             version, identity = int(known["version"]), str(known["id"])
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, RecursionError, OverflowError) as error:
             raise StoreError(f"{place}: {_MARKER} is damaged") from error
         if version != _VERSION:
             raise StoreError(f"{place}: made by a newer version, which has to read it")
         return identity
 
     def _open_copy(self, path: Path) -> None:
+        self._watched = False  # while its tables are made
         super().__init__(path, create=True)
+        self.place = self._shared
         with self._said():
             self._database.execute("CREATE TABLE IF NOT EXISTS seen (number INTEGER NOT NULL)")
+            changes.watch(self._database)
+        self._watched = True
+        with self.transaction():
+            pass  # brings it up to date
 
     def close(self) -> None:
         """Store descriptors that wait, and let go of the working copy."""
         try:
             self._descriptors.flush()
-            self._trim()
+            with suppress(StoreError):  # another program of this machine has it
+                self._trim()
         finally:
             super().close()
 
@@ -108,13 +118,15 @@ class CloudStore(SqliteStore):
             room -= size
             if room < 0:
                 self._rows("DELETE FROM data WHERE rowid <= ?", (number,))
-                return
+                break
+        self._fetched = 0
 
     # Changes
 
     def _begun(self) -> None:
         if not self._watched:
             return
+        self._began = time.time()
         self._catch_up()
         self._database.execute("SAVEPOINT own")
         changes.forget(self._database)
@@ -123,44 +135,49 @@ class CloudStore(SqliteStore):
         made = changes.collect(self._database) if self._watched else Changes([], [])
         if not made.rows and not made.gone:
             return
+        if time.time() - self._began > _LONGEST:
+            # Others may have tidied up what it was to follow, and what it refers to.
+            raise Conflict(f"{self.place}: this took too long; try again")
         data = changes.pack(made)
         while not self._written(_numbered(_LOG, self._seen() + 1), data):
             self._after_others(made)
         number = self._seen() + 1
         self._set_seen(number)
         if number % _EACH == 0:
-            self._write_snapshot(number)
+            with suppress(StoreError):  # it was stored; another one will write it
+                self._write_snapshot(number)
 
     def _written(self, key: str, data: bytes) -> bool:
         """Whether changes have this number; also where the answer to a first try was lost."""
-        return self._objects.create(key, data) or self._objects.get(key) == data
+        return self._objects.create(key, data) or self._objects.get(key, MOST_PACKED) == data
 
     def _after_others(self, made: Changes) -> None:
         """Make changes anew after those that others made meanwhile, if both go together."""
         self._database.execute("ROLLBACK TO own")
         theirs = self._catch_up()
         try:
-            if theirs & made.keys():
+            if theirs is None or theirs & made.keys():
                 raise StoreError("the same was changed")
             changes.apply(self._database, made)
-            wrong = self._rows(
+            if self._rows(
                 "SELECT 1 FROM contents AS one JOIN contents AS below "
                 "ON one.reference = below.name WHERE one.depth <> below.depth + 1 LIMIT 1"
-            )
-            if wrong or self._rows("PRAGMA foreign_key_check"):
+            ):
                 raise StoreError("what it stands on was changed")
         except (StoreError, sqlite3.IntegrityError) as error:
-            raise StoreError(
+            raise Conflict(
                 f"{self.place}: another program changed the same at the same time; try again"
             ) from error
 
-    def _catch_up(self) -> set[tuple[str, object]]:
-        """Apply what others changed; the keys of that."""
+    def _catch_up(self) -> set[tuple[str, object]] | None:
+        """Apply what others changed; the keys of that, or None where it may be anything."""
         seen = self._seen()
         there = self._numbers(_LOG, seen)
         touched: set[tuple[str, object]] = set()
-        if seen not in there:  # a new copy, or one that lags far behind
-            seen = self._apply_snapshot()
+        is_known = True
+        if not there or there != list(range(seen, seen + len(there))):
+            # A new copy, or one that lags far behind.
+            seen, is_known = self._apply_snapshot(), False
             there = self._numbers(_LOG, seen)
         for number in there:
             if number <= seen:
@@ -172,12 +189,12 @@ class CloudStore(SqliteStore):
             self._apply(made)
             seen = number
             self._set_seen(seen)
-        return touched
+        return touched if is_known else None
 
     def _apply(self, made: Changes, from_nothing: bool = False) -> None:
         try:
             changes.apply(self._database, made, from_nothing)
-        except (sqlite3.Error, OverflowError) as error:
+        except (sqlite3.Error, OverflowError, ValueError) as error:
             raise StoreError(f"{self.place}: a change does not fit the others ({error})") from error
 
     def _apply_snapshot(self) -> int:
@@ -190,11 +207,13 @@ class CloudStore(SqliteStore):
 
     def _write_snapshot(self, number: int) -> None:
         every = changes.collect(self._database, everything=True)
-        self._objects.put(_numbered(_SNAPSHOTS, number), changes.pack(every))
+        data = changes.pack(every)
+        changes.unpack(data, f"{self.place}: snapshot {number}")  # others have to read it
+        self._objects.put(_numbered(_SNAPSHOTS, number), data)
 
     def _read(self, kind: str, number: int) -> Changes:
         key = _numbered(kind, number)
-        data = self._objects.get(key)
+        data = self._objects.get(key, MOST_PACKED)
         if data is None:
             raise StoreError(f"{self.place}: {key} is missing")
         return changes.unpack(data, f"{self.place}: {key}")
@@ -226,11 +245,11 @@ class CloudStore(SqliteStore):
         if kept and isinstance(kept[0][0], bytes):
             return kept[0][0]
         content = self.content(name)
-        found = None if content is None else self._objects.get(_key(content))
+        found = None if content is None else self._objects.get(_key(content), content.stored)
         if found is None and not self._database.in_transaction:
             with self.transaction():  # another program may have coded it anew
                 content = self.content(name)
-            found = None if content is None else self._objects.get(_key(content))
+            found = None if content is None else self._objects.get(_key(content), content.stored)
         if content is None:
             raise StoreError(f"{self.place}: content {name.hex()[:16]} is missing")
         if found is None:
@@ -238,14 +257,25 @@ class CloudStore(SqliteStore):
         if len(found) != content.stored:
             raise StoreError(f"{self.place}: {_key(content)} is not what was stored")
         if self._objects.folder is None:
-            self._rows("INSERT OR REPLACE INTO data VALUES (?, ?)", (name, found))
+            with suppress(StoreError):  # another program of this machine has the working copy
+                self._rows("INSERT OR REPLACE INTO data VALUES (?, ?)", (name, found))
+                self._count(len(found))
         return found
+
+    def _count(self, size: int) -> None:
+        self._fetched += size
+        if self._fetched > _MOST_KEPT // 8:
+            self._trim()
 
     def put(self, content: Content, data: bytes) -> None:
         """Store a content, or store it anew in another coding."""
         if len(data) <= MOST_BYTES:
             self._objects.put(_key(content), data)
         super().put(content, data)
+        if self._objects.folder is None:
+            self._count(len(data))
+        else:
+            self._rows("DELETE FROM data WHERE name = ?", (content.name,))
 
     # Descriptors
 
@@ -286,12 +316,16 @@ class CloudStore(SqliteStore):
     def compact(self) -> None:
         """Give back the room of what was removed more than an hour ago."""
         with self.transaction():
-            number, every = self._seen(), self.contents()
+            number = self._seen()
             if number:
                 self._write_snapshot(number)
+        listed = self._objects.list()
+        # By the clock of where they lie, which wrote the snapshot just now.
+        limit = max(one.modified for one in listed) - _YOUNG
+        old = [one.key for one in listed if one.modified < limit]
+        with self.transaction():  # what was listed may have come into use meanwhile
+            every = self.contents()
         current = {_key(content) for content in every}
-        limit = datetime.now(timezone.utc) - _YOUNG
-        old = [one.key for one in self._objects.list() if one.modified < limit]
         unused = [key for key in old if key.startswith(f"{_CONTENTS}/") and key not in current]
         for kind in (_LOG, _SNAPSHOTS):
             # Whoever has the last change still finds it, and sees that there is no other.
@@ -328,4 +362,4 @@ def _key(content: Content) -> str:
     """Where the bytes of a content are. Coded anew they are elsewhere, and whoever knows of the
     former ones still finds those."""
     below = "" if content.reference is None else f".{content.reference.hex()}"
-    return f"{_CONTENTS}/{content.name.hex()}.{content.coding}{below}"
+    return f"{_CONTENTS}/{content.name.hex()}.{content.coding}.{content.stored}{below}"

@@ -1,7 +1,7 @@
 """Small files by key, in a bucket or in a folder (obstore)."""
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -70,11 +70,22 @@ class Objects:
             text = next(filter(None, map(str.strip, str(error).splitlines())), "no reason is known")
             raise StoreError(f"{self.place}: {what} ({text})") from error
 
-    def get(self, key: str) -> bytes | None:
-        """The bytes of an object, or None where there is none."""
+    def get(self, key: str, most: int) -> bytes | None:
+        """The bytes of an object, or None where there is none.
+
+        Args:
+            key: of the object.
+            most: bytes; of one that is larger nothing is read.
+
+        Raises:
+            StoreError: it is larger, or cannot be read.
+        """
         with self._said(f"{key} cannot be read"):
             try:
-                return bytes(self._obstore.get(self._store, key).bytes())
+                found = self._obstore.get(self._store, key)
+                if found.meta["size"] > most:
+                    raise ValueError(f"expected at most {most:,} bytes, got {found.meta['size']:,}")
+                return bytes(found.bytes())
             except FileNotFoundError:
                 return None
 
@@ -105,6 +116,6 @@ class Objects:
 
     def delete(self, keys: Sequence[str]) -> None:
         """Remove objects."""
-        if keys:
-            with self._said("cannot be cleaned up"):
-                self._obstore.delete(self._store, list(keys))
+        for key in keys:
+            with self._said("cannot be cleaned up"), suppress(FileNotFoundError):
+                self._obstore.delete(self._store, key)

@@ -76,7 +76,6 @@ def add_gallery(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
         verb.add_argument(
             "--quantile",
             type=_share,
-            default=1.0,
             metavar="Q",
             help="of their distances (default 1, the largest)",
         )

@@ -173,7 +173,7 @@ def album_undelete(options: argparse.Namespace) -> int:
         album.collection.undelete(name)
         print(f"{name}: there again")
 
-    return _each(options, undelete, hidden=True)
+    return _each(options, undelete, hidden=True, only_hidden=True)
 
 
 def album_purge(options: argparse.Namespace) -> int:
@@ -237,15 +237,38 @@ def _each(
     act: Callable[[Album, str], None],
     write: bool = True,
     hidden: bool = False,
+    only_hidden: bool = False,
 ) -> int:
     """Do something for every file that is named; what is wrong with one is said, and costs the
-    others nothing."""
+    others nothing.
+
+    Args:
+        options: with names and patterns.
+        act: what to do.
+        write: whether that changes the album.
+        hidden: whether hidden files count.
+        only_hidden: whether patterns mean hidden ones alone.
+    """
     failed = False
     with open_album(options.album, write) as album:
+        names: list[str] = []
         for given in options.name:
             try:
-                for item in album.collection.chosen([given], hidden):
-                    act(album, item.name)
+                found = album.collection.chosen([given], hidden)
+            except ValueError as error:
+                failed = True
+                print(f"{PROGRAM}: {error}", file=sys.stderr)
+                continue
+            fitting = [i.name for i in found if i.name == given or i.hidden or not only_hidden]
+            if not fitting:
+                failed = True
+                print(f"{PROGRAM}: {given}: fits no deleted file", file=sys.stderr)
+            names += fitting
+        for name in dict.fromkeys(names):
+            if album.store.item(name) is None:
+                continue  # it went with one before
+            try:
+                act(album, name)
             except ValueError as error:
                 failed = True
                 print(f"{PROGRAM}: {error}", file=sys.stderr)

@@ -7,7 +7,7 @@ from pathlib import Path
 from codec.commands.album_verbs import say_coded, say_stats
 from codec.commands.shell import DONE, FAILED, report, teller
 from codec.commands.verbs import PROGRAM
-from codec.gallery.gallery import Code, Gallery, Hit, open_gallery
+from codec.gallery.gallery import Code, Hit, open_gallery
 from codec.gallery.page import write_page
 from codec.gallery.thresholds import of_similar, similar_sets
 from codec.pictures.folders import search
@@ -15,8 +15,9 @@ from codec.pictures.folders import search
 
 def gallery_add(options: argparse.Namespace) -> int:
     search(options.picture, ("",))  # no empty gallery where there is nothing to add
+    limit = _limit(options)
     with open_gallery(options.album, create=True) as gallery:
-        _choose(gallery, options)
+        gallery.code, gallery.limit = Code(options.code), limit
         done, coded = gallery.add(options.picture, teller(PROGRAM))
         say_coded(coded)
         status = report(done)
@@ -28,8 +29,9 @@ def gallery_find(options: argparse.Namespace) -> int:
     failed = False
     if options.page is not None and Path(options.page).suffix.lower() not in (".html", ".htm"):
         raise ValueError(f"{options.page}: expected a name that ends in .html")
+    limit = _limit(options)
     with open_gallery(options.album) as gallery:
-        _choose(gallery, options)
+        gallery.code, gallery.limit = Code(options.code), limit
         gallery.describe()
         every: list[tuple[Path, list[Hit]]] = []
         for path, _ in search(options.picture).found:
@@ -52,16 +54,19 @@ def gallery_find(options: argparse.Namespace) -> int:
     return FAILED if failed else DONE
 
 
-def _choose(gallery: Gallery, options: argparse.Namespace) -> None:
-    """How candidates are found."""
-    gallery.code = Code(options.code)
-    gallery.limit = options.within
-    if options.similar is not None:
-        if options.within is not None:
-            raise ValueError("--within and --similar: expected one of them")
-        sets = similar_sets(options.similar)
-        try:
-            gallery.limit = of_similar(sets, options.code, options.quantile)
-        except ValueError as error:
-            raise ValueError(f"{options.similar}: {error}, called SET-NUMBER") from None
-        print(f"nearer than {gallery.limit} of {8 * gallery.code.size} bits")
+def _limit(options: argparse.Namespace) -> int | None:
+    """Bits below which pictures are looked at; None is the default."""
+    if options.similar is None:
+        if options.quantile is not None:
+            raise ValueError("--quantile goes with --similar")
+        return None if options.within is None else int(options.within)
+    if options.within is not None:
+        raise ValueError("--within and --similar: expected one of them")
+    quantile = 1.0 if options.quantile is None else options.quantile
+    sets = similar_sets(options.similar)
+    try:
+        limit = of_similar(sets, options.code, quantile)
+    except ValueError as error:
+        raise ValueError(f"{options.similar}: {error}, called SET-NUMBER") from None
+    print(f"nearer than {limit} of {8 * Code(options.code).size} bits")
+    return limit

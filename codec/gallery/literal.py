@@ -104,6 +104,8 @@ def decode(stream: bytes, similar: Tensor) -> Tensor:
         index, height, width, count, parameters, blocks = _HEAD.unpack(stream[len(_MAGIC) : at])
         if index != _index(similar):
             raise FormatError("expected the picture that it was predicted from")
+        if not height or not width:
+            raise ValueError("no pixels")
         regions = _unpacked(stream[at : at + parameters], count)
         at += parameters
         rows, columns = -(-height // _BLOCK), -(-width // _BLOCK)
@@ -125,8 +127,9 @@ def decode(stream: bytes, similar: Tensor) -> Tensor:
 
 
 def _index(similar: Tensor) -> bytes:
-    """What names a picture of the gallery."""
-    return hashlib.sha256(similar.contiguous().numpy().tobytes()).digest()
+    """What names a picture of the gallery: its shape and its pixels."""
+    shape = "x".join(map(str, similar.shape))
+    return hashlib.sha256(shape.encode() + similar.contiguous().numpy().tobytes()).digest()
 
 
 def _unpacked(data: bytes, count: int) -> list[Region]:

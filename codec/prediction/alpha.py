@@ -32,7 +32,7 @@ class Alpha:
     def __call__(self, planes: Tensor, size: tuple[int, int]) -> Tensor:
         """(C, H, W) int32 -> the same."""
         regions = tuple(-(-n // REGION) for n in size)
-        if tuple(self.kept.shape) != regions:
+        if tuple(self.kept.shape) != regions or tuple(planes.shape[1:]) != size:
             raise FormatError(f"expected {regions} regions, got {tuple(self.kept.shape)}")
         index = self.kept.to(planes.device).flatten()
         changed = (index > 0).nonzero()[:, 0]

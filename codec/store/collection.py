@@ -1,9 +1,10 @@
 """A collection of files in a store: added, found by name, deleted, hidden, counted."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from tqdm import tqdm
 
@@ -15,8 +16,10 @@ from codec.store.codings import PICTURE, RAW, code_whole, has_lepton, name_of
 from codec.store.contents import Contents
 from codec.store.exporting import checked_name
 from codec.store.pictures import CodedPicture, PictureCoding
-from codec.store.records import PERMISSIONS, Content, Item, StoreError
+from codec.store.records import PERMISSIONS, Conflict, Content, Item, StoreError
 from codec.store.sqlite import MOST_BYTES, SqliteStore
+
+_TIMES = 5  # that a change is tried
 
 
 class _Read(NamedTuple):
@@ -102,14 +105,8 @@ class Collection:
         for (path, _), found in tqdm(every, total=len(files), unit="file", disable=None):
             result = found
             if isinstance(found, _Read):
-                item, is_new = self.free(found.item)
-                added[item.name] = path
-                if repair and found.data is None and self._repaired(item, path):
-                    size = found.content.size
-                    result = FileResult(path, Path(item.name), size, size, ("was damaged",))
-                elif is_new:
-                    result = _result(path, item, found, self._put(found, item))
-                else:
+                result = self._stored(found, path, repair, added)
+                if result is None:
                     existing += 1
                     continue
             assert isinstance(result, FileResult)
@@ -165,17 +162,36 @@ class Collection:
             self.contents.store_anew(item.content, read_limited(path, MOST_BYTES, StoreError))
             return True
 
-    def _put(self, found: _Read, item: Item) -> int:
-        """Store an item and, where that is new, its content; the bytes that this takes."""
+    def _stored(
+        self, found: _Read, path: Path, repair: bool, added: dict[str, Path]
+    ) -> FileResult | None:
+        """Store a file that was read, and say so; None says that it was there."""
+        try:
+            item, is_new, taken = repeated(lambda: self._put(found))
+        except Conflict as error:
+            return FileResult(path, None, error=str(error))
+        added[item.name] = path
+        if is_new:
+            return _result(path, item, found, taken)
+        if repair and found.data is None and self._repaired(item, path):
+            size = found.content.size
+            return FileResult(path, Path(item.name), size, size, ("was damaged",))
+        return None
+
+    def _put(self, found: _Read) -> tuple[Item, bool, int]:
+        """Store an item and, where that is new, its content: under which name, whether it was not
+        there, and the bytes that this takes."""
         with self.store.transaction():
+            item, is_new = self.free(found.item)
             taken = 0
-            if self.store.content(item.content) is None:
+            if is_new and self.store.content(item.content) is None:
                 if found.data is None:  # it went away meanwhile
-                    raise StoreError(f"{item.name}: another program removed it; add it again")
+                    raise Conflict(f"{item.name}: another program removed it; add it again")
                 taken = len(found.data)
                 self.store.put(found.content, found.data)
-            self.store.add_item(item)
-        return taken
+            if is_new:
+                self.store.add_item(item)
+        return item, is_new, taken
 
     def exchange(self, item: Item, coded: CodedPicture, drift: float | None = None) -> None:
         """Give an item, whose content is a picture, another stream of it.
@@ -185,20 +201,30 @@ class Collection:
             coded: the stream.
             drift: in dB, how much worse the picture is than when it was added; None is for one that
                 was coded from its file.
+
+        Raises:
+            Conflict: another program changed it, or what it is to stand on.
         """
-        before = self.contents.known(item.content)
-        reference = None
-        if coded.reference is not None:
-            reference = self.store.content_of_planes(coded.reference)
-            if reference is None or not self.contents.may_stand_on(item.content, reference.name):
-                raise StoreError(f"{item.name}: another program is changing what it stands on")
-        content = picture_content(coded, before.size, reference)
         with self.store.transaction():
+            now = self.store.item(item.name)
+            if now is None or (now.content, now.source) != (item.content, item.source):
+                raise Conflict(f"{item.name}: another program changed it; try again")
+            before = self.contents.known(item.content)
+            reference = None
+            if coded.reference is not None:
+                reference = self.store.content_of_planes(coded.reference)
+                if reference is None or not self.contents.may_stand_on(
+                    item.content, reference.name
+                ):
+                    raise Conflict(f"{item.name}: another program changed what it stands on")
+            content = picture_content(coded, before.size, reference)
             if self.store.content(content.name) is None:
                 if drift is not None:
                     content = content._replace(drift=drift, psnr=before.psnr)
                 self.store.put(content, coded.data)
-            self.store.change_item(item.name, content=content.name)
+            for one in self.store.items_of(item.content):
+                if one.source == item.source:  # the same file under another name
+                    self.store.change_item(one.name, content=content.name)
             self.sweep(item.content)
 
     def delete(self, name: str) -> bool:
@@ -289,6 +315,14 @@ class Collection:
             sum(content.stored for content in contents),
             sum(content.coding == PICTURE for content in contents),
         )
+
+
+def repeated(act: Callable[[], Any]) -> Any:
+    """What a change returns, which is tried again where another program got in its way."""
+    for _ in range(_TIMES - 1):
+        with suppress(Conflict):
+            return act()
+    return act()
 
 
 def picture_content(coded: CodedPicture, size: int, reference: Content | None) -> Content:

@@ -8,7 +8,7 @@ from tqdm import tqdm
 from codec.pictures.jobs import BatchResult, FileResult, OnResult
 from codec.store.codings import PICTURE, code_whole
 from codec.store.collection import Collection
-from codec.store.records import MOST_DEPTH, Content, Item, StoreError
+from codec.store.records import MOST_DEPTH, Conflict, Content, Item, StoreError
 
 
 def copy_items(
@@ -61,17 +61,15 @@ class _Copier:
         """Copy an item with everything that it stands on; None says that it is there."""
         below = self._below(item.content)
         with self._target.store.transaction():
+            made, is_new = self._target.free(item._replace(group=None, pinned=False))
+            if not is_new:
+                return None
             taken = 0
             for content in below:
                 taken += self._put(content)
-                for one in self._source.store.items_of(content.name):
-                    if content.name != item.content and not self._target.store.items_of(
-                        one.content
-                    ):
-                        self._add(one._replace(hidden=True))
-            made = self._add(item)
-        if made is None:
-            return None
+                if content.name != item.content:
+                    self._stand_in(content)
+            self._target.store.add_item(made._replace(group=self._group(item)))
         size = self._target.contents.known(item.content).size
         return FileResult(Path(item.name), Path(made.name), size, taken)
 
@@ -94,6 +92,8 @@ class _Copier:
         self._source.contents.forget(content.name)
         self._source.contents.bytes_of(content.name)  # what is damaged is not handed on
         data, depth = self._source.store.data(content.name), 0
+        if self._source.contents.known(content.name) != content:
+            raise Conflict("another program is changing it; copy it again")
         if content.reference is not None:
             depth = self._target.contents.known(content.reference).depth + 1
         if depth > MOST_DEPTH:
@@ -108,13 +108,14 @@ class _Copier:
             store.put_descriptor(content.name, known)
         return len(data)
 
-    def _add(self, item: Item) -> Item | None:
-        """Add an item under a name that is free, or None where it is there."""
-        made, is_new = self._target.free(item._replace(group=None, pinned=False))
-        if not is_new:
-            return None
-        self._target.store.add_item(made._replace(group=self._group(item)))
-        return made
+    def _stand_in(self, content: Content) -> None:
+        """Add hidden items of a content that has none, under those of their names that are free."""
+        store = self._target.store
+        if not store.items_of(content.name):
+            for one in self._source.store.items_of(content.name):
+                if store.item(one.name) is None:
+                    own = one._replace(hidden=True, pinned=False, group=self._group(one))
+                    store.add_item(own)
 
     def _group(self, item: Item) -> int | None:
         """The group in the target of an item of the source."""

@@ -11,6 +11,11 @@ class StoreError(ValueError):
     """A store that cannot be read or written, or something that is not in it."""
 
 
+class Conflict(StoreError):
+    """Another program changed the same at the same time; nothing was stored, and it can be tried
+    again."""
+
+
 class Content(NamedTuple):
     """The bytes of a file, as they are stored.
 

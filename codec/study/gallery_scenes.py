@@ -44,8 +44,10 @@ def scene_views(photos: Sequence[Descriptor], folders: Sequence[str]) -> list[di
     Args:
         photos: descriptors of pictures of other scenes.
         folders: or patterns, of pictures called by their scene and a number; those of one scene
-            whose numbers
-            differ by at most NEAR show the same.
+            whose numbers differ by at most NEAR show the same.
+
+    Raises:
+        ValueError: no two show the same.
     """
     return [_row(photos, folder) for folder in folders]
 
@@ -54,7 +56,9 @@ def _row(photos: Sequence[Descriptor], folder: str) -> dict[str, str]:
     name = "/".join(Path(folder).parts[-2:])
     views = list(_views(folder, name))
     wanted = [one for one in views if any(one.is_like(other) for other in views)]
-    wanted = wanted[:: max(1, len(wanted) // _MOST)]
+    if not wanted:
+        raise ValueError(f"{folder}: expected pictures called by scene and number, two of a scene")
+    wanted = wanted[:: -(-len(wanted) // _MOST)]
     every = [*(one.descriptor for one in views), *photos]
     row = {"scenes": name, "queries": str(len(wanted)), "among": str(len(every) - 1)}
     for code in Code:

@@ -10,17 +10,21 @@ from pathlib import Path
 
 import pytest
 
-from codec.album import open_album
+from codec.album import Album, open_album
 from codec.cloud import changes, cloud_store, descriptors, objects
 from codec.cloud.cloud_store import CloudStore
 from codec.cloud.places import open_store
 from codec.gallery import open_gallery
+from codec.pictures.picture_files import encode_jpeg, encode_png
+from codec.settings import Settings
 from codec.store.codings import RAW, name_of
 from codec.store.collection import Collection
 from codec.store.copying import copy_items
-from codec.store.records import MOST_DEPTH, Content, Item, StoreError
+from codec.store.pictures import PictureCoding
+from codec.store.records import MOST_DEPTH, Conflict, Content, Item, StoreError
 from codec.store.sqlite import SqliteStore
 from tests.codec.store.test_store import added, chain, put
+from tests.codec.test_picture import photo
 
 
 @pytest.fixture(params=["folder", "bucket"])
@@ -93,6 +97,99 @@ def test_changes_at_the_same_time(
         assert "f" not in named(two)
 
 
+def test_what_was_looked_at_may_have_changed(shared: str, tmp_path: Path) -> None:
+    with machine(shared, "one", tmp_path) as one, machine(shared, "two", tmp_path) as two:
+        put(one, "a")
+        put(one, "b")
+        assert named(two) == ["a", "b"]
+        found = two.content(name_of(b"b"))
+        assert found is not None
+        Collection(one).delete("a")
+        with pytest.raises(StoreError):  # stands on what is gone
+            two.put(found._replace(reference=name_of(b"a"), depth=1), b"b")
+        put(one, "c")
+        with machine(shared, "three", tmp_path) as three:
+            assert named(one) == named(two) == named(three) == ["b", "c"]
+
+
+def test_another_program_changed_a_picture(file_store: SqliteStore, tmp_path: Path) -> None:
+    picture = tmp_path / "a.png"
+    picture.write_bytes(encode_png(photo(0, 48, 64)))
+    collection, coding = Collection(file_store), PictureCoding(Settings(60))
+    collection.add([(picture, "a.png"), (picture, "twin.png")], coding=coding)
+    item = collection.item("a.png")
+    finer = coding.finer(20)
+    assert finer is not None
+    again = finer.code(picture.read_bytes(), picture)
+    assert again is not None
+    collection.exchange(item, again)
+    assert collection.item("a.png").content == collection.item("twin.png").content
+    assert len(file_store.contents()) == 1
+    with pytest.raises(Conflict):  # it is another one now
+        collection.exchange(item, again)
+    with pytest.raises(Conflict):
+        missing = again._replace(reference=b"\0" * 16)
+        collection.exchange(collection.item("a.png"), missing)
+    assert collection.contents.bytes_of(collection.item("a.png").content) == again.data
+
+
+def test_bytes_of_others_are_not_written_over(shared: str, tmp_path: Path) -> None:
+    with machine(shared, "one", tmp_path) as one, machine(shared, "two", tmp_path) as two:
+        name = name_of(b"text")
+        with pytest.raises(Conflict), one.transaction():
+            one.put(Content(name, 4, RAW, None, 0, 9), b"otherwise")
+            two.put(Content(name, 4, RAW, None, 0, 4), b"text")
+        assert named(one) == [] and one.data(name) == two.data(name) == b"text"
+
+
+def test_several_machines_add_files_of_one_name(
+    shared: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths = []
+    for n in range(3):
+        paths.append(tmp_path / f"{n}.txt")
+        paths[-1].write_text(f"text {n}")
+    with machine(shared, "one", tmp_path) as one, machine(shared, "two", tmp_path) as two:
+        real = one._objects.create
+        waiting = [lambda: Collection(two).add([(paths[2], "same")])]
+
+        def create(key: str, data: bytes) -> bool:
+            if waiting:
+                waiting.pop()()  # just before
+            return real(key, data)
+
+        monkeypatch.setattr(one._objects, "create", create)
+        done, _ = Collection(one).add([(paths[0], "same"), (paths[1], "other")])
+        assert not done.failures
+        assert named(one) == named(two) == ["other", "same", "same (2)"]
+        one.close()
+        album = Album(two)
+        monkeypatch.setattr(album, "_group", lambda: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            album.group()
+        tries = []
+
+        def refused() -> None:
+            tries.append(1)
+            raise Conflict("again")
+
+        monkeypatch.setattr(album, "_group", refused)
+        with pytest.raises(Conflict):
+            album.group()
+        assert len(tries) == 5
+
+
+def test_a_transaction_that_took_too_long_is_none(
+    shared: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with machine(shared, "one", tmp_path) as one:
+        monkeypatch.setattr(cloud_store, "_LONGEST", -1.0)
+        with pytest.raises(Conflict, match="took too long"):
+            put(one, "a")
+        monkeypatch.setattr(cloud_store, "_LONGEST", 99.0)
+        assert named(one) == []
+
+
 def test_what_is_missing_or_wrong_is_said(shared: str, tmp_path: Path) -> None:
     def data(store: SqliteStore, text: str) -> None:
         Collection(store).contents.bytes_of(name_of(text.encode()))
@@ -141,6 +238,14 @@ def test_a_working_copy_can_be_lost_or_lag_behind(
         assert named(two) == everyone and two.content(names[3]) is None
     with machine(shared, "three", tmp_path) as three:
         assert named(three) == everyone and three.data(names[1]) == b"1"
+    with machine(shared, "one", tmp_path) as one:
+        for n in range(3):
+            put(one, f"later {n}")
+        one._write_snapshot(one._seen())
+        one._objects.delete([cloud_store._numbered("log", one._seen() - 1)])  # stopped half way
+        everyone = named(one)
+    with machine(shared, "three", tmp_path) as three:
+        assert named(three) == everyone
     (copy,) = (tmp_path / "three").glob("*.dfa")
     copy.write_bytes(b"something else" * 999)
     with machine(shared, "three", tmp_path) as three:
@@ -288,9 +393,6 @@ def test_an_album_in_a_bucket(bucket: str, tmp_path: Path) -> None:
 def test_a_gallery_in_a_bucket(
     bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from codec.pictures.picture_files import encode_jpeg
-    from tests.codec.test_picture import photo
-
     for n in range(3):
         (tmp_path / f"{n}.jpg").write_bytes(encode_jpeg(photo(n, 240, 320), 90))
     (tmp_path / "text.txt").write_bytes(b"text")
