@@ -4,6 +4,7 @@ Files are predicted from files, and pictures that are stored instead of theirs f
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -21,7 +22,7 @@ from codec.planes import from_planes
 from codec.store.codings import PICTURE, can_be_predicted, name_of
 from codec.store.collection import Collection
 from codec.store.pictures import CodedPicture, PictureCoding
-from codec.store.records import Content, Item, StoreError
+from codec.store.records import Conflict, Content, Item, StoreError
 from codec.store.sqlite import MOST_BYTES
 
 AT_ONCE = 16  # pictures that are tried against each other
@@ -166,8 +167,9 @@ class Arranger:
                 changed.append(root)
         for one, stream in zip(there, best.children, strict=True):
             if stream is not None:
-                self.collection.exchange(one.item, stream)
-                changed.append(one)
+                with suppress(Conflict):  # it stays as another program has it
+                    self.collection.exchange(one.item, stream)
+                    changed.append(one)
         return [self.coded(one.item.name, one.content.stored) for one in changed]
 
     def _finer(self, root: Member) -> CodedPicture | None:
@@ -256,8 +258,9 @@ class Arranger:
 
         for one, coded in spread(code, parts()):
             if coded is not None:
-                self.collection.exchange(one.item, coded)
-                yield one.content.name
+                with suppress(Conflict):
+                    self.collection.exchange(one.item, coded)
+                    yield one.content.name
 
     def coded(self, name: str, before: int) -> Coded:
         """What became of an item that took so many bytes before."""

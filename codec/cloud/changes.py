@@ -4,6 +4,7 @@ The bytes are deflated JSON: rows as they are now, with bytes as {"hex": ...}, a
 that are gone.
 """
 
+import hashlib
 import json
 import sqlite3
 import zlib
@@ -27,10 +28,13 @@ class Changes(NamedTuple):
     Attributes:
         rows: tables, and values of their columns in order.
         gone: tables, and keys.
+        before: what names the bytes of the change before, see `digest`; of a snapshot, those of the
+            last change that it has. Empty before the first one.
     """
 
     rows: list[tuple[str, list[Any]]]
     gone: list[tuple[str, Any]]
+    before: str = ""
 
     def keys(self) -> set[tuple[str, Any]]:
         """Tables and keys of everything that is changed."""
@@ -124,6 +128,7 @@ def pack(changes: Changes) -> bytes:
     """Changes as bytes."""
     parts = {
         "version": _VERSION,
+        "before": changes.before,
         "rows": [[table, [_out(value) for value in values]] for table, values in changes.rows],
         "gone": [[table, _out(value)] for table, value in changes.gone],
     }
@@ -145,6 +150,7 @@ def unpack(data: bytes, what: str) -> Changes:
         parts = json.loads(unpacker.decompress(data, _MOST_BYTES))
         if parts["version"] != _VERSION:
             raise StoreError(f"{what}: made by a newer version, which has to read it")
+        before = str(parts["before"])
         rows = [(table, [_in(value) for value in values]) for table, values in parts["rows"]]
         gone = [(table, _in(value)) for table, value in parts["gone"]]
         sound = all(len(values) == len(TABLES[table][1]) for table, values in rows)
@@ -154,7 +160,12 @@ def unpack(data: bytes, what: str) -> Changes:
         raise
     except (zlib.error, ValueError, KeyError, TypeError, RecursionError) as error:
         raise StoreError(f"{what}: is damaged") from error
-    return Changes(rows, gone)
+    return Changes(rows, gone, before)
+
+
+def digest(data: bytes) -> str:
+    """What names a change: the SHA-256 of its bytes, hexadecimal."""
+    return hashlib.sha256(data).hexdigest()
 
 
 def _out(value: Any) -> Any:

@@ -9,28 +9,39 @@ keeps bytes that were fetched.
 import hashlib
 import json
 import os
+import re
 import sqlite3
 import time
 import uuid
 from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
+from typing import NamedTuple
 
 from codec.cloud import changes
 from codec.cloud.changes import MOST_PACKED, Changes
 from codec.cloud.descriptors import Descriptors, Parts
-from codec.cloud.objects import Objects
+from codec.cloud.objects import Listed, Objects
 from codec.store.records import Conflict, Content, StoreError
 from codec.store.sqlite import MOST_BYTES, SUFFIX, SqliteStore
 
 _MARKER = "album.json"
 _LOG, _SNAPSHOTS, _CONTENTS = "log", "snapshots", "contents"
 _VERSION = 1
+_OWN = re.compile(rf"{_CONTENTS}/[0-9a-f]{{64}}\.[a-z]+\.\d+(\.[0-9a-f]{{64}})?")
 _SMALL = 1 << 16  # bytes of the marker
 _EACH = 200  # changes after which all rows are written down, so that nobody has to read them all
 _MOST_KEPT = 4 << 30  # bytes that a working copy keeps of what it fetched
 _YOUNG = timedelta(hours=1)  # what is not referred to yet may be about to be
 _LONGEST = 1800.0  # seconds of a transaction, so that what it needs is not old before it ends
+
+
+class _Seen(NamedTuple):
+    """A change that a working copy has: its number, what names its bytes, and its tag."""
+
+    number: int
+    digest: str
+    tag: str
 
 
 class CloudStore(SqliteStore):
@@ -69,11 +80,14 @@ class CloudStore(SqliteStore):
         """What tells this album from another one that was in the same place."""
         marker = self._objects.get(_MARKER, _SMALL)
         if marker is None and create:
-            if self._objects.list():
+            is_empty = not self._objects.list()
+            marker = self._objects.get(_MARKER, _SMALL)  # another program may make it just now
+            if not is_empty and marker is None:
                 raise StoreError(
                     f"{place}: holds something else; name a new folder, or a file that ends in "
                     f"{SUFFIX}"
                 )
+        if marker is None and create:
             made = {"format": "dfa", "version": _VERSION, "id": uuid.uuid4().hex}
             self._objects.create(_MARKER, json.dumps(made).encode())
             marker = self._objects.get(_MARKER, _SMALL)
@@ -95,7 +109,9 @@ class CloudStore(SqliteStore):
         super().__init__(path, create=True)
         self.place = self._shared
         with self._said():
-            self._database.execute("CREATE TABLE IF NOT EXISTS seen (number INTEGER NOT NULL)")
+            self._database.execute(
+                "CREATE TABLE IF NOT EXISTS seen (number INTEGER, digest TEXT, tag TEXT)"
+            )
             changes.watch(self._database)
         self._watched = True
         with self.transaction():
@@ -138,11 +154,14 @@ class CloudStore(SqliteStore):
         if time.time() - self._began > _LONGEST:
             # Others may have tidied up what it was to follow, and what it refers to.
             raise Conflict(f"{self.place}: this took too long; try again")
-        data = changes.pack(made)
-        while not self._written(_numbered(_LOG, self._seen() + 1), data):
+        while True:
+            seen = self._seen()
+            data = changes.pack(made._replace(before=seen.digest))
+            if self._written(_numbered(_LOG, seen.number + 1), data):
+                break
             self._after_others(made)
-        number = self._seen() + 1
-        self._set_seen(number)
+        number = seen.number + 1
+        self._set_seen(_Seen(number, changes.digest(data), ""))
         if number % _EACH == 0:
             with suppress(StoreError):  # it was stored; another one will write it
                 self._write_snapshot(number)
@@ -172,24 +191,35 @@ class CloudStore(SqliteStore):
     def _catch_up(self) -> set[tuple[str, object]] | None:
         """Apply what others changed; the keys of that, or None where it may be anything."""
         seen = self._seen()
-        there = self._numbers(_LOG, seen)
+        there = self._listed(_LOG, seen.number)
         touched: set[tuple[str, object]] = set()
-        is_known = True
-        if not there or there != list(range(seen, seen + len(there))):
-            # A new copy, or one that lags far behind.
-            seen, is_known = self._apply_snapshot(), False
-            there = self._numbers(_LOG, seen)
-        for number in there:
-            if number <= seen:
+        is_known = self._follows(seen, there)
+        if not is_known:  # a new copy, one that lags far behind, or of another history
+            seen = self._apply_snapshot()
+            there = self._listed(_LOG, seen.number)
+        for number, one in sorted(there.items()):
+            if number == seen.number:
+                seen = seen._replace(tag=one.tag)
+            if number <= seen.number:
                 continue
-            if number != seen + 1:
-                raise StoreError(f"{self.place}: change {seen + 1} is missing")
-            made = self._read(_LOG, number)
+            if number != seen.number + 1:
+                raise StoreError(f"{self.place}: change {seen.number + 1} is missing")
+            made, digest = self._read(_LOG, number)
+            if made.before != seen.digest:
+                raise StoreError(f"{self.place}: change {number} is of another history")
             touched |= made.keys()
             self._apply(made)
-            seen = number
-            self._set_seen(seen)
+            seen = _Seen(number, digest, one.tag)
+        self._set_seen(seen)
         return touched if is_known else None
+
+    def _follows(self, seen: "_Seen", there: dict[int, Listed]) -> bool:
+        """Whether changes that are there go on from the last one that was seen."""
+        if seen.number not in there or len(there) != max(there) - seen.number + 1:
+            return False
+        # Where an album was replaced by an older state, and changed since, numbers are the same.
+        is_same = bool(seen.tag) and there[seen.number].tag == seen.tag
+        return is_same or self._read(_LOG, seen.number)[1] == seen.digest
 
     def _apply(self, made: Changes, from_nothing: bool = False) -> None:
         try:
@@ -197,41 +227,41 @@ class CloudStore(SqliteStore):
         except (sqlite3.Error, OverflowError, ValueError) as error:
             raise StoreError(f"{self.place}: a change does not fit the others ({error})") from error
 
-    def _apply_snapshot(self) -> int:
-        numbers = self._numbers(_SNAPSHOTS)
-        newest = numbers[-1] if numbers else 0
-        made = self._read(_SNAPSHOTS, newest) if numbers else Changes([], [])
+    def _apply_snapshot(self) -> "_Seen":
+        numbers = self._listed(_SNAPSHOTS)
+        newest = max(numbers, default=0)
+        made = self._read(_SNAPSHOTS, newest)[0] if numbers else Changes([], [])
         self._apply(made, from_nothing=True)
-        self._set_seen(newest)
-        return newest
+        return _Seen(newest, made.before, "")
 
     def _write_snapshot(self, number: int) -> None:
         every = changes.collect(self._database, everything=True)
-        data = changes.pack(every)
+        data = changes.pack(every._replace(before=self._seen().digest))
         changes.unpack(data, f"{self.place}: snapshot {number}")  # others have to read it
         self._objects.put(_numbered(_SNAPSHOTS, number), data)
 
-    def _read(self, kind: str, number: int) -> Changes:
+    def _read(self, kind: str, number: int) -> tuple[Changes, str]:
+        """Changes, and what names their bytes."""
         key = _numbered(kind, number)
         data = self._objects.get(key, MOST_PACKED)
         if data is None:
             raise StoreError(f"{self.place}: {key} is missing")
-        return changes.unpack(data, f"{self.place}: {key}")
+        return changes.unpack(data, f"{self.place}: {key}"), changes.digest(data)
 
-    def _numbers(self, kind: str, first: int = 0) -> list[int]:
-        """Numbers of changes or snapshots from one on."""
+    def _listed(self, kind: str, first: int = 0) -> dict[int, Listed]:
+        """Changes or snapshots from a number on."""
         after = _numbered(kind, first - 1) if first else None
-        names = [one.key.rpartition("/")[2] for one in self._objects.list(kind, after)]
-        return [int(name) for name in names if name.isdecimal()]
+        found = {one.key.rpartition("/")[2]: one for one in self._objects.list(kind, after)}
+        return {int(name): one for name, one in found.items() if name.isdecimal()}
 
-    def _seen(self) -> int:
-        """The number of the last change that the working copy has."""
-        found = self._rows("SELECT number FROM seen")
-        return int(found[0][0]) if found else 0
+    def _seen(self) -> "_Seen":
+        """The last change that the working copy has."""
+        found = self._rows("SELECT number, digest, tag FROM seen")
+        return _Seen(*found[0]) if found else _Seen(0, "", "")
 
-    def _set_seen(self, number: int) -> None:
+    def _set_seen(self, seen: "_Seen") -> None:
         self._database.execute("DELETE FROM seen")
-        self._database.execute("INSERT INTO seen VALUES (?)", (number,))
+        self._database.execute("INSERT INTO seen VALUES (?, ?, ?)", tuple(seen))
 
     # Bytes
 
@@ -316,7 +346,7 @@ class CloudStore(SqliteStore):
     def compact(self) -> None:
         """Give back the room of what was removed more than an hour ago."""
         with self.transaction():
-            number = self._seen()
+            number = self._seen().number
             if number:
                 self._write_snapshot(number)
         listed = self._objects.list()
@@ -326,11 +356,13 @@ class CloudStore(SqliteStore):
         with self.transaction():  # what was listed may have come into use meanwhile
             every = self.contents()
         current = {_key(content) for content in every}
-        unused = [key for key in old if key.startswith(f"{_CONTENTS}/") and key not in current]
+        # Somebody may keep other files there.
+        unused = [key for key in old if _OWN.fullmatch(key) and key not in current]
         for kind in (_LOG, _SNAPSHOTS):
             # Whoever has the last change still finds it, and sees that there is no other.
             last = _numbered(kind, number)
-            unused += [key for key in old if key.startswith(f"{kind}/") and key < last]
+            own = re.compile(rf"{kind}/\d{{12}}")
+            unused += [key for key in old if own.fullmatch(key) and key < last]
         self._objects.delete(unused)
         self._descriptors.compact(content.name for content in every)
         super().compact()

@@ -6,9 +6,23 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from codec.store.records import StoreError
+from codec.store.records import StoreError, Unreachable
 
 _PATIENCE: Any = {"max_retries": 3, "retry_timeout": timedelta(seconds=20)}
+
+
+# What libraries say, and what to do.
+_KEYS = "no keys: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or those of its provider"
+_HINTS = {
+    "169.254.169.254": _KEYS,
+    "Missing SecretAccessKey": _KEYS,
+    "Missing AccessKeyId": _KEYS,
+    "InvalidAccessKeyId": "the keys are not known there",
+    "SignatureDoesNotMatch": "the keys do not fit",
+    "builder error": "for an address with http: set AWS_ALLOW_HTTP=true",
+    "NoSuchBucket": "there is no such bucket; create it first",
+    "does not exist": "there is no such bucket; create it first",
+}
 
 
 class Listed(NamedTuple):
@@ -18,11 +32,13 @@ class Listed(NamedTuple):
         key: its name below the place.
         size: bytes.
         modified: when it was written.
+        tag: changes with its bytes, and maybe without.
     """
 
     key: str
     size: int
     modified: datetime
+    tag: str
 
 
 class Objects:
@@ -68,7 +84,8 @@ class Objects:
             yield
         except (self._obstore.exceptions.BaseError, OSError, ValueError) as error:
             text = next(filter(None, map(str.strip, str(error).splitlines())), "no reason is known")
-            raise StoreError(f"{self.place}: {what} ({text})") from error
+            hint = next((words for mark, words in _HINTS.items() if mark in str(error)), text)
+            raise Unreachable(f"{self.place}: {what} ({hint})") from error
 
     def get(self, key: str, most: int) -> bytes | None:
         """The bytes of an object, or None where there is none.
@@ -108,7 +125,7 @@ class Objects:
         with self._said("cannot be listed"):
             pages = self._obstore.list(self._store, prefix or None, offset=after)
             found = [
-                Listed(one["path"], one["size"], one["last_modified"])
+                Listed(one["path"], one["size"], one["last_modified"], one["e_tag"] or "")
                 for page in pages
                 for one in page
             ]

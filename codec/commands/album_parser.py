@@ -64,7 +64,7 @@ def add_gallery(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
         )
         verb.add_argument(
             "--within",
-            type=int,
+            type=_bits,
             metavar="BITS",
             help="only what is nearer (default: as near as one of a hundred strangers)",
         )
@@ -130,6 +130,13 @@ def _verb(
     home = of if of == "gallery" and name in ("add", "find") else "album"
     made.set_defaults(command=command(f"{home}_{name}", f"{home}_verbs"))
     return made
+
+
+def _bits(text: str) -> int:
+    value = number(text)
+    if value != int(value) or not 1 <= value <= 2048:
+        raise argparse.ArgumentTypeError(f"expected 1 to 2048 bits, got {text}")
+    return int(value)
 
 
 def _share(text: str) -> float:

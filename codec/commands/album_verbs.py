@@ -202,6 +202,9 @@ def album_verify(options: argparse.Namespace) -> int:
         for one in problems:
             print(f"{PROGRAM}: {one}", file=sys.stderr)
         print(f"{total} contents decoded and compared, {len(problems)} problems")
+        if problems:
+            again = shlex.join(["dfc", "album", "add", "--repair", options.album])
+            print(f"{again} FILES... mends what still has its file")
     return FAILED if problems else DONE
 
 

@@ -171,9 +171,13 @@ class Collection:
         except Conflict as error:
             return FileResult(path, None, error=str(error))
         added[item.name] = path
+        # What has the same bytes as something else is not taken at its word.
+        mended = found.data is None and (is_new or repair) and self._repaired(item, path)
         if is_new:
-            return _result(path, item, found, taken)
-        if repair and found.data is None and self._repaired(item, path):
+            result = _result(path, item, found, taken)
+            notes = (*result.notes, "what was there was damaged, and is mended")
+            return result._replace(notes=notes) if mended else result
+        if mended:
             size = found.content.size
             return FileResult(path, Path(item.name), size, size, ("was damaged",))
         return None

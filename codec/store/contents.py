@@ -5,6 +5,7 @@ Whatever is coded anew was decoded and compared before; a store is whole after e
 
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import NamedTuple
 
 from torch import Tensor
@@ -14,7 +15,7 @@ from codec.picture import exact
 from codec.pictures.workers import spread, stop_if_asked
 from codec.prediction.chain import hash_of
 from codec.store.codings import PICTURE, Coded, code_predicted, code_whole, decode, name_of
-from codec.store.records import MOST_DEPTH, Content, StoreError
+from codec.store.records import MOST_DEPTH, Conflict, Content, StoreError
 from codec.store.sqlite import SqliteStore
 
 _MOST_KEPT = 1 << 28  # bytes of contents that are kept in memory
@@ -148,8 +149,9 @@ class Contents:
         for part, coded in spread(code, parts()):
             if coded is None or coded.number is None:
                 continue
-            self._code_anew(part.content, coded, part.names[coded.number])
-            changed.append(part.content.name)
+            with suppress(Conflict):  # it stays as another program has it
+                self._code_anew(part.content, coded, part.names[coded.number])
+                changed.append(part.content.name)
         return changed
 
     def make_whole(self, name: bytes) -> None:
@@ -189,7 +191,7 @@ class Contents:
             if self.known(content.name).reference != content.reference or not (
                 reference is None or self.may_stand_on(content.name, reference)
             ):
-                raise StoreError(f"{self.store.place}: another program is changing it; try again")
+                raise Conflict(f"{self.store.place}: another program is changing it; try again")
             depth = 0 if reference is None else self.known(reference).depth + 1
             changed = content._replace(
                 coding=coded.coding, reference=reference, stored=len(coded.data), depth=depth

@@ -8,7 +8,7 @@ from tqdm import tqdm
 from codec.pictures.jobs import BatchResult, FileResult, OnResult
 from codec.store.codings import PICTURE, code_whole
 from codec.store.collection import Collection
-from codec.store.records import MOST_DEPTH, Conflict, Content, Item, StoreError
+from codec.store.records import MOST_DEPTH, Conflict, Content, Item, StoreError, Unreachable
 
 
 def copy_items(
@@ -35,6 +35,8 @@ def copy_items(
     for item in tqdm(items, unit="file", desc="copying", disable=None):
         try:
             result = copier.copy(item)
+        except Unreachable as error:
+            raise StoreError(f"{error}; what was copied is there, copy again to go on") from error
         except StoreError as error:
             text = str(error)
             text = text if item.name in text else f"{item.name}: {text}"
@@ -64,14 +66,18 @@ class _Copier:
             made, is_new = self._target.free(item._replace(group=None, pinned=False))
             if not is_new:
                 return None
-            taken = 0
+            taken, notes = 0, []
+            if made.name != item.name:
+                notes.append(f"called so, as another {item.name} is there")
             for content in below:
                 taken += self._put(content)
                 if content.name != item.content:
-                    self._stand_in(content)
+                    notes += [
+                        f"with {name}, which it stands on" for name in self._stand_in(content)
+                    ]
             self._target.store.add_item(made._replace(group=self._group(item)))
         size = self._target.contents.known(item.content).size
-        return FileResult(Path(item.name), Path(made.name), size, taken)
+        return FileResult(Path(item.name), Path(made.name), size, taken, tuple(notes))
 
     def _below(self, name: bytes) -> list[Content]:
         """A content and what has to be decoded for it, that first."""
@@ -108,14 +114,18 @@ class _Copier:
             store.put_descriptor(content.name, known)
         return len(data)
 
-    def _stand_in(self, content: Content) -> None:
-        """Add hidden items of a content that has none, under those of their names that are free."""
+    def _stand_in(self, content: Content) -> list[str]:
+        """Add hidden items of a content that has none, under those of their names that are free,
+        which are returned."""
+        added = []
         store = self._target.store
         if not store.items_of(content.name):
             for one in self._source.store.items_of(content.name):
                 if store.item(one.name) is None:
                     own = one._replace(hidden=True, pinned=False, group=self._group(one))
                     store.add_item(own)
+                    added.append(own.name)
+        return added
 
     def _group(self, item: Item) -> int | None:
         """The group in the target of an item of the source."""

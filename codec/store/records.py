@@ -16,6 +16,10 @@ class Conflict(StoreError):
     again."""
 
 
+class Unreachable(StoreError):
+    """A place that does not answer, or may not be read or written."""
+
+
 class Content(NamedTuple):
     """The bytes of a file, as they are stored.
 

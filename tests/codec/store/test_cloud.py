@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -179,6 +180,55 @@ def test_several_machines_add_files_of_one_name(
         assert len(tries) == 5
 
 
+def test_an_older_state_put_back_is_noticed(tmp_path: Path) -> None:
+    place = f"{tmp_path / 'album'}/"
+    with machine(place, "one", tmp_path) as one:
+        put(one, "a")
+        shutil.copytree(place, tmp_path / "backup")
+        put(one, "lost")
+    shutil.rmtree(place)
+    shutil.copytree(tmp_path / "backup", place)
+    with machine(place, "two", tmp_path) as two:
+        put(two, "b")
+    with machine(place, "one", tmp_path) as one:
+        assert named(one) == ["a", "b"] and one.problems() == []
+        put(one, "c")
+    with machine(place, "two", tmp_path) as two:
+        assert named(two) == ["a", "b", "c"]
+        assert two.data(name_of(b"b")) == b"b"
+
+
+def test_other_files_are_not_tidied_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cloud_store, "_YOUNG", timedelta(seconds=-5))
+    place = tmp_path / "album"
+    with machine(f"{place}/", "one", tmp_path) as one:
+        put(one, "a")
+        others = ["contents/photo.jpg", "log/notes", "contents/sub/contents/" + "0" * 64 + ".raw.1"]
+        for name in others:
+            (place / name).parent.mkdir(parents=True, exist_ok=True)
+            (place / name).write_text("mine")
+        unused = place / f"contents/{'0' * 64}.raw.1"
+        unused.write_text("unused")
+        one.compact()
+        assert all((place / name).exists() for name in others) and not unused.exists()
+        assert one.data(name_of(b"a")) == b"a"
+
+
+def test_the_same_bytes_are_not_taken_at_their_word(shared: str, tmp_path: Path) -> None:
+    paths = [tmp_path / name for name in ("a.txt", "b.txt")]
+    for path in paths:
+        path.write_text("the same")
+    with machine(shared, "one", tmp_path) as one:
+        Collection(one).add([(paths[0], "a.txt")])
+        (key,) = (found.key for found in one._objects.list("contents"))
+        one._objects.delete([key])
+    with machine(shared, "two", tmp_path) as two:
+        done, _ = Collection(two).add([(paths[1], "b.txt")])
+        assert "is mended" in done.results[0].notes[-1]
+        assert Collection(two).contents.bytes_of(name_of(b"the same")) == b"the same"
+        assert two.problems() == []
+
+
 def test_a_transaction_that_took_too_long_is_none(
     shared: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -241,8 +291,10 @@ def test_a_working_copy_can_be_lost_or_lag_behind(
     with machine(shared, "one", tmp_path) as one:
         for n in range(3):
             put(one, f"later {n}")
-        one._write_snapshot(one._seen())
-        one._objects.delete([cloud_store._numbered("log", one._seen() - 1)])  # stopped half way
+        one._write_snapshot(one._seen().number)
+        one._objects.delete(
+            [cloud_store._numbered("log", one._seen().number - 1)]
+        )  # stopped half way
         everyone = named(one)
     with machine(shared, "three", tmp_path) as three:
         assert named(three) == everyone
