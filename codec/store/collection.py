@@ -100,20 +100,43 @@ class Collection:
 
         results: list[FileResult] = []
         added: dict[str, Path] = {}
-        existing = 0
+        existing: list[tuple[Item, Path]] = []
         every = zip(files, spread(read, files), strict=True)
         for (path, _), found in tqdm(every, total=len(files), unit="file", disable=None):
             result = found
             if isinstance(found, _Read):
-                result = self._stored(found, path, repair, added)
-                if result is None:
-                    existing += 1
+                item, result = self._stored(found, path)
+                if item is not None:
+                    added[item.name] = path
+                if item is not None and result is None:
+                    existing.append((item, path))
                     continue
             assert isinstance(result, FileResult)
             results.append(result)
             if on_result is not None:
                 on_result(result)
-        return BatchResult(results, existing=existing), added
+        mended = self._mended(existing) if repair else []
+        if on_result is not None:
+            for one in mended:
+                on_result(one)
+        return BatchResult(results + mended, existing=len(existing) - len(mended)), added
+
+    def _mended(self, files: Sequence[tuple[Item, Path]]) -> list[FileResult]:
+        """Check items, and store those anew that are damaged; what others stand on comes first, so
+        that these are still told by it."""
+
+        def depth(one: tuple[Item, Path]) -> int:
+            content = self.store.content(one[0].content)
+            return 0 if content is None else content.depth
+
+        found = []
+        for item, path in tqdm(
+            sorted(files, key=depth), unit="file", desc="checking", disable=None
+        ):
+            if self._repaired(item, path):
+                size = self.contents.known(item.content).size
+                found.append(FileResult(path, Path(item.name), size, size, ("was damaged",)))
+        return found
 
     def _read(
         self, path: Path, name: str, known: dict[bytes, bytes], coding: PictureCoding | None
@@ -162,25 +185,20 @@ class Collection:
             self.contents.store_anew(item.content, read_limited(path, MOST_BYTES, StoreError))
             return True
 
-    def _stored(
-        self, found: _Read, path: Path, repair: bool, added: dict[str, Path]
-    ) -> FileResult | None:
-        """Store a file that was read, and say so; None says that it was there."""
+    def _stored(self, found: _Read, path: Path) -> tuple[Item | None, FileResult | None]:
+        """Store a file that was read: its item, and what became of it, None where it was there."""
         try:
             item, is_new, taken = repeated(lambda: self._put(found))
         except Conflict as error:
-            return FileResult(path, None, error=str(error))
-        added[item.name] = path
+            return None, FileResult(path, None, error=str(error))
+        if not is_new:
+            return item, None
+        result = _result(path, item, found, taken)
         # What has the same bytes as something else is not taken at its word.
-        mended = found.data is None and (is_new or repair) and self._repaired(item, path)
-        if is_new:
-            result = _result(path, item, found, taken)
+        if found.data is None and self._repaired(item, path):
             notes = (*result.notes, "what was there was damaged, and is mended")
-            return result._replace(notes=notes) if mended else result
-        if mended:
-            size = found.content.size
-            return FileResult(path, Path(item.name), size, size, ("was damaged",))
-        return None
+            result = result._replace(notes=notes)
+        return item, result
 
     def _put(self, found: _Read) -> tuple[Item, bool, int]:
         """Store an item and, where that is new, its content: under which name, whether it was not

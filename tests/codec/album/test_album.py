@@ -198,6 +198,7 @@ def test_a_damaged_file_is_mended_by_itself(album: Album, folder: Path) -> None:
     assert len(problems) == 4 and sum("what it stands on is damaged" in p for p in problems) == 3
     done, _ = album.add([folder], repair=True)
     assert [result.notes for result in done.results] == [("was damaged",)]
+    assert sum(album.content(one).reference is not None for one in album.store.items()) == 3
     check(album, folder, ALL)
 
 
