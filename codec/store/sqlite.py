@@ -41,7 +41,10 @@ class SqliteStore:
         self.path = Path(path)
         self.place = str(path)
         if create and not self.path.exists() and self.path.suffix.lower() != SUFFIX:
-            raise StoreError(f"{path}: expected a name that ends in {SUFFIX} for a new album")
+            raise StoreError(
+                f"{path}: expected a name that ends in {SUFFIX} for a new album, or in / for one "
+                "in a folder"
+            )
         if not create and not self.path.is_file():
             raise StoreError(f"{path}: no such album")
         with self._said():
