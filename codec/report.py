@@ -79,14 +79,16 @@ def data_url(picture: bytes, kind: str = "png") -> str:
     return f"data:image/{kind};base64," + base64.b64encode(picture).decode()
 
 
-def render_page(template: Path, filters: dict[str, Callable[..., str]], **values: Any) -> bytes:
+def render_page(
+    template: Path, filters: dict[str, Callable[..., str]] | None = None, **values: Any
+) -> bytes:
     """An HTML page from a jinja2 template; a value that it names and does not get is an error.
 
     Every template has the filter `url`, see `data_url`.
 
     Args:
         template: the file, beside the code that fills it.
-        filters: by name, what the template calls.
+        filters: by name, what the template calls besides.
         values: by name, what it shows.
     """
     import jinja2  # of the extra `report`; studies without pages do not need it
@@ -98,7 +100,7 @@ def render_page(template: Path, filters: dict[str, Callable[..., str]], **values
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
     )
-    environment.filters.update({"url": data_url} | filters)
+    environment.filters.update({"url": data_url} | (filters or {}))
     return environment.get_template(template.name).render(**values).encode()
 
 

@@ -151,7 +151,7 @@ class Arranger:
 
     def _from_root(self, root: Member, children: Sequence[Member]) -> list[Coded]:
         """Code pictures from another one, which becomes finer if all of them take less then."""
-        there = [one for one in children if self._file(one) is not None]
+        there = [one for one in children if one.item.name in self.sources]
         if not there:
             return []
         references = self.collection.contents.references_of([root.content.name])

@@ -61,7 +61,6 @@ class CloudStore(SqliteStore):
         self._descriptors = Descriptors(place)
         self._began = time.time()
         self._fetched = 0  # bytes since the working copy was trimmed
-        self._shared = place
         name = hashlib.sha256(f"{place} {identity}".encode()).hexdigest()[:32]
         copy = _cache() / f"{name}{SUFFIX}"
         try:
@@ -107,7 +106,7 @@ class CloudStore(SqliteStore):
     def _open_copy(self, path: Path) -> None:
         self._watched = False  # while its tables are made
         super().__init__(path, create=True)
-        self.place = self._shared
+        self.place = self._objects.place
         with self._said():
             self._database.execute(
                 "CREATE TABLE IF NOT EXISTS seen (number INTEGER, digest TEXT, tag TEXT)"

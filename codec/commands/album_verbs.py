@@ -3,7 +3,8 @@
 import argparse
 import shlex
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -224,15 +225,31 @@ def album_compact(options: argparse.Namespace) -> int:
 
 def album_page(options: argparse.Namespace) -> int:
     with open_album(options.album, write=False) as album:
-        target = Path(options.output or Path(options.album).with_suffix(".html").name)
-        if target.suffix.lower() not in (".html", ".htm"):
-            raise ValueError(f"{target}: expected a name that ends in .html")
-        try:
+        target = page_path(options.output or Path(options.album).with_suffix(".html").name)
+        with pages():
             write_page(album, target)
-        except ImportError:
-            raise ValueError("pages need pip install 'defilter[album]'") from None
         print(target)
     return DONE
+
+
+def page_path(text: str) -> Path:
+    """Where a page is written.
+
+    Raises:
+        ValueError: a name that browsers would not take for one.
+    """
+    if Path(text).suffix.lower() not in (".html", ".htm"):
+        raise ValueError(f"{text}: expected a name that ends in .html")
+    return Path(text)
+
+
+@contextmanager
+def pages() -> Iterator[None]:
+    """Say what to install where a page cannot be written."""
+    try:
+        yield
+    except ImportError:
+        raise ValueError("pages need pip install 'defilter[album]'") from None
 
 
 def _each(

@@ -4,7 +4,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from codec.commands.album_verbs import say_coded, say_stats
+from codec.commands.album_verbs import page_path, pages, say_coded, say_stats
 from codec.commands.shell import DONE, FAILED, report, teller
 from codec.commands.verbs import PROGRAM
 from codec.gallery.gallery import Code, Hit, open_gallery
@@ -27,8 +27,7 @@ def gallery_add(options: argparse.Namespace) -> int:
 
 def gallery_find(options: argparse.Namespace) -> int:
     failed = False
-    if options.page is not None and Path(options.page).suffix.lower() not in (".html", ".htm"):
-        raise ValueError(f"{options.page}: expected a name that ends in .html")
+    page = None if options.page is None else page_path(options.page)
     limit = _limit(options)
     with open_gallery(options.album) as gallery:
         gallery.code, gallery.limit = Code(options.code), limit
@@ -45,12 +44,10 @@ def gallery_find(options: argparse.Namespace) -> int:
             print(f"{path}: {'' if hits else 'nothing resembles it'}".rstrip(": "))
             for hit in hits:
                 print(f"  {hit.name}  {hit.distance} bits apart, {hit.inliers} points agree")
-        if options.page is not None:
-            try:
-                write_page(gallery, every, Path(options.page))
-            except ImportError:
-                raise ValueError("pages need pip install 'defilter[album]'") from None
-            print(options.page)
+        if page is not None:
+            with pages():
+                write_page(gallery, every, page)
+            print(page)
     return FAILED if failed else DONE
 
 

@@ -41,7 +41,6 @@ def write_page(gallery: Gallery, found: Sequence[tuple[Path, list[Hit]]], target
         pictures.append(Shown(str(path), _jpeg(own), every))
     page = render_page(
         Path(__file__).with_name("found.html"),
-        {},
         title=gallery.album.store.place,
         pictures=pictures,
     )

@@ -102,7 +102,6 @@ def run(
     report = save_tables("album", tables, out, sizes=sizes)
     page = render_page(
         Path(__file__).with_name("album.html"),
-        {},
         plot=_plot(sizes),
         pictures={name: [_thumbnail(one) for one in every] for name, every in pictures.items()},
         tables=tables,

@@ -94,7 +94,6 @@ def run(
     report = save_tables("gallery", tables, out, photos=len(known), queries=len(chosen))
     page = render_page(
         Path(__file__).with_name("gallery.html"),
-        {},
         plot=_plot(descriptors, twins),
         missed=_missed(known, twins, found[Code.KEY]),
         tables=tables,

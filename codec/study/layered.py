@@ -155,7 +155,6 @@ def run(
     report = save_tables("layered", tables, out, points=points, simulcast=simulcast)
     page = render_page(
         Path(__file__).with_name("layered.html"),
-        {},
         plots={label: _plot(points, pictures, key) for key, label in _LABELS.items()},
         crops=_crops(points, pictures),
         bits=_CROPS_AT,

@@ -184,7 +184,6 @@ def run(  # noqa: PLR0913 - one argument for each line of the configuration
     report = save_tables("layered_video", tables, out, points=points)
     page = render_page(
         Path(__file__).with_name("layered_video.html"),
-        {},
         plots={label: _plot(points, key) for key, label in _LABELS.items()},
         crops=crops,
         clips=len(clips),

@@ -115,7 +115,6 @@ def run(
     report = save_tables("prediction", tables, out)
     page = render_page(
         Path(__file__).with_name("prediction.html"),
-        {},
         plot=_plot(outcomes),
         outcomes=[_shown(one) for one in outcomes],
         tables=tables,

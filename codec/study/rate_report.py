@@ -38,7 +38,6 @@ def write_report(
         write_atomically(target / f"{metric}.png", plots[label])
     page = render_page(
         Path(__file__).with_name("rate_report.html"),
-        {},
         pictures=len(pictures),
         plots=plots,
         bits=_BITS,
