@@ -1,6 +1,7 @@
 """evaluate.py: the transfer study and its page, the benchmark's parts, refusals."""
 
 import html.parser
+import importlib
 import json
 import sys
 from pathlib import Path
@@ -136,7 +137,7 @@ def test_each_photo_is_read_once_and_no_rendering(
         return read_picture(path)
 
     for module in ("defilter.study.transfer", "defilter.files", "defilter.verbs"):
-        monkeypatch.setattr(sys.modules[module], "read_picture", counted)
+        monkeypatch.setattr(importlib.import_module(module), "read_picture", counted)
     run_transfer(str(photo_folder), tmp_path / "out", template=str(photo_path))
     assert sorted(read) == sorted(
         [photo_path, photo_path, photo_folder / "a.jpg", photo_folder / "trip/b.png"]
